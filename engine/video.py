@@ -1,0 +1,206 @@
+"""Videos for people: H.264 mp4 files and PNG posters, written through ffmpeg, whole or not at all.
+
+Frames are numpy float32 (T, H, W, 3) in [0, 1]. Files are for looking at; nothing is measured on them.
+ffmpeg is the one that imageio-ffmpeg bundles (IMAGEIO_FFMPEG_EXE names another).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
+from engine.errors import InvalidInput, RunFailed
+
+CRF = 12  # x264 constant rate factor: no visible loss
+GOP = 8  # frames from one key frame to the next: a browser steps backwards without decoding everything
+TAG_BYTES = 100_000  # one command line argument may hold 128 KiB
+FFMPEG_REMEDY = "reinstall it with `pip install imageio-ffmpeg`, or name another in IMAGEIO_FFMPEG_EXE"
+_OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+
+
+class VideoFailed(RunFailed):
+    """A video could not be written or read; the sentence names ffmpeg, the disk or the file."""
+
+
+def ffmpeg() -> str:
+    """Path of the ffmpeg program. Raises VideoFailed where there is none."""
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise VideoFailed(f"ffmpeg was not found: {FFMPEG_REMEDY}.") from error
+
+
+def to_uint8(frames: np.ndarray) -> np.ndarray:
+    """Frames in [0, 1], any float type and shape, as rounded uint8. Raises InvalidInput on others."""
+    if not np.issubdtype(frames.dtype, np.floating):
+        raise InvalidInput("frames", f"frames are floats from 0 to 1, got {frames.dtype}.")
+    if not np.isfinite(frames).all():
+        raise InvalidInput("frames", "frames hold values that are not finite (NaN or infinity).")
+    return np.rint(np.clip(frames, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def write_mp4(
+    path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write frames (T, H, W, 3) as H.264 yuv420p mp4, tagged bt709, for playing in a browser.
+
+    Every GOP is closed and at most 8 frames long, there are no B-frames, and the index stands first
+    (+faststart). An odd height or width is padded by one repeated row or column, since yuv420p needs
+    even sizes. `metadata` keys and values (`title`, `comment` or one's own) come back by `read_metadata`.
+    The file appears whole under its name or not at all. Raises InvalidInput for frames, fps or metadata
+    that cannot be written, VideoFailed when ffmpeg or the disk fails.
+    """
+    path = Path(path)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise InvalidInput("frames", f"frames must have the shape (T, H, W, 3), got {frames.shape}.")
+    if not 0 < fps <= 1000:
+        raise InvalidInput("fps", f"fps must be above 0 and at most 1000, got {fps}.")
+    tags = _tag_options(metadata or {})
+    even = ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))
+    pixels = np.pad(to_uint8(frames), even, mode="edge")
+    with _part(path) as part:
+        _encode([ffmpeg(), *_encode_options(pixels, fps), *tags, str(part)], pixels, path.name)
+
+
+def write_png(path: str | Path, frame: np.ndarray) -> None:
+    """Write one frame (H, W, 3) in [0, 1] as PNG, whole or not at all. Raises VideoFailed."""
+    image = Image.fromarray(to_uint8(frame))
+    with _part(Path(path)) as part:
+        image.save(part, format="PNG")
+
+
+def write_webp(path: str | Path, frames: np.ndarray, fps: float) -> None:
+    """Write frames as lossless animated WebP: what is kept of a run when ffmpeg is missing."""
+    first, *rest = [Image.fromarray(frame) for frame in to_uint8(frames)]
+    pause = round(1000 / fps)  # milliseconds a frame
+    with _part(Path(path)) as part:
+        first.save(part, "WEBP", save_all=True, append_images=rest, duration=pause, loop=0, lossless=True)
+
+
+def read_mp4(path: str | Path) -> np.ndarray:
+    """Decode a file of `write_mp4` to float32 frames (T, H, W, 3); H and W are even. For tests and tools."""
+    rgb = "scale=in_color_matrix=bt709:in_range=tv:out_range=pc:flags=accurate_rnd+full_chroma_int"
+    ppm = _read(path, "-vf", rgb, "-fps_mode", "passthrough", "-c:v", "ppm", "-f", "image2pipe")
+    header = re.match(rb"P6\s(\d+) (\d+)\s255\s", ppm)
+    if not header:
+        raise VideoFailed(f"{Path(path).name} cannot be read as a video: it has no frames.")
+    width, height = int(header[1]), int(header[2])
+    pictures = np.frombuffer(ppm, np.uint8).reshape(-1, header.end() + height * width * 3)
+    frames = pictures[:, header.end() :].reshape(-1, height, width, 3)
+    return frames.astype(np.float32) / np.float32(255.0)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The tags of a file of `write_mp4`, those that ffmpeg itself adds left out. Raises VideoFailed."""
+    # ffmetadata is lines of key=value; a backslash shields "=", ";", "#", itself and a line's end
+    body = _read(path, "-f", "ffmetadata").decode("utf-8", "replace").removeprefix(";FFMETADATA1\n")
+    pairs = re.findall(r"((?:\\.|[^\\=\n])+)=((?:\\.|[^\\\n])*)\n", body, flags=re.DOTALL)
+    tags = {_unshield(key): _unshield(value) for key, value in pairs}
+    return {key: value for key, value in tags.items() if key not in _OWN_TAGS}
+
+
+def _read(path: str | Path, *options: str) -> bytes:
+    """What ffmpeg writes to its standard output for this file and these options. Raises VideoFailed."""
+    command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), *options, "-"]
+    done = subprocess.run(command, capture_output=True, timeout=600, check=False)
+    if done.returncode:
+        raise VideoFailed(f"{Path(path).name} cannot be read as a video: {_last_line(done.stderr)}.")
+    return done.stdout
+
+
+def _unshield(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def _tag_options(metadata: Mapping[str, str]) -> list[str]:
+    """ffmpeg options for the tags. Raises InvalidInput for what an mp4 tag cannot hold."""
+    options = []
+    for key, value in metadata.items():
+        if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", key, flags=re.ASCII):
+            raise InvalidInput("metadata", f"a metadata key is 1 to 64 letters, digits or _.-, got {key!r}.")
+        try:
+            size = len(value.encode("utf-8"))
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                key, f"the metadata {key!r} is not valid Unicode (a lone surrogate)."
+            ) from error
+        if "\0" in value or size > TAG_BYTES:
+            raise InvalidInput(key, f"the metadata {key!r} must be under {TAG_BYTES} bytes, without NUL.")
+        options += ["-metadata", f"{key}={value}"]
+    return options
+
+
+def _encode_options(pixels: np.ndarray, fps: float) -> list[str]:
+    """ffmpeg options that read `pixels` (T, H, W, 3) uint8 from standard input and encode them."""
+    tags = "color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
+    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic"
+    return [
+        *("-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+        *("-s", f"{pixels.shape[2]}x{pixels.shape[1]}", "-r", f"{fps:.6g}", "-i", "-", "-an"),
+        *("-vf", f"{scale},format=yuv420p,setparams={tags}"),
+        *("-c:v", "libx264", "-preset", "medium", "-crf", str(CRF)),
+        *("-g", str(GOP), "-bf", "0", "-sc_threshold", "0", "-flags", "+cgop"),
+        *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
+        *("-movflags", "+faststart+use_metadata_tags", "-f", "mp4"),
+    ]
+
+
+def _encode(command: list[str], pixels: np.ndarray, name: str) -> None:
+    """Pipe the pixels frame by frame through ffmpeg; kill it when the caller is interrupted."""
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
+        except OSError as error:
+            raise VideoFailed(f"{name} was not written: ffmpeg cannot start; {FFMPEG_REMEDY}.") from error
+        try:
+            with suppress(BrokenPipeError):  # ffmpeg has ended early; its log says why
+                for frame in pixels:
+                    process.stdin.write(frame.tobytes())  # type: ignore[union-attr]
+                process.stdin.close()  # type: ignore[union-attr]
+            code = process.wait()
+        finally:
+            process.kill()
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # type: ignore[union-attr]
+            process.wait()
+        log.seek(0)
+        _refuse_failure(code, log.read(), name)
+
+
+def _refuse_failure(code: int, log: bytes, name: str) -> None:
+    if b"No space left" in log or b"Disk quota" in log:
+        raise VideoFailed(f"{name} was not written: the disk is full.")
+    if code:
+        raise VideoFailed(f"{name} was not written: ffmpeg ended with code {code}: {_last_line(log)}.")
+
+
+def _last_line(log: bytes) -> str:
+    lines = log.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else "it gave no reason"
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A `NAME.part` to write to, which takes the name on success and is removed on any failure."""
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else (error.strerror or str(error)).lower()
+        raise VideoFailed(f"{path.name} was not written: {reason}.") from error
+    finally:
+        part.unlink(missing_ok=True)
