@@ -1,0 +1,138 @@
+"""Recipes: everything that decides what is trained, as frozen dataclasses. One code, two recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RATES = (1.0, 0.75, 0.5)
+MOTIONS = (
+    "still",
+    "drifting left",
+    "drifting right",
+    "drifting up",
+    "drifting down",
+    "bouncing",
+    "growing",
+    "shrinking",
+    "turning",
+)
+TEXTURES = ("plain", "gradient", "stripes", "checks", "bricks", "stars", "wood")
+COLORS: dict[str, tuple[int, int, int]] = {
+    "red": (214, 64, 69),
+    "orange": (240, 145, 60),
+    "yellow": (246, 208, 84),
+    "green": (88, 178, 104),
+    "blue": (72, 132, 220),
+    "purple": (142, 100, 196),
+    "pink": (240, 150, 186),
+    "grey": (150, 156, 166),
+}
+NANO_EMOJI = (
+    "red apple",
+    "banana",
+    "strawberry",
+    "pizza",
+    "mushroom",
+    "cactus",
+    "red heart",
+    "star",
+    "soccer ball",
+    "rocket",
+    "ghost",
+    "robot",
+    "octopus",
+    "frog",
+    "panda",
+    "cat face",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneConfig:
+    """What scenes look like. Lengths are fractions of the side, `period` is the texture period in pixels."""
+
+    side: int
+    frames: int
+    emoji: tuple[str, ...]  # empty: every emoji that the packages hold
+    animated: bool
+    two_actors: float  # share of scenes with two emoji
+    size: tuple[float, float]
+    jitter: float
+    travel: float
+    period: tuple[int, int]
+    free_phase: bool  # textures start anywhere and lie at any angle, instead of one fixed layout
+    asset_side: int
+
+
+@dataclass(frozen=True, slots=True)
+class VaeConfig:
+    """Shape and training of the autoencoder. `clip` items are (frames, crop side, batch, weight)."""
+
+    encoder_dim: int
+    decoder_dim: int
+    res_blocks: int
+    clip: tuple[tuple[int, int, int, float], ...]
+    minutes: float
+    lr: float
+    residual: bool = True
+    z_dim: int = 16
+    kl: float = 1e-5
+    equivariance: float = 0.5
+    gradient_loss: float = 0.5
+    warmup: int = 100
+    ema: float = 0.998
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the curriculum: share of the run, and (latent frames, rate, batch, weight) to draw from."""
+
+    until: float
+    mix: tuple[tuple[int, float, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DitConfig:
+    """Shape and training of the transformer and of its text encoder."""
+
+    heads: int
+    layers: int
+    ffn: int
+    text_dim: int
+    text_layers: int
+    phases: tuple[Phase, ...]
+    minutes: float
+    lr: float
+    bank_clips: int
+    head_dim: int = 64
+    max_length: int = 24
+    caption_dropout: float = 0.1
+    shift: float = 3.0
+    warmup: int = 200
+    decay: float = 0.25  # share of the run, at its end, over which the rate falls to nothing
+    ema: float = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """Shape and training of the classifier that marks the generator's work."""
+
+    width: int
+    steps: int
+    batch: int
+    lr: float = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All there is to say about one trained model."""
+
+    name: str
+    scenes: SceneConfig
+    vae: VaeConfig
+    dit: DitConfig
+    judge: JudgeConfig
+    fps: int = 8
+    steps: int = 30
+    guidance: float = 3.0
+    threads: int = 2

@@ -1,0 +1,89 @@
+"""The two recipes: `base` for one data-centre GPU, `nano` for two CPU cores."""
+
+from __future__ import annotations
+
+from training.config import NANO_EMOJI, DitConfig, JudgeConfig, Phase, Recipe, SceneConfig, VaeConfig
+
+NANO = Recipe(
+    name="nano",
+    scenes=SceneConfig(
+        side=128,
+        frames=17,
+        emoji=NANO_EMOJI,
+        animated=False,
+        two_actors=0.0,
+        size=(0.66, 0.74),
+        jitter=0.03,
+        travel=0.26,
+        period=(16, 16),
+        free_phase=False,
+        asset_side=96,
+    ),
+    vae=VaeConfig(
+        encoder_dim=16,
+        decoder_dim=32,
+        res_blocks=1,
+        clip=((1, 64, 32, 0.5), (9, 64, 4, 0.25), (1, 128, 8, 0.15), (17, 64, 2, 0.1)),
+        minutes=28,
+        lr=2e-3,
+    ),
+    dit=DitConfig(
+        heads=4,
+        layers=6,
+        ffn=1024,
+        text_dim=128,
+        text_layers=2,
+        phases=(
+            Phase(0.25, ((1, 0.5, 128, 0.5), (1, 0.75, 64, 0.5))),
+            Phase(0.4, ((1, 0.5, 128, 0.3), (1, 0.75, 64, 0.3), (1, 1.0, 32, 0.4))),
+            Phase(1.0, ((5, 0.5, 24, 0.4), (5, 0.75, 12, 0.25), (5, 1.0, 6, 0.25), (1, 1.0, 32, 0.1))),
+        ),
+        minutes=90,
+        lr=1e-3,
+        bank_clips=6000,
+    ),
+    judge=JudgeConfig(width=32, steps=1500, batch=32),
+)
+
+BASE = Recipe(
+    name="base",
+    scenes=SceneConfig(
+        side=192,
+        frames=17,
+        emoji=(),
+        animated=True,
+        two_actors=0.3,
+        size=(0.5, 0.65),
+        jitter=0.06,
+        travel=0.3,
+        period=(12, 24),
+        free_phase=True,
+        asset_side=144,
+    ),
+    vae=VaeConfig(
+        encoder_dim=32,
+        decoder_dim=48,
+        res_blocks=1,
+        clip=((1, 96, 256, 0.4), (9, 96, 32, 0.3), (17, 192, 8, 0.3)),
+        minutes=7,
+        lr=1.5e-3,
+    ),
+    dit=DitConfig(
+        heads=6,
+        layers=10,
+        ffn=1536,
+        text_dim=256,
+        text_layers=3,
+        phases=(
+            Phase(0.2, ((1, 0.5, 1024, 0.5), (1, 1.0, 512, 0.5))),
+            Phase(1.0, ((5, 0.5, 256, 0.3), (5, 0.75, 128, 0.3), (5, 1.0, 96, 0.4))),
+        ),
+        minutes=16,
+        lr=8e-4,
+        bank_clips=40000,
+        max_length=32,
+    ),
+    judge=JudgeConfig(width=64, steps=3000, batch=128),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (NANO, BASE)}
