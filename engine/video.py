@@ -23,6 +23,7 @@ from engine.errors import InvalidInput, RunFailed
 
 CRF = 12  # x264 constant rate factor: no visible loss
 GOP = 8  # frames from one key frame to the next: a browser steps backwards without decoding everything
+TIMEOUT_S = 600.0  # for ffmpeg to read or compare a video
 TAG_BYTES = 100_000  # one command line argument may hold 128 KiB
 FFMPEG_REMEDY = "reinstall it with `pip install imageio-ffmpeg`, or name another in IMAGEIO_FFMPEG_EXE"
 _OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
@@ -49,9 +50,7 @@ def to_uint8(frames: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(frames, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def write_mp4(
-    path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None
-) -> None:
+def write_mp4(path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None) -> None:
     """Write frames (T, H, W, 3) as H.264 yuv420p mp4, tagged bt709, for playing in a browser.
 
     Every GOP is closed and at most 8 frames long, there are no B-frames, and the index stands first
@@ -109,10 +108,42 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     return {key: value for key, value in tags.items() if key not in _OWN_TAGS}
 
 
+def filter_log(run: np.ndarray, base: np.ndarray, fps: float, measure: str) -> str:
+    """The text that `measure`, an ffmpeg filter over (run, base), writes to the file `log`.
+
+    Both are float frames (T, H, W, 3); they are fed as raw 8-bit RGB and turned into BT.709 4:4:4.
+    Raises VideoFailed, naming ffmpeg, when it is missing, crashes, lacks the filter or takes too long.
+    """
+    yuv = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv444p"
+    shape = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{run.shape[2]}x{run.shape[1]}"]
+    inputs = [part for name in ("run", "base") for part in (*shape, "-r", f"{fps:.6g}", "-i", name)]
+    graph = f"[0:v]{yuv}[a];[1:v]{yuv}[b];[a][b]{measure}"
+    command = [ffmpeg(), "-v", "error", "-nostdin", *inputs, "-lavfi", graph, "-f", "null", "-"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, frames in (("run", run), ("base", base)):
+            to_uint8(frames).tofile(Path(folder, name))
+        done = _finished(command, folder)
+        log = Path(folder, "log")
+        if done.returncode or not log.exists():
+            why = f"code {done.returncode}, {_last_line(done.stderr)}"
+            raise VideoFailed(f"ffmpeg failed ({why}): {FFMPEG_REMEDY}.")
+        return log.read_text("utf-8")
+
+
+def _finished(command: list[str], folder: str | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end, with its output in memory. Raises VideoFailed when it cannot start or hangs."""
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise VideoFailed(f"ffmpeg took over {TIMEOUT_S:.0f} s and was ended.") from error
+    except OSError as error:
+        raise VideoFailed(f"ffmpeg cannot start: {FFMPEG_REMEDY}.") from error
+
+
 def _read(path: str | Path, *options: str) -> bytes:
     """What ffmpeg writes to its standard output for this file and these options. Raises VideoFailed."""
     command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), *options, "-"]
-    done = subprocess.run(command, capture_output=True, timeout=600, check=False)
+    done = _finished(command)
     if done.returncode:
         raise VideoFailed(f"{Path(path).name} cannot be read as a video: {_last_line(done.stderr)}.")
     return done.stdout
@@ -131,9 +162,7 @@ def _tag_options(metadata: Mapping[str, str]) -> list[str]:
         try:
             size = len(value.encode("utf-8"))
         except UnicodeEncodeError as error:
-            raise InvalidInput(
-                key, f"the metadata {key!r} is not valid Unicode (a lone surrogate)."
-            ) from error
+            raise InvalidInput(key, f"the metadata {key!r} is not valid Unicode (a lone surrogate).") from error
         if "\0" in value or size > TAG_BYTES:
             raise InvalidInput(key, f"the metadata {key!r} must be under {TAG_BYTES} bytes, without NUL.")
         options += ["-metadata", f"{key}={value}"]

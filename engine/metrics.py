@@ -1,0 +1,341 @@
+"""How far a run is from the baseline: PSNR, SSIM, MS-SSIM, VMAF, XPSNR, temporal flicker, LPIPS.
+
+Frames are numpy float32 (T, H, W, 3) in [0, 1], as decoded, never read back from a lossy file. All of
+these say how similar a run is to the baseline; none says how good the video is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
+
+from engine.errors import InvalidInput, ResoluteError
+from engine.video import filter_log
+
+CEILING_DB = 100.0  # PSNR and XPSNR of identical frames: JSON has no infinity
+WINDOW = 11  # side of the Gaussian window of SSIM and MS-SSIM, in pixels
+SIGMA = 1.5  # of that window
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
+VMAF_MIN_SIDE = 32  # libvmaf crashes or reads past the picture on frames of under about 22 pixels
+VMAF_TRAINED_HEIGHT = 1080
+
+
+class Metric(BaseModel):
+    """One figure of similarity. `mean` and `min` are over `frames`; all are None when not computed.
+
+    `reason` says why a value is missing, or what to know when reading one that is there. A frame
+    without a value (the first frame has no flicker) is None in `frames`. Never NaN or infinite.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: FiniteFloat | None
+    min: FiniteFloat | None
+    frames: tuple[FiniteFloat | None, ...] | None
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _missing_has_a_reason(self) -> Metric:
+        if (self.mean is None) != (self.min is None) or (self.mean is None) != (self.frames is None):
+            raise ValueError("mean, min and frames are all there or all null")
+        if self.mean is None and not self.reason:
+            raise ValueError("a metric that is null needs a reason")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How to show a metric: its label, unit ("" for none), direction, and decimals worth printing."""
+
+    label: str
+    unit: str
+    higher_is_better: bool
+    decimals: int
+
+
+KINDS: dict[str, Kind] = {
+    "psnr": Kind("PSNR", "dB", True, 2),
+    "ssim": Kind("SSIM", "", True, 4),
+    "ms_ssim": Kind("MS-SSIM", "", True, 4),
+    "vmaf": Kind("VMAF", "", True, 1),
+    "xpsnr": Kind("XPSNR", "dB", True, 2),
+    "flicker": Kind("Flicker difference", "/255", False, 3),
+    "lpips": Kind("LPIPS", "", False, 4),
+}
+HIGHER_IS_BETTER = {name: kind.higher_is_better for name, kind in KINDS.items()}
+UNITS = {name: kind.unit for name, kind in KINDS.items()}
+
+
+class _NotComputed(Exception):
+    """A metric has no value; the text is the reason."""
+
+
+def missing(reason: str) -> Metric:
+    """A metric that was not computed."""
+    return Metric(mean=None, min=None, frames=None, reason=reason)
+
+
+def no_similarity(reason: str) -> dict[str, Metric]:
+    """All metrics missing for one reason, e.g. "no baseline: it failed"."""
+    return {name: missing(reason) for name in KINDS}
+
+
+def worst(name: str, metric: Metric) -> float | None:
+    """The worst frame's value: the minimum where higher is better, else the maximum."""
+    values = [value for value in metric.frames or () if value is not None]
+    return (min if HIGHER_IS_BETTER[name] else max)(values, default=None)
+
+
+def similarity(frames: np.ndarray, baseline: np.ndarray, fps: float) -> dict[str, Metric]:
+    """Every metric of KINDS of `frames` against `baseline`, both float (T, H, W, 3) in [0, 1].
+
+    A metric that cannot be computed is missing with a reason and takes no other along; so are all of
+    them where the shapes differ or a value is not finite. Raises InvalidInput for arrays that are no
+    frames at all (another type, rank or range): integers are refused because they wrap when subtracted.
+    """
+    run, base = _frames("frames", frames), _frames("baseline", baseline)
+    if run.shape != base.shape:
+        return no_similarity(f"{_differ(run, base)}.")
+    for name, array in (("run", run), ("baseline", base)):
+        if not (finite := np.isfinite(array).all(axis=(1, 2, 3))).all():
+            return no_similarity(f"frame {int(np.argmin(finite)) + 1} of the {name} is not finite.")
+    return {name: _guarded(name, run, base, fps) for name in KINDS}
+
+
+def _guarded(name: str, run: np.ndarray, base: np.ndarray, fps: float) -> Metric:
+    try:
+        return _COMPUTE[name](run, base, fps)
+    except (_NotComputed, ResoluteError) as error:
+        return missing(str(error))
+    except (ImportError, LookupError, OSError, RuntimeError, ValueError, MemoryError) as error:
+        return missing(f"{KINDS[name].label} failed: {type(error).__name__}: {error}")
+
+
+def psnr(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
+    """Peak signal-to-noise ratio a frame in dB: 10 log10(1 / MSE) over all pixels and RGB channels.
+
+    Data range 1. Identical frames, and any above, have CEILING_DB = 100. `mean` is the mean of the
+    frames' dB. skimage.metrics.peak_signal_noise_ratio.
+    """
+    from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+
+    return _metric(
+        min(float(peak_signal_noise_ratio(b, a, data_range=1.0)), CEILING_DB)
+        if mean_squared_error(a, b)
+        else CEILING_DB
+        for a, b in zip(run, base, strict=True)
+    )
+
+
+def ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
+    """Structural similarity a frame, -1 to 1: Gaussian window 11x11 of sigma 1.5, k1 0.01, k2 0.03.
+
+    On each RGB channel at data range 1, averaged over the channels and over the pixels whose window lies
+    inside the frame; sides from 11 pixels. Wang et al. 2004; skimage.metrics.structural_similarity.
+    """
+    if min(run.shape[1:3]) < WINDOW:
+        raise _NotComputed(f"SSIM needs frames of at least {WINDOW}x{WINDOW} pixels, got {_size(run)}.")
+    return _metric(float(_inside(_ssim_map(a, b)).mean()) for a, b in zip(run, base, strict=True))
+
+
+def ms_ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
+    """Multi-scale SSIM a frame, 0 to 1: SSIM's window at up to five scales, each half the one before.
+
+    Five scales need 176 pixels on the shorter side. Smaller frames use the finest scales that fit, with
+    Wang's weights scaled to sum to 1, and say so in `reason`; below 22 pixels (two scales) there is none.
+    Per RGB channel, then averaged. Wang et al. 2003, over skimage's SSIM maps.
+    """
+    scales = sum(min(run.shape[1:3]) >= WINDOW * 2**n for n in range(len(MS_SSIM_WEIGHTS)))
+    if scales < 2:
+        raise _NotComputed(f"MS-SSIM needs frames of at least 22x22 pixels, got {_size(run)}.")
+    weights = np.array(MS_SSIM_WEIGHTS[:scales]) / sum(MS_SSIM_WEIGHTS[:scales])
+    short = f"{scales} of 5 scales, weights renormalised: the 11-pixel window fits no more in {_size(run)}."
+    values = (_ms_ssim_frame(a, b, weights) for a, b in zip(run, base, strict=True))
+    return _metric(values, None if scales == len(MS_SSIM_WEIGHTS) else short)
+
+
+def _ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """SSIM at every pixel and channel of two (H, W, 3) frames."""
+    from skimage.metrics import structural_similarity
+
+    window = {"gaussian_weights": True, "sigma": SIGMA, "use_sample_covariance": False}
+    return structural_similarity(a, b, data_range=1.0, channel_axis=-1, full=True, **window)[1]
+
+
+def _inside(pixels: np.ndarray) -> np.ndarray:
+    """The part of a map (H, W, 3) where the whole window lies inside the frame."""
+    edge = WINDOW // 2
+    return pixels[edge : pixels.shape[0] - edge, edge : pixels.shape[1] - edge]
+
+
+def _ms_ssim_frame(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
+    """Product over the scales of contrast x structure, with luminance at the coarsest, mean of channels."""
+    from scipy.ndimage import gaussian_filter
+
+    a, b, product = a.astype(np.float64), b.astype(np.float64), np.ones(3)
+    for scale, weight in enumerate(weights):
+        if scale:
+            a, b = _halved(a), _halved(b)
+        similar = _ssim_map(a, b)
+        if scale < len(weights) - 1:  # SSIM = luminance x (contrast x structure): luminance is divided out
+            mean_a, mean_b = (gaussian_filter(x, (SIGMA, SIGMA, 0), truncate=3.5) for x in (a, b))
+            c1 = 0.01**2
+            similar = similar * (mean_a**2 + mean_b**2 + c1) / (2 * mean_a * mean_b + c1)
+        product *= np.maximum(_inside(similar).mean(axis=(0, 1)), 0.0) ** weight
+    return float(product.mean())
+
+
+def _halved(frame: np.ndarray) -> np.ndarray:
+    """Half the height and width by 2x2 means; an odd last row or column is left out."""
+    height, width = frame.shape[0] // 2, frame.shape[1] // 2
+    return frame[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
+
+
+def flicker(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
+    """Temporal flicker difference a frame in 8-bit levels, 0 to 510; lower is better, 0 is the same.
+
+    The mean over pixels and RGB channels of |(run_t - run_t-1) - (base_t - base_t-1)| * 255: motion that
+    both share cancels, and so does a constant offset; flicker and judder of the run alone stay. The
+    first frame has no value; one frame alone has none.
+    """
+    if len(run) < 2:
+        raise _NotComputed("flicker needs at least two frames, got 1.")
+    values = (
+        float(np.abs((run[t] - run[t - 1]) - (base[t] - base[t - 1])).mean(dtype=np.float64) * 255.0)
+        for t in range(1, len(run))
+    )
+    return _metric([None, *values])
+
+
+def vmaf(run: np.ndarray, base: np.ndarray, fps: float = 8.0) -> Metric:
+    """VMAF a frame, 0 to 100, model vmaf_v0.6.1 in libvmaf as built into the bundled ffmpeg.
+
+    Reads the luma of 8-bit BT.709 4:4:4 made of the float frames, at their own size. Identical frames
+    get 97 to 100 (the first frame, which has no motion, gets the least). The model was trained on 1080p
+    at three screen heights; smaller frames say so in `reason`. Sides from 32 pixels.
+    """
+    if min(run.shape[1:3]) < VMAF_MIN_SIDE:
+        raise _NotComputed(f"VMAF needs at least {VMAF_MIN_SIDE}x{VMAF_MIN_SIDE} pixels, got {_size(run)}.")
+    log = filter_log(run, base, fps, "libvmaf=log_fmt=json:log_path=log:n_threads=2")
+    values = [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
+    note = f"Trained on {VMAF_TRAINED_HEIGHT}p: at {_size(run)} it ranks runs, it is no absolute grade."
+    return _metric(_as_many("VMAF", values, run), note if run.shape[1] < VMAF_TRAINED_HEIGHT // 2 else None)
+
+
+def xpsnr(run: np.ndarray, base: np.ndarray, fps: float = 8.0) -> Metric:
+    """Perceptually weighted PSNR a frame in dB: (4 Y + U + V) / 6 of ffmpeg's xpsnr filter.
+
+    Reads 8-bit BT.709 4:4:4 made of the float frames; `fps` sets the filter's temporal weighting.
+    Identical planes have CEILING_DB = 100. Helmrich et al. 2020.
+    """
+    log = filter_log(run, base, fps, "xpsnr=stats_file=log")
+    planes = re.findall(r"^n:.*y:\s*(\S+).*u:\s*(\S+).*v:\s*(\S+)", log, flags=re.MULTILINE)
+    values = [[min(float(plane), CEILING_DB) for plane in frame] for frame in planes]
+    return _metric(_as_many("XPSNR", [(4 * y + u + v) / 6 for y, u, v in values], run))
+
+
+def lpips(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
+    """LPIPS a frame (AlexNet), from 0, lower is better; only where the optional package `lpips` is there."""
+    import torch
+
+    compute = _lpips_network()
+    with torch.inference_mode():
+        values = [
+            float(compute(*(torch.from_numpy(x[t : t + 1]).permute(0, 3, 1, 2) * 2 - 1 for x in (run, base))))
+            for t in range(len(run))
+        ]
+    return _metric(values)
+
+
+@lru_cache(maxsize=1)
+def _lpips_network() -> Any:
+    try:
+        return importlib.import_module("lpips").LPIPS(net="alex", verbose=False)
+    except ImportError as error:
+        raise _NotComputed("not installed: LPIPS is an extra, `pip install lpips`.") from error
+    except Exception as error:  # it fetches its weights and unpickles them: anything may fail
+        raise _NotComputed(f"LPIPS could not load its weights: {error}") from error
+
+
+_COMPUTE: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "ms_ssim": ms_ssim,
+    "vmaf": vmaf,
+    "xpsnr": xpsnr,
+    "flicker": flicker,
+    "lpips": lpips,
+}
+
+
+def heatmap(frames: np.ndarray, baseline: np.ndarray, gain: float = 4.0) -> np.ndarray:
+    """Where the run differs from the baseline: float32 (T, H, W, 3) in [0, 1], black where they are equal.
+
+    Legend: colour = root mean square of the RGB difference times `gain`, clipped at 1: black 0, violet
+    0.25, red 0.5, orange 0.75, pale yellow 1. With gain 4 pale yellow is a difference of 64 of 255 or
+    more. Raises InvalidInput where the shapes differ.
+    """
+    run, base = _frames("frames", frames), _frames("baseline", baseline)
+    if run.shape != base.shape:
+        raise InvalidInput("frames", f"{_differ(run, base)}.")
+    if not 0 < gain < math.inf:
+        raise InvalidInput("gain", f"gain must be above 0, got {gain}.")
+    level = np.clip(np.nan_to_num(np.sqrt(np.square(run - base).mean(axis=-1)) * gain, nan=1.0), 0.0, 1.0)
+    return HEAT[np.rint(level * (len(HEAT) - 1)).astype(np.intp)]
+
+
+def _heat_colours() -> np.ndarray:
+    """256 RGB colours (256, 3) from black over violet, red and orange to pale yellow, ever lighter."""
+    anchors = np.array([[0, 0, 0], [72, 16, 110], [186, 54, 85], [249, 142, 9], [252, 255, 164]]) / 255.0
+    at = np.linspace(0.0, 1.0, len(anchors))
+    columns = [np.interp(np.linspace(0.0, 1.0, 256), at, anchors[:, channel]) for channel in range(3)]
+    return np.stack(columns, axis=-1).astype(np.float32)
+
+
+HEAT = _heat_colours()
+
+
+def _frames(field: str, frames: np.ndarray) -> np.ndarray:
+    """The frames as float32, clipped of rounding only. Raises InvalidInput for what are no frames."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise InvalidInput(field, f"{field} must have the shape (T, H, W, 3), got {frames.shape}.")
+    if not np.issubdtype(frames.dtype, np.floating):
+        raise InvalidInput(field, f"{field} must be floats from 0 to 1, got {frames.dtype}: divide by 255.")
+    finite = frames[np.isfinite(frames)]
+    if finite.size and (finite.min() < -1e-3 or finite.max() > 1 + 1e-3):
+        raise InvalidInput(field, f"{field} must lie in 0..1, got {finite.min():.3g} to {finite.max():.3g}.")
+    return np.where(np.isfinite(frames), np.clip(frames, 0.0, 1.0), np.nan).astype(np.float32)
+
+
+def _size(frames: np.ndarray) -> str:
+    return f"{frames.shape[2]}x{frames.shape[1]}"
+
+
+def _differ(run: np.ndarray, base: np.ndarray) -> str:
+    sizes = [f"{len(frames)} frames of {_size(frames)}" for frames in (run, base)]
+    return f"the run has {sizes[0]}, the baseline {sizes[1]}"
+
+
+def _metric(frames: Iterable[float | None], reason: str | None = None) -> Metric:
+    """A metric of values a frame. Raises _NotComputed where one is not finite."""
+    every = tuple(frames)
+    values = [value for value in every if value is not None]
+    try:
+        return Metric(mean=sum(values) / len(values), min=min(values), frames=every, reason=reason)
+    except ValidationError as error:
+        raise _NotComputed("a frame's value is not a finite number.") from error
+
+
+def _as_many(label: str, values: list[float], run: np.ndarray) -> list[float]:
+    if len(values) != len(run):
+        raise _NotComputed(f"{label}: ffmpeg gave {len(values)} values for {len(run)} frames.")
+    return values
