@@ -67,14 +67,14 @@ def write_mp4(path: str | Path, frames: np.ndarray, fps: float, metadata: Mappin
     tags = _tag_options(metadata or {})
     even = ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))
     pixels = np.pad(to_uint8(frames), even, mode="edge")
-    with _part(path) as part:
+    with whole_file(path) as part:
         _encode([ffmpeg(), *_encode_options(pixels, fps), *tags, str(part)], pixels, path.name)
 
 
 def write_png(path: str | Path, frame: np.ndarray) -> None:
     """Write one frame (H, W, 3) in [0, 1] as PNG, whole or not at all. Raises VideoFailed."""
     image = Image.fromarray(to_uint8(frame))
-    with _part(Path(path)) as part:
+    with whole_file(Path(path)) as part:
         image.save(part, format="PNG")
 
 
@@ -82,7 +82,7 @@ def write_webp(path: str | Path, frames: np.ndarray, fps: float) -> None:
     """Write frames as lossless animated WebP: what is kept of a run when ffmpeg is missing."""
     first, *rest = [Image.fromarray(frame) for frame in to_uint8(frames)]
     pause = round(1000 / fps)  # milliseconds a frame
-    with _part(Path(path)) as part:
+    with whole_file(Path(path)) as part:
         first.save(part, "WEBP", save_all=True, append_images=rest, duration=pause, loop=0, lossless=True)
 
 
@@ -219,8 +219,11 @@ def _last_line(log: bytes) -> str:
 
 
 @contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """A `NAME.part` to write to, which takes the name on success and is removed on any failure."""
+def whole_file(path: Path) -> Iterator[Path]:
+    """A `NAME.part` to write to, which takes the name on success and is removed on any failure.
+
+    What stood under the name before stays until then. Raises RunFailed when the disk fails.
+    """
     part = path.with_name(path.name + ".part")
     try:
         yield part
@@ -230,6 +233,7 @@ def _part(path: Path) -> Iterator[Path]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else (error.strerror or str(error)).lower()
-        raise VideoFailed(f"{path.name} was not written: {reason}.") from error
+        raise RunFailed(f"{path.name} was not written: {reason}.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be missing
+            part.unlink(missing_ok=True)
