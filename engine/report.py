@@ -203,6 +203,7 @@ class Report(_Part):
     shift: Annotated[FiniteFloat, Field(gt=0)] | None
     solver: str
     environment: Environment
+    heatmap_gain: Annotated[FiniteFloat, Field(gt=0)] | None = None
     noise_floor: Similarity | None = None
     noise_floor_reason: str | None = None
     runs: Annotated[tuple[Run, ...], Field(min_length=1)]
