@@ -21,7 +21,7 @@ from engine.metrics import KINDS, Metric
 from engine.report import Report, Run, Similarity, Stage
 from engine.video import whole_file
 
-COLOURS = 8  # accents in report.css; a ninth run starts over
+COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
 HEADLINE_METRICS = ("psnr", "ssim", "vmaf")
 _TEMPLATES = Path(__file__).with_name("templates")
 _TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".png": "image/png"}
@@ -132,7 +132,7 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
     longest = max(other.latency.denoise_s or 0 for other in found.runs)
     return {
         "run": run,
-        "colour": index % COLOURS,
+        "colour": _colour(index),
         "video": _inline(run.video, folder),
         "heatmap": _inline(run.heatmap, folder),
         "glyph": _glyph(run),
@@ -141,6 +141,10 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
         "bar": round(90 * (run.latency.denoise_s or 0) / longest) if longest else None,
         "metrics": _metric_cells(run.similarity, notes),
     }
+
+
+def _colour(index: int) -> int:
+    return 1 + (index - 1) % (COLOURS - 1) if index else 0
 
 
 def _inline(name: str | None, folder: Path) -> dict[str, str] | None:
@@ -282,7 +286,7 @@ def _chart_data(found: Report) -> dict[str, Any]:
         "runs": [
             {
                 "name": run.name,
-                "colour": index % COLOURS,
+                "colour": _colour(index),
                 "seconds": list(run.latency.steps_s),
                 "memory": [None if count is None else count / 2**20 for count in run.memory.steps_bytes],
                 "sigma": list(run.sigmas),
