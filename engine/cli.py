@@ -1,0 +1,209 @@
+"""The command line: `python -m engine compare | models | cost | schedule check`.
+
+Bad input ends with one sentence on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import InvalidInput, ModelNotFound, ResoluteError
+from engine.experiment import Track
+from engine.lightx2v import RunSettings, export
+from engine.models.catalogue import ModelSpec, catalogue, find_model
+from engine.presets import Preset, load_preset, preset_names
+from engine.transitions import DEFAULT_POLICY, POLICIES, policy_named
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Resolution schedules for diffusion models.")
+schedules = typer.Typer(no_args_is_help=True, help="Look at schedule files.")
+app.add_typer(schedules, name="schedule")
+
+ModelName = Annotated[str, typer.Option(help="A model of the catalogue, or the path of a diffusers folder.")]
+Schedules = Annotated[
+    list[str], typer.Option("--schedule", "-s", help="A preset, a JSON file, or shorthand: 0.75@50%, 1/0.75@20%/70%.")
+]
+Height = Annotated[int | None, typer.Option(help="Pixels; the model's own where left out.")]
+Width = Annotated[int | None, typer.Option(help="Pixels.")]
+Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
+Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 turns it off.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
+
+
+@app.command()
+def compare(
+    prompt: Annotated[str, typer.Option(help="What to show.")],
+    schedule: Schedules,
+    out: Annotated[Path, typer.Option(help="Folder for the report and the videos.")],
+    model: ModelName = "emoji-wan",
+    seed: Annotated[int, typer.Option(help="The same for all runs.")] = 0,
+    steps: Steps = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(POLICIES)}. Several: every schedule under each.")
+    ] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
+    height: Height = None,
+    width: Width = None,
+    frames: Frames = None,
+    guidance: Guidance = None,
+    shift: Annotated[float | None, typer.Option(help="Flow shift of the full-resolution run.")] = None,
+    solver: Annotated[str | None, typer.Option(help="unipc or euler; the model's own where left out.")] = None,
+    settings_from: Annotated[
+        Path | None, typer.Option(help="A LightX2V config whose size, length, shift and guidance to use.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    noise_floor: Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")] = True,
+    json_only: Annotated[bool, typer.Option("--json", help="Print the report alone.")] = False,
+) -> None:
+    """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
+    from engine.experiment import make_experiment
+
+    spec = find_model(model)
+    count = steps if steps is not None else spec.defaults.steps
+    given = _settings(settings_from, count)
+    tracks = _tracks([load_preset(name, count) for name in schedule], policy or [])
+    experiment = make_experiment(
+        spec,
+        tracks,
+        prompt=prompt,
+        seed=seed,
+        negative_prompt=negative_prompt,
+        steps=count,
+        height=height,
+        width=width,
+        frames=frames,
+        guidance=guidance,
+        shift=shift,
+        solver=solver,
+        settings=given,
+    )
+    _checked_out(out)
+    from engine.compare import compare as run_comparison
+    from engine.console import Progress, print_report
+    from engine.models.loading import load_model
+
+    with Progress(quiet=json_only) as listener:
+        loaded = load_model(model, device=device, dtype=dtype)
+        report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor)
+    if json_only:
+        sys.stdout.write((out / "report.json").read_text("utf-8"))
+    else:
+        print_report(report, out)
+    if any(run.status != "done" for run in report.runs):
+        raise typer.Exit(1)
+
+
+@app.command()
+def models() -> None:
+    """List the models, where they are, and what a run of each uses by default."""
+    from engine.console import print_models
+
+    print_models(list(catalogue().values()))
+
+
+@app.command()
+def cost(
+    schedule: Schedules,
+    model: ModelName = "emoji-wan",
+    steps: Steps = None,
+    height: Height = None,
+    width: Width = None,
+    frames: Frames = None,
+    guidance: Guidance = None,
+    json_only: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Count what schedules cost in FLOPs; needs no weights."""
+    from engine.console import print_costs
+    from engine.cost import schedule_cost
+    from engine.experiment import make_experiment
+
+    spec = find_model(model)
+    count = steps if steps is not None else spec.defaults.steps
+    tracks = _tracks([load_preset(name, count) for name in schedule], [])
+    experiment = make_experiment(
+        spec, tracks, prompt="-", steps=count, height=height, width=width, frames=frames, guidance=guidance
+    )
+    size = {"height": experiment.height, "width": experiment.width, "frames": experiment.frames}
+    costs = {
+        track.name: schedule_cost(spec, track.schedule, **size, guidance=experiment.guidance)
+        for track in experiment.tracks
+    }
+    print_costs(spec, size, costs, json_only)
+
+
+@schedules.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A JSON file, a preset, or shorthand.")],
+    model: Annotated[str | None, typer.Option(help="Also check that this model can run it.")] = None,
+    steps: Annotated[int, typer.Option(help="What percentages in a shorthand refer to.")] = 50,
+) -> None:
+    """Say what a schedule file means, or what is wrong with it."""
+    from engine.console import print_schedule
+
+    preset = load_preset(file, steps)
+    print_schedule(preset, _fitting(find_model(model), preset) if model else None)
+
+
+@schedules.command(name="list")
+def list_presets() -> None:
+    """List the presets by name."""
+    for name in ("flat", *preset_names()):
+        preset = load_preset(name, 50)
+        typer.echo(f"{name:28} {preset.schedule}")
+
+
+@schedules.command(name="export")
+def export_schedule(file: Annotated[str, typer.Argument(help="A JSON file, a preset, or shorthand.")]) -> None:
+    """Print a schedule as a LightX2V config."""
+    typer.echo(json.dumps(export(load_preset(file, 50).schedule), indent=4))
+
+
+def _fitting(spec: ModelSpec, preset: Preset) -> Any:
+    from engine.experiment import make_experiment
+
+    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY))
+    return make_experiment(spec, [track], prompt="-", steps=preset.schedule.infer_steps)
+
+
+def _settings(path: Path | None, steps: int) -> RunSettings | None:
+    return None if path is None else load_preset(str(path), steps).settings
+
+
+def _tracks(presets: Sequence[Preset], policies: Sequence[str]) -> list[Track]:
+    """Every schedule under every policy asked for; else under its own, or the default one."""
+    tracks = []
+    for preset in presets:
+        for name in policies or [preset.policy or DEFAULT_POLICY]:
+            policy = policy_named(name)
+            label = preset.name if len(policies) < 2 else f"{preset.name} {policy.name}"
+            tracks.append(Track(label, preset.schedule, policy))
+    return tracks
+
+
+def _checked_out(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput("out", f"the folder {str(out)[:200]!r} cannot be written to: {reason}.") from None
+
+
+def main() -> None:
+    """Run the command line; what this project refuses becomes one sentence and an exit code."""
+    try:
+        app()
+    except (InvalidInput, ModelNotFound) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ResoluteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,340 @@
+"""Running an experiment: the baseline and every track, one after another, measured, written, reported.
+
+The report is saved after every run, so that what is finished stays whatever happens next.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import diffusers
+import numpy as np
+import torch
+
+from engine import __version__
+from engine import report as schema
+from engine.cost import Cost, schedule_cost
+from engine.errors import Cancelled, ResoluteError
+from engine.events import StepEvent
+from engine.experiment import Experiment, Track
+from engine.lightx2v import export
+from engine.metrics import heatmap, similarity
+from engine.models.loading import LoadedModel, scheduler_for
+from engine.page import write_index
+from engine.report import Report, Run, Similarity
+from engine.sizes import LatentSize
+from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
+from engine.video import write_mp4
+from engine.views import patched
+
+log = logging.getLogger(__name__)
+HEAT_GAIN = 4.0
+
+
+class Listener(Protocol):
+    """Whoever follows a comparison. To cancel, raise `Cancelled` from any method."""
+
+    def run_started(self, name: str, number: int, runs: int) -> None: ...
+    def step(self, name: str, event: StepEvent) -> None: ...
+    def phase(self, name: str, phase: str) -> None: ...
+    def run_ended(self, run: Run) -> None: ...
+
+
+class Silent:
+    """A listener that does not listen."""
+
+    def run_started(self, name: str, number: int, runs: int) -> None: ...
+    def step(self, name: str, event: StepEvent) -> None: ...
+    def phase(self, name: str, phase: str) -> None: ...
+    def run_ended(self, run: Run) -> None: ...
+
+
+def compare(
+    experiment: Experiment,
+    model: LoadedModel,
+    out: Path,
+    listener: Listener | None = None,
+    *,
+    noise_floor: bool = True,
+) -> Report:
+    """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
+
+    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step is. A run that
+    fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept in the report.
+    """
+    return _Comparison(experiment, model, out, listener or Silent()).run(noise_floor)
+
+
+class _Comparison:
+    """The state of one comparison."""
+
+    def __init__(self, experiment: Experiment, model: LoadedModel, out: Path, listener: Listener) -> None:
+        self.experiment, self.model, self.out, self.listener = experiment, model, out, listener
+        self.memo = TextMemo()
+        self.warm: set[tuple[int, int]] = set()
+        self.baseline: np.ndarray | None = None
+        self.baseline_run: Run | None = None
+        self.floor: Similarity | None = None
+        self.floor_reason: str | None = "it was not asked for"
+        self.runs: list[Run] = []
+
+    def run(self, noise_floor: bool) -> Report:
+        pipe, experiment = self.model.pipe, self.experiment
+        self.out.mkdir(parents=True, exist_ok=True)
+        scheduler = scheduler_for(pipe, experiment.solver, experiment.shift)
+        tracks = (experiment.baseline, *experiment.tracks)
+        with patched(pipe, scheduler=scheduler):
+            twin = self._first_baseline(noise_floor)
+            for number, track in enumerate(tracks):
+                self.listener.run_started(track.name, number, len(tracks))
+                run, stop = self._one(number, track)
+                self.runs.append(run)
+                if number == 0:
+                    self._set_floor(twin)
+                self._save()
+                self.listener.run_ended(run)
+                if stop:
+                    break
+        report = self._save()
+        write_index(report, self.out)
+        return report
+
+    def _first_baseline(self, noise_floor: bool) -> np.ndarray | None:
+        """The run that is compared with the baseline for the noise floor; it warms everything up."""
+        if not noise_floor:
+            return None
+        self.listener.phase("baseline", "warming up")
+        try:
+            return self._staged(self.experiment.baseline, listen=True).frames
+        except Cancelled:
+            self.floor_reason = "the comparison was cancelled"
+        except ResoluteError as error:
+            self.floor_reason = f"its run failed: {error}"
+        return None
+
+    def _set_floor(self, twin: np.ndarray | None) -> None:
+        if twin is None or self.baseline is None:
+            return
+        self.floor = Similarity(**similarity(twin, self.baseline, self.experiment.fps))
+        self.floor_reason = None
+
+    def _one(self, number: int, track: Track) -> tuple[Run, bool]:
+        """One run and whether to stop after it."""
+        try:
+            return self._measured(number, track), False
+        except Cancelled:
+            return self._unfinished(track, "cancelled", "cancelled before it was finished"), True
+        except ResoluteError as error:
+            return self._unfinished(track, "failed", str(error)), False
+        except Exception as error:
+            log.exception("run %s failed", track.name)
+            first = (str(error).splitlines() or [""])[0][:300]
+            return self._unfinished(track, "failed", f"{type(error).__name__}: {first}"), False
+
+    def _measured(self, number: int, track: Track) -> Run:
+        experiment = self.experiment
+        cost = self._cost(track)
+        warm_up_s = self._warm_up(track)
+        result = self._staged(track, listen=True)
+        stem = f"{number:02d}-{track.slug}"
+        self.listener.phase(track.name, "writing the video")
+        begun = time.perf_counter()
+        document = json.dumps(experiment.document(), ensure_ascii=False)
+        write_mp4(self.out / f"{stem}.mp4", result.frames, experiment.fps, {"resolute": document})
+        encode_s = time.perf_counter() - begun
+        self.listener.phase(track.name, "comparing with the baseline")
+        heat = self._heat(number, stem, result)
+        return Run(
+            name=track.name,
+            policy=None if number == 0 else track.policy.name,
+            schedule=export(track.schedule),
+            status="done",
+            stages=_stages(track, cost, experiment),
+            sigmas=_sigmas(result),
+            latency=_latency(result, encode_s, warm_up_s),
+            memory=_memory(result),
+            flops=cost.flops,
+            speedup=self._speedup(number, result, cost),
+            similarity=self._similarity(number, result),
+            video=f"{stem}.mp4",
+            heatmap=heat,
+        )
+
+    def _staged(self, track: Track, *, listen: bool) -> StagedResult:
+        experiment = self.experiment
+        request = StagedRequest(
+            pipe=self.model.pipe,
+            call=experiment.call(),
+            schedule=track.schedule,
+            policy=track.policy,
+            sizes=experiment.sizes(track.schedule),
+            pixel_stride=experiment.spec.geometry.stride[1:],
+            seed=experiment.seed,
+            shift=experiment.shift,
+        )
+
+        def on_step(event: StepEvent) -> None:
+            self.listener.step(track.name, event)
+            if event.step == event.steps:
+                self.listener.phase(track.name, "decoding")
+
+        result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview)
+        self.warm.update(size.hw for size in request.sizes)
+        return result
+
+    def _warm_up(self, track: Track) -> float | None:
+        """One unmeasured step at every size that has not run yet: kernels are chosen and memory is taken there."""
+        cold = {size.hw: size for size in self.experiment.sizes(track.schedule) if size.hw not in self.warm}
+        if not cold:
+            return None
+        self.listener.phase(track.name, "warming up")
+        begun, stride = time.perf_counter(), self.experiment.spec.geometry.stride
+        for height, width in cold:
+            self.model.pipe(
+                **self.experiment.call(),
+                height=height * stride[1],
+                width=width * stride[2],
+                num_inference_steps=1,
+                generator=torch.Generator("cpu").manual_seed(0),
+                output_type="latent",
+            )
+            self.warm.add((height, width))
+        return time.perf_counter() - begun
+
+    def _cost(self, track: Track) -> Cost:
+        experiment = self.experiment
+        return schedule_cost(
+            experiment.spec,
+            track.schedule,
+            height=experiment.height,
+            width=experiment.width,
+            frames=experiment.frames,
+            guidance=experiment.guidance,
+        )
+
+    def _heat(self, number: int, stem: str, result: StagedResult) -> str | None:
+        if number == 0:
+            self.baseline = result.frames
+            return None
+        if self.baseline is None:
+            return None
+        name = f"{stem}-difference.mp4"
+        write_mp4(self.out / name, heatmap(result.frames, self.baseline, HEAT_GAIN), self.experiment.fps)
+        return name
+
+    def _similarity(self, number: int, result: StagedResult) -> Similarity:
+        if number == 0:
+            return Similarity.missing("this is the baseline")
+        if self.baseline is None:
+            return Similarity.missing("there is no baseline: its run did not finish")
+        return Similarity(**similarity(result.frames, self.baseline, self.experiment.fps))
+
+    def _speedup(self, number: int, result: StagedResult, cost: Cost) -> schema.Speedup:
+        base = result.readings.denoise_s if number == 0 else None
+        if number and self.runs[0].status == "done":
+            base = self.runs[0].latency.denoise_s
+        measured = base / result.readings.denoise_s if base else None
+        return schema.Speedup(measured=measured, by_flops=cost.speedup)
+
+    def _unfinished(self, track: Track, status: Literal["failed", "cancelled"], error: str) -> Run:
+        cuda = self.model.device.type == "cuda"
+        return Run(
+            name=track.name,
+            policy=None if track.name == "baseline" else track.policy.name,
+            schedule=export(track.schedule),
+            status=status,
+            error=error,
+            memory=schema.Memory(kind="cuda" if cuda else "rss_above_start", peak_bytes=None, reason=f"run {status}"),
+            similarity=Similarity.missing(f"this run was {status}"),
+        )
+
+    def _save(self) -> Report:
+        experiment = self.experiment
+        scheduler = type(scheduler_for(self.model.pipe, experiment.solver, experiment.shift)).__name__
+        report = Report(
+            created=datetime.now(UTC),
+            model=experiment.spec.id,
+            prompt=experiment.prompt,
+            negative_prompt=experiment.negative_prompt,
+            seed=experiment.seed,
+            size=schema.Size(width=experiment.width, height=experiment.height, frames=experiment.frames),
+            fps=experiment.fps,
+            steps=experiment.steps,
+            guidance=experiment.guidance,
+            shift=experiment.shift,
+            solver=scheduler,
+            environment=environment(self.model),
+            noise_floor=self.floor,
+            noise_floor_reason=self.floor_reason,
+            runs=tuple(self.runs),
+        )
+        schema.save(report, self.out / "report.json")
+        return report
+
+
+def environment(model: LoadedModel) -> schema.Environment:
+    """What the runs are made with."""
+    cuda = model.device.type == "cuda"
+    return schema.Environment(
+        resolute=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        diffusers=diffusers.__version__,
+        platform=platform.system(),
+        device=model.device.type,
+        device_name=torch.cuda.get_device_name(model.device) if cuda else platform.processor() or platform.machine(),
+        dtype=str(model.pipe.dtype).removeprefix("torch."),
+        threads=None if cuda else torch.get_num_threads(),
+    )
+
+
+def _stages(track: Track, cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
+    stride = experiment.spec.geometry.stride
+
+    def stage(size: LatentSize, first: int, last: int, rate: float) -> schema.Stage:
+        return schema.Stage(
+            first_step=first,
+            last_step=last,
+            rate=rate,
+            width=size.width * stride[2],
+            height=size.height * stride[1],
+            latent_width=size.width,
+            latent_height=size.height,
+            tokens=size.tokens,
+        )
+
+    return tuple(stage(s.size, s.stage.first, s.stage.last, s.stage.rate) for s in cost.stages)
+
+
+def _sigmas(result: StagedResult) -> tuple[float, ...]:
+    """What every step was told, in order."""
+    return tuple(sigma for plan in result.plans for sigma in plan.table.sigmas[plan.stage.window].tolist())
+
+
+def _latency(result: StagedResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:
+    readings = result.readings
+    return schema.Latency(
+        total_s=result.text_s + readings.denoise_s + readings.decode_s,
+        text_s=result.text_s,
+        denoise_s=readings.denoise_s,
+        decode_s=readings.decode_s,
+        encode_s=encode_s,
+        warm_up_s=warm_up_s,
+        steps_s=readings.steps_s,
+    )
+
+
+def _memory(result: StagedResult) -> schema.Memory:
+    readings = result.readings
+    return schema.Memory(
+        kind=readings.memory_kind,
+        peak_bytes=readings.peak_bytes,
+        reserved_bytes=readings.reserved_bytes,
+        steps_bytes=readings.steps_bytes,
+    )

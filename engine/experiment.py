@@ -1,0 +1,186 @@
+"""An experiment: one prompt, one seed, one model, and the schedules to compare. Parsed once, frozen, reproducible."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import InvalidInput
+from engine.lightx2v import RunSettings, export
+from engine.models.catalogue import ModelSpec
+from engine.schedule import ResolutionSchedule, checked_steps, flat
+from engine.sizes import LatentSize, checked_size, full_size, stage_sizes
+from engine.transitions import DEFAULT_POLICY, Policy, policy_named
+
+MAX_PROMPT = 2000
+MAX_SEED = 2**53 - 1  # survives JavaScript
+MAX_TRACKS = 64
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Track:
+    """One schedule under one policy, with the name that tables and files use."""
+
+    name: str
+    schedule: ResolutionSchedule
+    policy: Policy
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file name: lower case letters, digits, dots and dashes, at most 60."""
+        return re.sub(r"[^a-z0-9.]+", "-", self.name.lower().replace("%", "pct")).strip("-.")[:60] or "run"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that decides the pixels of a comparison, except the machine. Build it with `make_experiment`."""
+
+    spec: ModelSpec
+    prompt: str
+    negative_prompt: str
+    seed: int
+    height: int
+    width: int
+    frames: int
+    fps: int
+    steps: int
+    guidance: float
+    shift: float
+    solver: str | None
+    tracks: tuple[Track, ...]
+
+    @property
+    def baseline(self) -> Track:
+        return Track(BASELINE, flat(self.steps), policy_named(DEFAULT_POLICY))
+
+    def sizes(self, schedule: ResolutionSchedule) -> tuple[LatentSize, ...]:
+        """The latent grid of every stage of a schedule."""
+        geometry = self.spec.geometry
+        return stage_sizes(schedule, full_size(geometry, self.height, self.width, self.frames), geometry.patch)
+
+    def call(self) -> dict[str, Any]:
+        """The pipeline's own arguments, except size, steps and generator."""
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "num_frames": self.frames,
+            "guidance_scale": self.guidance,
+            "max_sequence_length": self.spec.defaults.max_sequence_length,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """The experiment as plain data, for reports, links and metadata."""
+        tracks = [{"name": track.name, "policy": track.policy.name, **export(track.schedule)} for track in self.tracks]
+        return {
+            "resolute_experiment": 1,
+            "model": self.spec.id,
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "seed": self.seed,
+            "height": self.height,
+            "width": self.width,
+            "frames": self.frames,
+            "fps": self.fps,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "shift": self.shift,
+            "solver": self.solver,
+            "tracks": tracks,
+        }
+
+
+def make_experiment(
+    spec: ModelSpec,
+    tracks: Iterable[Track],
+    *,
+    prompt: object,
+    seed: object = 0,
+    negative_prompt: object = None,
+    steps: object = None,
+    height: object = None,
+    width: object = None,
+    frames: object = None,
+    guidance: object = None,
+    shift: object = None,
+    solver: str | None = None,
+    settings: RunSettings | None = None,
+) -> Experiment:
+    """Check everything that came from outside and freeze it.
+
+    What is None is taken from `settings` (a LightX2V config's), then from the model's defaults. Tracks are brought to
+    `steps` and must fit the model at this size. Raises InvalidInput naming field, value and remedy.
+    """
+    own, given = spec.defaults, settings or RunSettings()
+    size = checked_size(
+        spec.geometry,
+        _first(height, given.height, own.height),
+        _first(width, given.width, own.width),
+        _first(frames, given.frames, own.frames),
+    )
+    count = checked_steps(_first(steps, own.steps))
+    return Experiment(
+        spec=spec,
+        prompt=_text("prompt", prompt),
+        negative_prompt=_text("negative_prompt", _first(negative_prompt, own.negative_prompt), empty=True),
+        seed=_seed(seed),
+        height=size[0],
+        width=size[1],
+        frames=size[2],
+        fps=own.fps,
+        steps=count,
+        guidance=_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, 100.0),
+        shift=_number("shift", _first(shift, given.shift, own.shift), 0.01, 100.0),
+        solver=solver,
+        tracks=_checked_tracks(tracks, count, spec, size),
+    )
+
+
+def _checked_tracks(
+    tracks: Iterable[Track], steps: int, spec: ModelSpec, size: tuple[int, int, int]
+) -> tuple[Track, ...]:
+    """Tracks at the experiment's step count, each fitting the model, with names of their own."""
+    full, result, names = full_size(spec.geometry, *size), [], {BASELINE}
+    for track in tracks:
+        schedule = track.schedule.with_steps(steps)
+        stage_sizes(schedule, full, spec.geometry.patch)
+        name, copy = track.name, 2
+        while name in names:
+            name, copy = f"{track.name} ({copy})", copy + 1
+        names.add(name)
+        result.append(Track(name, schedule, track.policy))
+    if len(result) > MAX_TRACKS:
+        raise InvalidInput("schedule", f"{len(result)} schedules were asked for; at most {MAX_TRACKS} fit one report.")
+    return tuple(result)
+
+
+def _first(*values: object) -> object:
+    return next((value for value in values if value is not None), None)
+
+
+def _text(field: str, value: object, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or not (empty or value.strip()):
+        raise InvalidInput(
+            field, f"{field} is {'empty' if isinstance(value, str) else 'not text'}; write what to show."
+        )
+    if len(value) > MAX_PROMPT:
+        raise InvalidInput(field, f"{field} has {len(value):,} characters; at most {MAX_PROMPT:,} are taken.")
+    if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in value):
+        raise InvalidInput(field, f"{field} holds a NUL or half of a surrogate pair, which is not text; remove it.")
+    return value
+
+
+def _seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+        raise InvalidInput("seed", f"seed is {str(value)[:40]}; it must be an integer in 0..{MAX_SEED}.")
+    return value
+
+
+def _number(field: str, value: object, low: float, high: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+        raise InvalidInput(field, f"{field} is {str(value)[:40]}; it must be a number in {low:g}..{high:g}.")
+    return float(value)  # type: ignore[arg-type]

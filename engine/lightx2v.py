@@ -1,0 +1,124 @@
+"""LightX2V's config files: read and written exactly, keys that we do not know kept as they are.
+
+Semantics and defaults follow ModelTC/LightX2V, `lightx2v/models/schedulers/wan/changing_resolution/scheduler.py`:
+N rates and N switch steps, steps counted from 1, a last stage of 1.0 added; rate `[0.75]` and switch
+`[infer_steps // 2]` where a key is missing. Refused here although LightX2V starts them: a switch at `infer_steps` (it
+computes the whole run, then crashes) and `infer_steps: 1` (it returns a low-resolution video).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from engine import strict_json
+from engine.errors import InvalidInput
+from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_schedule
+
+SCHEDULE_KEYS = ("infer_steps", "changing_resolution", "resolution_rate", "changing_resolution_steps")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a config says of the run itself; None where it says nothing. Sizes in pixels, length in frames."""
+
+    height: int | None = None
+    width: int | None = None
+    frames: int | None = None
+    shift: float | None = None
+    guidance: float | None = None
+    guidance_2: float | None = None
+
+
+@dataclass(frozen=True)
+class LightX2VConfig:
+    """A LightX2V config: its schedule, its run settings, and the whole document as it was read."""
+
+    schedule: ResolutionSchedule
+    settings: RunSettings = field(default_factory=RunSettings)
+    document: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def to_json(self) -> str:
+        """The document as JSON text, with the schedule's keys where they differ from what was read."""
+        return strict_json.dumps(export(self.schedule, self.document))
+
+
+def parse_config(data: bytes | str, what: str = "the config") -> LightX2VConfig:
+    """Read a LightX2V JSON config. Raises InvalidInput naming the key, the value and what is legal."""
+    document = strict_json.loads(data, what)
+    return LightX2VConfig(schedule_of(document), _settings_of(document), MappingProxyType(document))
+
+
+def schedule_of(document: Mapping[str, Any]) -> ResolutionSchedule:
+    """The schedule in a LightX2V document, with LightX2V's defaults."""
+    if "infer_steps" not in document:
+        raise InvalidInput("infer_steps", "infer_steps is missing; it must be an integer in 1..1000.")
+    steps = checked_steps(document["infer_steps"])
+    changing = document.get("changing_resolution", False)
+    if not isinstance(changing, bool):
+        raise InvalidInput(
+            "changing_resolution",
+            f"changing_resolution is {strict_json.shown(changing)}; it must be true or false.",
+        )
+    if not changing:
+        return flat(steps)
+    return parse_schedule(
+        steps,
+        document.get("resolution_rate", [0.75]),
+        document.get("changing_resolution_steps", [steps // 2]),
+    )
+
+
+def export(schedule: ResolutionSchedule, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A LightX2V document that carries `schedule`; every other key of `document` is kept untouched.
+
+    Where `document` already means this schedule it is returned as it is, defaults and all.
+    """
+    result = dict(document or {})
+    if result and schedule_of(result) == schedule:
+        return result
+    result["infer_steps"] = schedule.infer_steps
+    result["changing_resolution"] = bool(schedule.switch_steps)
+    if schedule.switch_steps:
+        result["resolution_rate"] = list(schedule.rates)
+        result["changing_resolution_steps"] = list(schedule.switch_steps)
+    else:
+        result.pop("resolution_rate", None)
+        result.pop("changing_resolution_steps", None)
+    return result
+
+
+def _settings_of(document: Mapping[str, Any]) -> RunSettings:
+    guidance = document.get("sample_guide_scale")
+    pair = guidance if isinstance(guidance, list) else [guidance, None]
+    if len(pair) != 2:
+        raise InvalidInput("sample_guide_scale", "sample_guide_scale must be one number or a list of two.")
+    return RunSettings(
+        height=_integer(document, "target_height", 4096),
+        width=_integer(document, "target_width", 4096),
+        frames=_integer(document, "target_video_length", 1000),
+        shift=_number("sample_shift", document.get("sample_shift"), 0.01, 100.0),
+        guidance=_number("sample_guide_scale", pair[0], 0.0, 100.0),
+        guidance_2=_number("sample_guide_scale", pair[1], 0.0, 100.0),
+    )
+
+
+def _integer(document: Mapping[str, Any], key: str, high: int) -> int | None:
+    value = document.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+        raise InvalidInput(key, f"{key} is {strict_json.shown(value)}; it must be an integer in 1..{high}.")
+    return value
+
+
+def _number(key: str, value: object, low: float, high: float) -> float | None:
+    if value is None:
+        return None
+    wrong_type = isinstance(value, bool) or not isinstance(value, int | float)
+    if wrong_type or not math.isfinite(value) or not low <= value <= high:  # type: ignore[operator, arg-type]
+        raise InvalidInput(key, f"{key} is {strict_json.shown(value)}; it must be a number in {low:g}..{high:g}.")
+    return float(value)  # type: ignore[arg-type]

@@ -1,0 +1,114 @@
+"""A bare sampling loop over any velocity function: the smallest thing that follows a resolution schedule.
+
+Solvers are the library's own (diffusers), one fresh instance a stage, so no history crosses a switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+from torch import Tensor
+
+from engine.errors import InvalidInput, RunFailed
+from engine.handover import Handover, StagePlan, noise_for, plan_stages
+from engine.schedule import ResolutionSchedule
+from engine.sigmas import Table, wan_table
+from engine.sizes import LatentSize, stage_sizes
+from engine.transitions import DEFAULT_POLICY, policy_named
+
+Solver = Literal["unipc", "euler"]
+Velocity = Callable[[Tensor, Tensor], Tensor]
+OnStep = Callable[[int, StagePlan, Tensor], None]
+
+
+@torch.no_grad()
+def sample(
+    velocity: Velocity,
+    latent_shape: Sequence[int],
+    schedule: ResolutionSchedule,
+    *,
+    policy: str = DEFAULT_POLICY,
+    seed: int,
+    shift: float,
+    solver: Solver = "unipc",
+    patch: tuple[int, int, int] = (1, 2, 2),
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Sample with `velocity(x, t)` along a schedule and return the final latents (C, T, H, W) float32.
+
+    `velocity` gets x (C, T, h, w) float32 and t, a 0-d tensor in 0..1000 (integer-valued with UniPC, as Wan is told),
+    and returns ε - x0 of x's shape. `latent_shape` is (C, T, H, W) at full resolution; `patch` is what stage sizes are
+    floored to. `on_step(step, stage_plan, x0)` is called after every step, counted from 1, and may raise to stop.
+    """
+    channels, frames, height, width = latent_shape
+    rule = policy_named(policy)
+    full = LatentSize(frames, height, width, 1.0, 1.0, frames * (height // patch[1]) * (width // patch[2]))
+    sizes = stage_sizes(schedule, full, patch)
+    table = solver_table(make_solver(solver, shift), schedule.infer_steps, device)
+    if rule.name == "lightx2v" and solver == "unipc" and len(sizes) > 1:
+        table = wan_table(schedule.infer_steps, shift)  # the library's grid starts at 1.0, LightX2V's at 0.999
+    plans = plan_stages(schedule, sizes, rule, table, shift)
+    noise = noise_for(rule, seed, (1, channels, frames, height, width), torch.device(device))
+    handover = Handover(plans, rule, noise)
+    x = handover.start()  # (1, C, T, h, w)
+    for plan in plans:
+        if plan.stage.index:
+            x = handover.switch(plan.stage.index)  # (1, C, T, h', w')
+        x = _run_stage(velocity, x, plan, handover, make_solver(solver, shift), on_step)
+    return x[0]
+
+
+def make_solver(solver: str, shift: float) -> Any:
+    """A flow-matching solver with a static shift: Wan's UniPC (order 2, bh2) or Euler."""
+    if solver == "unipc":
+        return UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, num_train_timesteps=1000
+        )
+    if solver == "euler":
+        return FlowMatchEulerDiscreteScheduler(shift=shift)
+    raise InvalidInput("solver", f"solver is {str(solver)[:40]!r}; it must be unipc or euler.")
+
+
+def solver_table(scheduler: Any, infer_steps: int, device: torch.device | str = "cpu") -> Table:
+    """The full-resolution table of a scheduler, as its own `set_timesteps` makes it."""
+    scheduler.set_timesteps(infer_steps, device=device)
+    return Table(scheduler.sigmas, scheduler.timesteps)
+
+
+def enter_stage(scheduler: Any, plan: StagePlan, final: bool) -> None:
+    """Give a scheduler, fresh from `set_timesteps`, one stage's window of levels.
+
+    Before a switch the last step is not the run's last: UniPC must not fall back to first order there.
+    """
+    scheduler.sigmas, scheduler.timesteps = plan.sigmas, plan.timesteps
+    if not final and getattr(scheduler.config, "lower_order_final", False):
+        scheduler.register_to_config(lower_order_final=False)
+
+
+def _run_stage(
+    velocity: Velocity,
+    x: Tensor,
+    plan: StagePlan,
+    handover: Handover,
+    scheduler: Any,
+    on_step: OnStep | None,
+) -> Tensor:
+    """All steps of one stage; x (1, C, T, h, w) in and out."""
+    final = plan.stage.index == len(handover.plans) - 1
+    scheduler.set_timesteps(handover.plans[-1].stage.last, device=x.device)
+    enter_stage(scheduler, plan, final)
+    scheduler.set_begin_index(0)
+    for step, t in enumerate(scheduler.timesteps, plan.stage.first):
+        v = velocity(x[0], t.float())[None]  # (1, C, T, h, w)
+        if v.shape != x.shape:
+            raise RunFailed(f"the velocity has shape {tuple(v.shape[1:])} for x of {tuple(x.shape[1:])}.", step)
+        stepped = scheduler.step(v, t, x, return_dict=False)[0]
+        handover.record(x, v, stepped)
+        if on_step:
+            on_step(step, plan, (x - plan.sigmas[step - plan.stage.first] * v)[0])
+        x = stepped
+    return x
