@@ -171,9 +171,7 @@ def test_a_missing_ffmpeg_is_named_with_the_remedy(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-@pytest.mark.parametrize(
-    ("code", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EIO, "input/output error")]
-)
+@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EIO, "input/output error")])
 def test_a_failing_disk_leaves_the_old_file_and_no_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, words: str
 ) -> None:
@@ -189,9 +187,7 @@ def test_a_failing_disk_leaves_the_old_file_and_no_part(
     assert (tmp_path / "a.mp4").read_bytes() == b"old"
 
 
-def test_an_interrupt_ends_ffmpeg_and_removes_the_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_ends_ffmpeg_and_removes_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
     class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
