@@ -88,8 +88,8 @@ def compare(
     from engine.console import Progress, print_report
     from engine.models.loading import load_model
 
+    loaded = load_model(model, device=device, dtype=dtype)
     with Progress(quiet=json_only) as listener:
-        loaded = load_model(model, device=device, dtype=dtype)
         report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor)
     if json_only:
         sys.stdout.write((out / "report.json").read_text("utf-8"))

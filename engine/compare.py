@@ -272,6 +272,7 @@ class _Comparison:
             environment=environment(self.model),
             noise_floor=self.floor,
             noise_floor_reason=self.floor_reason,
+            heatmap_gain=HEAT_GAIN,
             runs=tuple(self.runs),
         )
         schema.save(report, self.out / "report.json")
@@ -320,7 +321,7 @@ def _sigmas(result: StagedResult) -> tuple[float, ...]:
 def _latency(result: StagedResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:
     readings = result.readings
     return schema.Latency(
-        total_s=result.text_s + readings.denoise_s + readings.decode_s,
+        total_s=result.text_s + readings.denoise_s + readings.decode_s + encode_s,
         text_s=result.text_s,
         denoise_s=readings.denoise_s,
         decode_s=readings.decode_s,

@@ -19,6 +19,7 @@ MAX_PROMPT = 2000
 MAX_SEED = 2**53 - 1  # survives JavaScript
 MAX_TRACKS = 64
 BASELINE = "baseline"
+SOLVERS = ("unipc", "euler")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def make_experiment(
         steps=count,
         guidance=_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, 100.0),
         shift=_number("shift", _first(shift, given.shift, own.shift), 0.01, 100.0),
-        solver=solver,
+        solver=_solver(solver),
         tracks=_checked_tracks(tracks, count, spec, size),
     )
 
@@ -155,6 +156,12 @@ def _checked_tracks(
     if len(result) > MAX_TRACKS:
         raise InvalidInput("schedule", f"{len(result)} schedules were asked for; at most {MAX_TRACKS} fit one report.")
     return tuple(result)
+
+
+def _solver(value: str | None) -> str | None:
+    if value is not None and value not in SOLVERS:
+        raise InvalidInput("solver", f"solver is {str(value)[:40]!r}; it must be one of {', '.join(SOLVERS)}.")
+    return value
 
 
 def _first(*values: object) -> object:

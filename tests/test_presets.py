@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -85,7 +86,7 @@ def test_lightx2v_with_one_step_is_refused():
 
 @pytest.mark.parametrize("value", ["yes", 1, None, []])
 def test_changing_resolution_must_be_a_boolean(value):
-    with pytest.raises(InvalidInput, match="changing_resolution is .* true or false"):
+    with pytest.raises(InvalidInput, match=r"changing_resolution is .* true or false"):
         schedule_of({"infer_steps": 50, "changing_resolution": value})
 
 
@@ -154,10 +155,8 @@ def test_hostile_json_is_refused_in_one_sentence(data, sentence):
 
 @given(st.binary(max_size=200) | st.text(max_size=200))
 def test_any_bytes_are_read_or_refused_never_a_crash(data):
-    try:
-        parse_preset(data, "x")
-    except InvalidInput as refused:
-        assert str(refused)
+    with contextlib.suppress(InvalidInput):
+        assert parse_preset(data, "x").schedule.infer_steps >= 1
 
 
 def test_brackets_inside_strings_do_not_count_as_depth():
@@ -213,5 +212,5 @@ def test_bad_shorthand_is_refused(text):
 
 @pytest.mark.parametrize("name", ["nope", "../presets/nope", "a\x00b", "", "x" * 5000, "C:\\x", "%2e%2e"])
 def test_a_preset_that_is_not_there_lists_those_that_are(name):
-    with pytest.raises(InvalidInput, match="two-stage-0.75"):
+    with pytest.raises(InvalidInput, match=r"two-stage-0\.75"):
         load_preset(name, 30)

@@ -42,7 +42,7 @@ def test_dct_is_orthonormal():
 @pytest.mark.parametrize("size", [(44, 78), (30, 52), (54, 94), (12, 20), (2, 2)])
 def test_cropped_noise_is_white_with_unit_variance_at_any_ratio(size):
     noise = NoiseField(randn(4000, 60, 104)).crop(size)
-    h, w = size
+    _h, _w = size
     assert noise.shape[-2:] == size
     assert float(noise.var()) == pytest.approx(1.0, abs=0.02)
     assert abs(float((noise[..., 1:, :] * noise[..., :-1, :]).mean())) < 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from engine.errors import InvalidInput, ModelNotFound
 from engine.sizes import Geometry
 
 ROOT = Path(__file__).parent.parent.parent
+SHIPPED = "emoji-wan"
 SUPPORTED_PIPELINES = ("WanPipeline",)
 
 
@@ -81,21 +83,28 @@ _WAN = (
 
 @cache
 def catalogue() -> Mapping[str, ModelSpec]:
-    """All models by id, the shipped one first."""
-    shipped = ROOT / "weights" / "emoji-wan"
-    own = (spec_of_folder(shipped, "emoji-wan", "Emoji-Wan (shipped)"),) if shipped.is_dir() else ()
-    return {spec.id: spec for spec in own + _WAN}
+    """All models by id, the shipped one first; a damaged one is left out, and `find_model` says why."""
+    shipped = []
+    with contextlib.suppress(ModelNotFound):
+        shipped.append(_shipped())
+    return {spec.id: spec for spec in (*shipped, *_WAN)}
 
 
 def find_model(name: str) -> ModelSpec:
     """A model by its id, or a diffusers folder by its path. Raises ModelNotFound or InvalidInput."""
     if name in catalogue():
         return catalogue()[name]
+    if name == SHIPPED:
+        return _shipped()
     if "\x00" not in name and len(name) < 1024 and Path(name).is_dir():
         return spec_of_folder(Path(name), Path(name).resolve().name, Path(name).resolve().name)
     raise ModelNotFound(
         f"model {name[:80]!r} is neither in the catalogue ({', '.join(catalogue())}) nor a folder here."
     )
+
+
+def _shipped() -> ModelSpec:
+    return spec_of_folder(ROOT / "weights" / SHIPPED, SHIPPED, "Emoji-Wan (shipped)")
 
 
 def spec_of_folder(folder: Path, id: str, title: str) -> ModelSpec:

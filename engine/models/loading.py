@@ -58,11 +58,9 @@ def quiet_libraries() -> None:
 
 
 def scheduler_for(pipe: Any, solver: str | None, shift: float) -> Any:
-    """The pipeline's scheduler with a shift of its own, or another flow solver in its place."""
+    """The pipeline's scheduler with a shift of its own, or another flow solver ("unipc", "euler") in its place."""
     config = dict(pipe.scheduler.config)
-    cls: Any = type(pipe.scheduler) if solver is None else SOLVERS.get(solver)
-    if cls is None:
-        raise InvalidInput("solver", f"solver is {solver!r}; it must be one of {', '.join(SOLVERS)}.")
+    cls: Any = type(pipe.scheduler) if solver is None else SOLVERS[solver]
     if cls is UniPCMultistepScheduler:
         flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
         return cls.from_config(config | flow | {"flow_shift": shift})

@@ -1,0 +1,55 @@
+# Every target does its own set-up: on a fresh machine `make demo` or `make test` is all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+
+.PHONY: help setup setup-dev demo test check format bench train clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## Build .venv with what the engine needs
+
+setup-dev: $(VENV)/.ready-dev  ## ... and what tests and checks need
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+demo: setup  ## Compare the baseline, a two-stage and a U-shaped schedule of one prompt; then open out/demo/index.html
+	$(BIN)/python -m engine compare --model emoji-wan --prompt "$(or $(PROMPT),a red apple bouncing over blue stripes)" \
+	  --seed $(or $(SEED),1) --schedule two-stage-0.5 --schedule u-0.75 --out $(OUT)
+
+test: check  ## Checks and all tests
+	$(BIN)/python -m pytest
+
+check: setup-dev  ## Style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup-dev  ## Put the code into style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup-dev  ## Speed and fidelity of the shipped model; see docs/measurements.md
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.fidelity
+
+train: setup-dev  ## Train the shipped model's nano recipe on this CPU (about two hours, resumes); see docs/training.md
+	$(BIN)/python -m training.data
+	$(BIN)/python -m training.train_vae
+	$(BIN)/python -m training.train_dit
+
+clean:  ## Remove what was built, but not trained checkpoints
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache
