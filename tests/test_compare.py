@@ -238,7 +238,7 @@ def test_models_and_cost_need_no_weights(monkeypatch, capsys):
 def test_damaged_models_are_told_in_one_sentence(folder, tmp_path):
     import shutil
 
-    with pytest.raises(ModelNotFound, match="model_index.json"):
+    with pytest.raises(ModelNotFound, match=r"model_index\.json"):
         load_model(str(tmp_path))
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
