@@ -25,7 +25,7 @@ from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
 from engine.metrics import heatmap, similarity
-from engine.models.loading import LoadedModel, scheduler_for
+from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
 from engine.sizes import LatentSize
@@ -256,7 +256,6 @@ class _Comparison:
 
     def _save(self) -> Report:
         experiment = self.experiment
-        scheduler = type(scheduler_for(self.model.pipe, experiment.solver, experiment.shift)).__name__
         report = Report(
             created=datetime.now(UTC),
             model=experiment.spec.id,
@@ -268,7 +267,7 @@ class _Comparison:
             steps=experiment.steps,
             guidance=experiment.guidance,
             shift=experiment.shift,
-            solver=scheduler,
+            solver=experiment.solver or solver_name(self.model.pipe.scheduler),
             environment=environment(self.model),
             noise_floor=self.floor,
             noise_floor_reason=self.floor_reason,

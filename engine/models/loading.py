@@ -67,6 +67,11 @@ def scheduler_for(pipe: Any, solver: str | None, shift: float) -> Any:
     return cls.from_config(config | {"shift": shift})
 
 
+def solver_name(scheduler: Any) -> str:
+    """The short name of a scheduler's solver, or its class where it has none."""
+    return next((name for name, cls in SOLVERS.items() if isinstance(scheduler, cls)), type(scheduler).__name__)
+
+
 def _device(name: str | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
