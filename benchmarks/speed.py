@@ -17,11 +17,11 @@ import torch
 
 from benchmarks.fidelity import run
 from benchmarks.schedules import study_schedules
-from engine.compare import environment
 from engine.cost import schedule_cost
 from engine.experiment import Experiment, make_experiment
 from engine.meter import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
+from engine.outcome import environment
 from engine.schedule import flat
 from engine.staged import TextMemo
 from engine.views import patched

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-import diffusers
 import numpy as np
 import torch
 
-from engine import __version__
 from engine import report as schema
 from engine.cost import Cost, schedule_cost
 from engine.errors import Cancelled, ResoluteError
@@ -26,9 +23,9 @@ from engine.experiment import Experiment, Track
 from engine.lightx2v import export
 from engine.metrics import heatmap, similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
+from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
-from engine.sizes import LatentSize
 from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
 from engine.video import write_mp4
 from engine.views import patched
@@ -155,10 +152,10 @@ class _Comparison:
             policy=None if number == 0 else track.policy.name,
             schedule=export(track.schedule),
             status="done",
-            stages=_stages(track, cost, experiment),
-            sigmas=_sigmas(result),
-            latency=_latency(result, encode_s, warm_up_s),
-            memory=_memory(result),
+            stages=stages_of(cost, experiment),
+            sigmas=sigmas_of(result),
+            latency=latency_of(result, encode_s, warm_up_s),
+            memory=memory_of(result),
             flops=cost.flops,
             speedup=self._speedup(number, result, cost),
             similarity=self._similarity(number, result),
@@ -276,65 +273,3 @@ class _Comparison:
         )
         schema.save(report, self.out / "report.json")
         return report
-
-
-def environment(model: LoadedModel) -> schema.Environment:
-    """What the runs are made with."""
-    cuda = model.device.type == "cuda"
-    return schema.Environment(
-        resolute=__version__,
-        python=platform.python_version(),
-        torch=torch.__version__,
-        diffusers=diffusers.__version__,
-        platform=platform.system(),
-        device=model.device.type,
-        device_name=torch.cuda.get_device_name(model.device) if cuda else platform.processor() or platform.machine(),
-        dtype=str(model.pipe.dtype).removeprefix("torch."),
-        threads=None if cuda else torch.get_num_threads(),
-    )
-
-
-def _stages(track: Track, cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
-    stride = experiment.spec.geometry.stride
-
-    def stage(size: LatentSize, first: int, last: int, rate: float) -> schema.Stage:
-        return schema.Stage(
-            first_step=first,
-            last_step=last,
-            rate=rate,
-            width=size.width * stride[2],
-            height=size.height * stride[1],
-            latent_width=size.width,
-            latent_height=size.height,
-            tokens=size.tokens,
-        )
-
-    return tuple(stage(s.size, s.stage.first, s.stage.last, s.stage.rate) for s in cost.stages)
-
-
-def _sigmas(result: StagedResult) -> tuple[float, ...]:
-    """What every step was told, in order."""
-    return tuple(sigma for plan in result.plans for sigma in plan.table.sigmas[plan.stage.window].tolist())
-
-
-def _latency(result: StagedResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:
-    readings = result.readings
-    return schema.Latency(
-        total_s=result.text_s + readings.denoise_s + readings.decode_s + encode_s,
-        text_s=result.text_s,
-        denoise_s=readings.denoise_s,
-        decode_s=readings.decode_s,
-        encode_s=encode_s,
-        warm_up_s=warm_up_s,
-        steps_s=readings.steps_s,
-    )
-
-
-def _memory(result: StagedResult) -> schema.Memory:
-    readings = result.readings
-    return schema.Memory(
-        kind=readings.memory_kind,
-        peak_bytes=readings.peak_bytes,
-        reserved_bytes=readings.reserved_bytes,
-        steps_bytes=readings.steps_bytes,
-    )

@@ -14,6 +14,7 @@ from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
 from engine.experiment import Experiment, Track, make_experiment
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
+from engine.outcome import environment
 from engine.presets import load_preset
 from engine.report import load
 from engine.transitions import policy_named
@@ -268,4 +269,4 @@ def test_catalogue_defaults_are_sizes_that_the_models_can_run():
 
 
 def test_torch_threads_are_in_the_environment(model):
-    assert comparing.environment(model).threads == torch.get_num_threads()
+    assert environment(model).threads == torch.get_num_threads()
