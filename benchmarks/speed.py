@@ -61,7 +61,7 @@ def schedules_against_baseline(model: LoadedModel, experiment: Experiment, round
 
 
 def flat_overhead(model: LoadedModel, experiment: Experiment, rounds: int) -> dict[str, float]:
-    """A flat run against the untouched pipeline call, whole calls paired: the ratio of their medians, and its spread."""
+    """A flat run against the untouched pipeline call, whole calls in pairs: their ratio, and its spread."""
     call = experiment.call() | {"height": experiment.height, "width": experiment.width, "output_type": "np"}
     embeds = model.pipe.encode_prompt(
         experiment.prompt, experiment.negative_prompt, max_sequence_length=call["max_sequence_length"]
@@ -112,8 +112,8 @@ def main() -> None:
     print("| schedule | denoise s | with decoding s | speed-up | by FLOPs | share |\n|---|---|---|---|---|---|")
     for row in table:
         print(
-            f"| {row['schedule']} | {row['denoise_s']:.2f} | {row['denoise_and_decode_s']:.2f} | {row['speedup']:.2f} | "
-            f"{row['by_flops']:.2f} | {row['share']:.2f} |"
+            f"| {row['schedule']} | {row['denoise_s']:.2f} | {row['denoise_and_decode_s']:.2f} | "
+            f"{row['speedup']:.2f} | {row['by_flops']:.2f} | {row['share']:.2f} |"
         )
     print(
         f"\nFlat, driven / untouched: {overhead['ratio_median']:.4f} "

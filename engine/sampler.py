@@ -5,7 +5,7 @@ Solvers are the library's own (diffusers), one fresh instance a stage, so no his
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.errors import InvalidInput, RunFailed
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
+from engine.lightx2v import schedule_of
 from engine.schedule import ResolutionSchedule
 from engine.sigmas import Table, wan_table
 from engine.sizes import LatentSize, stage_sizes
@@ -28,7 +29,7 @@ OnStep = Callable[[int, StagePlan, Tensor], None]
 def sample(
     velocity: Velocity,
     latent_shape: Sequence[int],
-    schedule: ResolutionSchedule,
+    schedule: ResolutionSchedule | Mapping[str, Any],
     *,
     policy: str = DEFAULT_POLICY,
     seed: int,
@@ -42,9 +43,11 @@ def sample(
 
     `velocity` gets x (C, T, h, w) float32 and t, a 0-d tensor in 0..1000 (integer-valued with UniPC, as Wan is told),
     and returns ε - x0 of x's shape. `latent_shape` is (C, T, H, W) at full resolution; `patch` is what stage sizes are
-    floored to. `on_step(step, stage_plan, x0)` is called after every step, counted from 1, and may raise to stop.
+    floored to. `schedule` may be a LightX2V config as a dict. `on_step(step, stage_plan, x0)` is called after every step, counted from 1, and may raise to stop.
     """
     channels, frames, height, width = latent_shape
+    if isinstance(schedule, Mapping):
+        schedule = schedule_of(schedule)
     rule = policy_named(policy)
     full = LatentSize(frames, height, width, 1.0, 1.0, frames * (height // patch[1]) * (width // patch[2]))
     sizes = stage_sizes(schedule, full, patch)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, RunFailed
 from engine.handover import plan_stages
 from engine.noise import NoiseField, NoiseSource, dct2, graft, idct2, resize_dct
 from engine.resample import lanczos, nearest
@@ -293,3 +293,22 @@ def test_same_seed_same_latents(policy):
     schedule = parse_schedule(8, [1.0, 0.5], [2, 5])
     one, two = (sample(WORLD.velocity, SHAPE, schedule, **kwargs) for _ in range(2))
     assert torch.equal(one, two)
+
+
+def test_a_lightx2v_config_is_a_schedule_too():
+    config = {"infer_steps": 8, "changing_resolution": True, "resolution_rate": [0.5], "changing_resolution_steps": [4]}
+    got = sample(WORLD.velocity, SHAPE, config, seed=9, shift=3.0)
+    assert torch.equal(got, sample(WORLD.velocity, SHAPE, parse_schedule(8, [0.5], [4]), seed=9, shift=3.0))
+    with pytest.raises(InvalidInput, match="changing_resolution_steps"):
+        sample(WORLD.velocity, SHAPE, config | {"changing_resolution_steps": [8]}, seed=9, shift=3.0)
+
+
+@pytest.mark.parametrize("solver", ["heun", ""])
+def test_unknown_solver_is_refused(solver):
+    with pytest.raises(InvalidInput, match="unipc or euler"):
+        sample(WORLD.velocity, SHAPE, flat(4), seed=1, shift=3.0, solver=solver)
+
+
+def test_a_velocity_of_another_shape_is_told_with_its_step():
+    with pytest.raises(RunFailed, match="shape"):
+        sample(lambda x, t: x[..., :-2], SHAPE, flat(4), seed=1, shift=3.0)
