@@ -43,7 +43,8 @@ def sample(
 
     `velocity` gets x (C, T, h, w) float32 and t, a 0-d tensor in 0..1000 (integer-valued with UniPC, as Wan is told),
     and returns ε - x0 of x's shape. `latent_shape` is (C, T, H, W) at full resolution; `patch` is what stage sizes are
-    floored to. `schedule` may be a LightX2V config as a dict. `on_step(step, stage_plan, x0)` is called after every step, counted from 1, and may raise to stop.
+    floored to; `schedule` may be a LightX2V config as a dict. `on_step(step, stage_plan, x0)` is called after every
+    step, counted from 1, and may raise to stop. Raises InvalidInput and, for a velocity of another shape, RunFailed.
     """
     channels, frames, height, width = latent_shape
     if isinstance(schedule, Mapping):

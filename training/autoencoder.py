@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
@@ -17,14 +19,14 @@ class StillConv(WanCausalConv3d):
     def forward(self, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
         """(B, C, T, h, w); one frame without a past sees only the last tap of the kernel."""
         if cache_x is None and x.shape[2] == 1 and self.stride == (1, 1, 1):
-            pad = self._padding
+            pad: Any = self._padding
             return F.conv2d(x[:, :, 0], self.weight[:, :, -1], self.bias, padding=(pad[2], pad[0])).unsqueeze(2)
         return super().forward(x, cache_x)
 
 
 def build_vae(cfg: VaeConfig) -> AutoencoderKLWan:
     """An untrained autoencoder: 8x in space, 4x in time, in Wan's patchified form."""
-    vae = AutoencoderKLWan(
+    vae: Any = AutoencoderKLWan(
         base_dim=cfg.encoder_dim,
         decoder_base_dim=cfg.decoder_dim,
         z_dim=cfg.z_dim,
@@ -41,7 +43,7 @@ def build_vae(cfg: VaeConfig) -> AutoencoderKLWan:
     return quicken(vae)
 
 
-def quicken(vae: AutoencoderKLWan) -> AutoencoderKLWan:
+def quicken(vae: Any) -> Any:
     """Give the convolutions their quick path for stills, and the memory layout that bf16 kernels like."""
     for module in vae.modules():
         if type(module) is WanCausalConv3d:
@@ -53,14 +55,14 @@ def quicken(vae: AutoencoderKLWan) -> AutoencoderKLWan:
     return vae
 
 
-def encode(vae: AutoencoderKLWan, clip: Tensor) -> tuple[Tensor, Tensor]:
+def encode(vae: Any, clip: Tensor) -> tuple[Tensor, Tensor]:
     """Clip (B, 3, 1+4k, H, W) to mean and log variance, each (B, z, 1+k, H/8, W/8)."""
     clip = clip.contiguous(memory_format=torch.channels_last_3d)
     mean, logvar = vae._encode(clip).float().chunk(2, 1)
     return mean, logvar.clamp(-30, 20)
 
 
-def decode(vae: AutoencoderKLWan, z: Tensor) -> Tensor:
+def decode(vae: Any, z: Tensor) -> Tensor:
     """Latents (B, z, 1+k, h, w) to a clip (B, 3, 1+4k, 8h, 8w), not clamped, so that gradients flow."""
     vae.clear_cache()
     x = vae.post_quant_conv(z.contiguous(memory_format=torch.channels_last_3d))
@@ -68,15 +70,13 @@ def decode(vae: AutoencoderKLWan, z: Tensor) -> Tensor:
     for i in range(x.shape[2]):
         vae._conv_idx = [0]
         chunks.append(
-            vae.decoder(
-                x[:, :, i : i + 1], feat_cache=vae._feat_map, feat_idx=vae._conv_idx, first_chunk=i == 0
-            )
+            vae.decoder(x[:, :, i : i + 1], feat_cache=vae._feat_map, feat_idx=vae._conv_idx, first_chunk=i == 0)
         )
     vae.clear_cache()
     return unpatchify(torch.cat(chunks, 2).float(), vae.config.patch_size)
 
 
-def stats(vae: AutoencoderKLWan) -> tuple[Tensor, Tensor]:
+def stats(vae: Any) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the latents by channel, each (1, z, 1, 1, 1)."""
     shape = (1, -1, 1, 1, 1)
     return torch.tensor(vae.config.latents_mean).view(shape), torch.tensor(vae.config.latents_std).view(shape)

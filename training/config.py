@@ -59,7 +59,7 @@ class SceneConfig:
     size: tuple[float, float]
     jitter: float
     travel: float
-    period: tuple[int, int]
+    period: tuple[float, float]
     free_phase: bool  # textures start anywhere and lie at any angle, instead of one fixed layout
     asset_side: int
 
@@ -77,7 +77,7 @@ class VaeConfig:
     residual: bool = True
     z_dim: int = 16
     kl: float = 1e-5
-    equivariance: float = 0.5
+    equivariance: float = 0.4
     gradient_loss: float = 0.5
     warmup: int = 100
     ema: float = 0.998
@@ -104,8 +104,10 @@ class DitConfig:
     minutes: float
     lr: float
     bank_clips: int
+    bank_stills: int
+    muon: float = 2.0  # rate of Muon on the matrices of the blocks, in units of `lr`; 0: AdamW alone
     head_dim: int = 64
-    max_length: int = 24
+    max_length: int = 16
     caption_dropout: float = 0.1
     shift: float = 3.0
     warmup: int = 200

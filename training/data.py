@@ -35,10 +35,10 @@ class Scenes:
         """What is in scene `number`."""
         return sample_scene(self.cfg, self.names, number)
 
-    def clip(self, number: int, frames: int = 0, side: int = 0) -> Tensor:
+    def clip(self, number: int, frames: int = 0, side: int = 0, every: int = 1) -> Tensor:
         """Scene `number` rendered: (3, frames, side, side) in -1..1."""
         cfg = self.cfg
-        clip = render(self.scene(number), self.pictures, cfg.side, frames or cfg.frames, cfg.frames)
+        clip = render(self.scene(number), self.pictures, cfg.side, frames or cfg.frames, cfg.frames, every)
         return scale(clip, side or cfg.side)
 
 

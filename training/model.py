@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
@@ -22,9 +23,7 @@ def build_tokenizer(captions: Iterable[str], max_length: int) -> PreTrainedToken
     """Word-level, lower-case, ends with `</s>` as T5 does; knows the words of `captions`."""
     normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     splitter = pre_tokenizers.Whitespace()
-    words = {
-        word for caption in captions for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(caption))
-    }
+    words = {word for caption in captions for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(caption))}
     order = [PAD, END, UNKNOWN, *sorted(words | set(PUNCTUATION))]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(order)}, unk_token=UNKNOWN))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
@@ -57,7 +56,7 @@ def build_text_encoder(cfg: DitConfig, words: int) -> UMT5EncoderModel:
 
 def build_transformer(cfg: DitConfig, z_dim: int) -> WanTransformer3DModel:
     """An untrained transformer whose blocks start as the identity (adaLN-zero, DiT, arXiv 2212.09748)."""
-    model = WanTransformer3DModel(
+    model: Any = WanTransformer3DModel(
         patch_size=(1, 2, 2),
         num_attention_heads=cfg.heads,
         attention_head_dim=cfg.head_dim,
@@ -96,7 +95,8 @@ class Generator(nn.Module):
 
     def __init__(self, transformer: WanTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
         super().__init__()
-        self.transformer, self.text_encoder = transformer, text_encoder
+        self.transformer: Any = transformer
+        self.text_encoder: Any = text_encoder
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids (B, L) to embeddings (B, L, text_dim), zero at the padding, as the pipeline does."""
@@ -112,9 +112,7 @@ class Generator(nn.Module):
 def build_generator(recipe: Recipe, words: int, seed: int = 0) -> Generator:
     """Untrained transformer and text encoder of a recipe."""
     torch.manual_seed(seed)
-    return Generator(
-        build_transformer(recipe.dit, recipe.vae.z_dim), build_text_encoder(recipe.dit, words)
-    )
+    return Generator(build_transformer(recipe.dit, recipe.vae.z_dim), build_text_encoder(recipe.dit, words))
 
 
 def token_ids(tokenizer: PreTrainedTokenizerFast, captions: Sequence[str], max_length: int) -> Tensor:
@@ -133,7 +131,7 @@ def assemble(
     generator: Generator, vae: AutoencoderKLWan, tokenizer: PreTrainedTokenizerFast, shift: float
 ) -> WanPipeline:
     """The pipeline around given networks."""
-    pipe = WanPipeline(
+    pipe: Any = WanPipeline(
         tokenizer=tokenizer,
         text_encoder=generator.text_encoder,
         transformer=generator.transformer,

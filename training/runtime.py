@@ -39,13 +39,15 @@ class Ema:
     """Exponential average of a module's weights, with the usual warm-up of the decay."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay, self.module = decay, copy.deepcopy(module).requires_grad_(False).eval()
+        self.decay = decay
+        self.module: Any = copy.deepcopy(module).requires_grad_(False).eval()
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         """Blend in the weights after `step` updates."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        mine, theirs = list(self.module.parameters()), list(module.parameters())
+        mine: list[Tensor] = list(self.module.parameters())
+        theirs: list[Tensor] = list(module.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - decay)
 
 
@@ -54,7 +56,7 @@ class Run:
     """A resumable run in a folder. Every random draw follows from `step`, so that a resume repeats nothing."""
 
     folder: Path
-    module: nn.Module
+    module: Any  # nn.Module
     optimizers: Sequence[Optimizer]
     ema: Ema
     minutes: float

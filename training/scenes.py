@@ -18,7 +18,7 @@ from training.textures import Background, paint
 BOUNCES = 2
 GROWTH = 1.6
 TURN = math.pi
-FONT = {"drifting left": (-1, 0), "drifting right": (1, 0), "drifting up": (0, -1), "drifting down": (0, 1)}
+DRIFT = {"drifting left": (-1, 0), "drifting right": (1, 0), "drifting up": (0, -1), "drifting down": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Actor:
 
     def pose(self, u: float) -> tuple[float, float, float, float]:
         """(x, y, size, angle) at time u in 0..1."""
-        if self.motion in FONT:
-            dx, dy = FONT[self.motion]
+        if self.motion in DRIFT:
+            dx, dy = DRIFT[self.motion]
             along = (u - 0.5) * self.travel
             return self.x + dx * along, self.y + dy * along, self.size, 0.0
         if self.motion == "bouncing":
@@ -111,32 +111,36 @@ def sample_scene(cfg: SceneConfig, names: tuple[str, ...], seed: int) -> Scene:
     return Scene(actors, background, _caption(rng, actors, background))
 
 
-def _sprites(pictures: np.ndarray, frames: int) -> Tensor:
-    """(F, S, S, 4) uint8, straight alpha, to (frames, 4, S, S) in 0..1, premultiplied, looped."""
-    index = np.arange(frames) % len(pictures)
-    rgba = torch.from_numpy(pictures[index]).permute(0, 3, 1, 2).float() / 255
+def _sprites(pictures: np.ndarray, index: range) -> Tensor:
+    """(F, S, S, 4) uint8, straight alpha, to (T, 4, S, S) in 0..1, premultiplied, looped."""
+    rgba = torch.from_numpy(pictures[np.array(index) % len(pictures)]).permute(0, 3, 1, 2).float() / 255
     return torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], 1)
 
 
-def _layer(actor: Actor, pictures: np.ndarray, times: list[float], side: int) -> Tensor:
-    """The actor alone at each time, premultiplied, (T, 4, side, side)."""
+def _layer(actor: Actor, pictures: np.ndarray, index: range, total: int, side: int) -> Tensor:
+    """The actor alone in the frames of `index`, premultiplied, (T, 4, side, side)."""
     rows = []
-    for u in times:
-        x, y, size, angle = actor.pose(u)
+    for t in index:
+        x, y, size, angle = actor.pose(t / max(total - 1, 1))
         cos, sin = math.cos(angle) / size, math.sin(angle) / size
         cx, cy = 2 * x - 1, 2 * y - 1
         rows.append([[cos, sin, -cos * cx - sin * cy], [-sin, cos, sin * cx - cos * cy]])
-    grid = F.affine_grid(torch.tensor(rows), [len(times), 4, side, side], align_corners=False)
-    return F.grid_sample(_sprites(pictures, len(times)), grid, mode="bilinear", align_corners=False)
+    grid = F.affine_grid(torch.tensor(rows), [len(rows), 4, side, side], align_corners=False)
+    return F.grid_sample(_sprites(pictures, index), grid, mode="bilinear", align_corners=False)
 
 
-def render(scene: Scene, pictures: Mapping[str, np.ndarray], side: int, frames: int, total: int = 0) -> Tensor:
-    """The first `frames` of a clip of `total` frames (default: all): (3, frames, side, side) in -1..1."""
+def render(
+    scene: Scene, pictures: Mapping[str, np.ndarray], side: int, frames: int, total: int = 0, every: int = 1
+) -> Tensor:
+    """Frames of a clip of `total` frames (default: all): the first `frames`, or each `every`th of them.
+
+    (3, frames, side, side) in -1..1.
+    """
     total = total or frames
-    times = [t / max(total - 1, 1) for t in range(frames)]
-    out = paint(scene.background, side)[None].expand(frames, -1, -1, -1)
+    index = range(0, frames, every)
+    out = paint(scene.background, side)[None].expand(len(index), -1, -1, -1)
     for actor in scene.actors:
-        layer = _layer(actor, pictures[actor.name], times, side)
+        layer = _layer(actor, pictures[actor.name], index, total, side)
         out = layer[:, :3] + out * (1 - layer[:, 3:])
     return (out.clamp(0, 1) * 2 - 1).transpose(0, 1)
 

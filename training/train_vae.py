@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from torch import Tensor
 
-from training.autoencoder import build_vae, decode, encode
+from training.autoencoder import build_vae, decode, encode, quicken
 from training.config import Recipe, VaeConfig
 from training.data import UNSEEN, Scenes, crops
 from training.recipes import RECIPES
@@ -44,7 +45,7 @@ def picture_loss(out: Tensor, target: Tensor, gradient: float) -> Tensor:
     return loss
 
 
-def vae_loss(vae: AutoencoderKLWan, cfg: VaeConfig, clip: Tensor, rng: np.random.Generator) -> Tensor:
+def vae_loss(vae: Any, cfg: VaeConfig, clip: Tensor, rng: np.random.Generator) -> Tensor:
     """Reconstruction of a clip from its latents or, for scale equivariance, of a smaller one from smaller ones.
 
     Source: EQ-VAE, arXiv 2502.09509 (there also rotations).
@@ -73,7 +74,7 @@ def step(run: Run, cfg: VaeConfig, scenes: Scenes, where: torch.device) -> float
 
 
 @torch.no_grad()
-def roundtrip(vae: AutoencoderKLWan, clip: Tensor, factor: float = 1.0) -> Tensor:
+def roundtrip(vae: Any, clip: Tensor, factor: float = 1.0) -> Tensor:
     """A clip (3, T, H, W) there and back; with a factor, through smaller latents."""
     with torch.autocast(clip.device.type, dtype=torch.bfloat16):
         z = encode(vae, clip[None])[0]
@@ -106,12 +107,22 @@ def finish(run: Run, scenes: Scenes, where: torch.device, count: int = 200) -> N
     vae.save_pretrained(run.folder / "vae")
 
 
-def train(recipe: Recipe, folder: Path, minutes: float, scenes: Scenes, limit: int = 0) -> Run:
-    """Train, or go on from the folder's checkpoint, for `minutes` in all or up to step `limit`."""
+def train(
+    recipe: Recipe, folder: Path, minutes: float, scenes: Scenes, limit: int = 0, start: Path | None = None
+) -> Run:
+    """Train, or go on from the folder's checkpoint, for `minutes` in all or up to step `limit`.
+
+    With `start`, a saved autoencoder, only its decoder is trained on: its latents stay as they are.
+    """
     where, cfg = device(), recipe.vae
     torch.manual_seed(0)
-    vae = build_vae(cfg).to(where)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    vae: Any = build_vae(cfg) if start is None else quicken(AutoencoderKLWan.from_pretrained(start))
+    vae.to(where)
+    if start is not None:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    inner = [p for p in vae.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(inner, lr=cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     run = Run(folder, vae, [optimizer], Ema(vae, cfg.ema), minutes)
     run.resume()
     recent: list[float] = []
@@ -134,13 +145,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--steps", type=int, default=0, help="stop at this step (0: by time)")
+    parser.add_argument("--polish", action="store_true", help="only the decoder, from the trained autoencoder")
     args = parser.parse_args()
     recipe = RECIPES[args.recipe]
     torch.set_num_threads(recipe.threads)
-    folder = args.out or Path("runs") / recipe.name / "vae"
+    folder = args.out or Path("runs") / recipe.name / ("polish" if args.polish else "vae")
+    start = folder.parent / "vae" / "vae" if args.polish else None
     scenes = Scenes.open(recipe.scenes)
-    run = train(recipe, folder, args.minutes or recipe.vae.minutes, scenes, args.steps)
-    finish(run, scenes, device())
+    run = train(recipe, folder, args.minutes or recipe.vae.minutes, scenes, args.steps, start)
+    if args.polish:
+        run.ema.module.save_pretrained(folder / "vae")
+    else:
+        finish(run, scenes, device())
     result = review(run, scenes, device(), 24)
     write_atomic(folder / "result.json", lambda path: path.write_text(json.dumps(result)))
     print(result)
