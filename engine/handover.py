@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,6 +24,11 @@ class StagePlan:
     stage: Stage
     size: LatentSize
     table: Table
+
+    @cached_property
+    def levels(self) -> list[float]:
+        """The whole run's levels as numbers: read once, as reading them from a device waits for it."""
+        return self.table.sigmas.tolist()
 
     @property
     def sigmas(self) -> Tensor:
@@ -79,8 +85,8 @@ class Handover:
             velocity=velocity,
             stepped=stepped,
             step=old.stage.last - 1,
-            old=old.table.sigmas.tolist(),
-            new=new.table.sigmas.tolist(),
+            old=old.levels,
+            new=new.levels,
             size=new.size.hw,
             field=lambda: self._noise.field,
             fresh=lambda: self._noise.fresh(new.size.hw),

@@ -53,7 +53,7 @@ def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
 
 def sigmas_of(result: StagedResult) -> tuple[float, ...]:
     """What every step was told, in order."""
-    return tuple(sigma for plan in result.plans for sigma in plan.table.sigmas[plan.stage.window].tolist())
+    return tuple(sigma for plan in result.plans for sigma in plan.levels[plan.stage.window])
 
 
 def latency_of(result: StagedResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:

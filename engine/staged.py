@@ -118,7 +118,9 @@ class _Run:
         self.stage = 0
         self.plans: tuple[StagePlan, ...] = ()
         self.handover: Handover | None = None
+        self.levels: list[float] = []
         self.injected: Tensor | None = None
+        self.obeyed: Tensor | None = None
         self.finite: list[Tensor] = []
         self.encoded = 0
 
@@ -137,11 +139,11 @@ class _Run:
             for size in self.request.sizes[:-1]:
                 with patched(pipe, maybe_free_model_hooks=functools.partial(reset_caches, pipe)):
                     self._call(size, output_type="latent")
-                self._check_finite()
+                self._check_flags()
                 self.stage += 1
             video = self._call(self.request.sizes[-1], output_type="np")
             self.meter.decoded()
-            self._check_finite()
+            self._check_flags()
         frames = np.asarray(video.frames[0], dtype=np.float32)  # (T, H, W, 3)
         return StagedResult(frames, self.plans, self.meter.read(), self.memo.seconds)
 
@@ -213,18 +215,19 @@ class _Run:
         if not self.plans:
             full = Table(scheduler.sigmas, scheduler.timesteps)
             self.plans = plan_stages(request.schedule, request.sizes, request.policy, full, request.shift)
+            self.levels = [level for plan in self.plans for level in plan.levels[plan.stage.window]]
         if self.staged:
             enter_stage(scheduler, self.plans[self.stage], final=self.stage == len(self.plans) - 1)
 
     def stepping(self, sample: Tensor) -> None:
         """Before a step: the first of a stage must see exactly what was handed over."""
-        if self.injected is not None:
-            injected, self.injected = self.injected, None
-            if injected.shape != sample.shape or not torch.equal(injected.to(sample), sample):
-                raise UnsupportedPipeline(
-                    f"{type(self.request.pipe).__name__} does not step the latents that it prepared; "
-                    "it cannot follow a resolution schedule without silent errors."
-                )
+        if self.injected is None:
+            return
+        injected, self.injected = self.injected, None
+        same_shape = injected.shape == sample.shape
+        self.obeyed = (injected.to(sample) == sample).all() if same_shape else torch.tensor(False)
+        if self.device.type == "cpu":
+            self._check_flags()
 
     def stepped(self, x: Tensor, velocity: Tensor, result: Tensor) -> None:
         self.step += 1
@@ -233,9 +236,9 @@ class _Run:
             self.handover.record(x, velocity, result)
         self.finite.append(torch.isfinite(result).all())
         if self.device.type == "cpu":
-            self._check_finite()
+            self._check_flags()
         if self.on_step:
-            sigma = float(self.plans[self.stage].table.sigmas[self.step - 1])
+            sigma = self.levels[self.step - 1]
             glance = _Glance(self.preview, x, velocity, sigma)
             try:
                 self.on_step(self._event(sigma, glance))
@@ -259,8 +262,14 @@ class _Run:
             preview=preview,
         )
 
-    def _check_finite(self) -> None:
-        """A not-finite latent fails the run with its step; on a GPU the flags are read once a stage."""
+    def _check_flags(self) -> None:
+        """Read what the steps have found; on a GPU once a stage, as reading waits for the device."""
+        obeyed, self.obeyed = self.obeyed, None
+        if obeyed is not None and not bool(obeyed):
+            raise UnsupportedPipeline(
+                f"{type(self.request.pipe).__name__} does not step the latents that it prepared; "
+                "it cannot follow a resolution schedule without silent errors."
+            )
         flags, self.finite = self.finite, []
         if flags and not bool(torch.stack(flags).all()):
             first = self.step - len(flags) + 1 + [bool(flag) for flag in flags].index(False)
@@ -269,7 +278,7 @@ class _Run:
             )
 
     def release(self) -> None:
-        self.injected = None
+        self.injected = self.obeyed = None
         self.finite.clear()
         if self.handover is not None:
             self.handover.release()

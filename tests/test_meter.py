@@ -72,3 +72,53 @@ def test_the_sampling_thread_ends_with_the_run_even_after_an_error():
 
 def test_trimming_the_heap_never_fails():
     trim_heap()
+
+
+class FakeCuda:
+    """A device whose clock is a counter: enough to see what the meter asks of it, and when."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.calls, self.peak = 0.0, [], 0
+        fake = self
+
+        class Event:
+            def __init__(self, enable_timing):
+                assert enable_timing
+
+            def record(self, stream):
+                self.at = fake.now
+
+            def synchronize(self):
+                fake.calls.append("event.synchronize")
+
+            def elapsed_time(self, later):
+                return (later.at - self.at) * 1000  # milliseconds, as torch's
+
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: self.calls.append("synchronize"))
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.peak)
+        monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 2 * self.peak)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: setattr(self, "peak", 0))
+
+
+def test_on_a_gpu_nothing_waits_for_the_device_inside_the_loop(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
+    with Meter(torch.device("cuda")) as meter:
+        cuda.calls.clear()
+        for peak in (300, 500, 400):
+            meter.resume()
+            cuda.now += 0.25
+            cuda.peak = peak
+            meter.step_done()
+            assert meter.host_seconds() is None
+            cuda.now += 1.0  # the consumer's own work on the device
+        assert cuda.calls == []
+        meter.resume()
+        cuda.now += 2.0
+        meter.decoded()
+    readings = meter.read()
+    assert readings.steps_s == (0.25, 0.25, 0.25)
+    assert readings.decode_s == 2.0
+    assert (readings.memory_kind, readings.steps_bytes, readings.peak_bytes) == ("cuda", (300, 500, 400), 500)
+    assert readings.reserved_bytes == 1000
