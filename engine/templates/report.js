@@ -158,6 +158,7 @@
       .map((run) => trace(run, values(run), extra(run)));
     figure.hidden = !traces.length;
     if (!traces.length) return;
+    const points = Math.max(...traces.map((line) => line.y.length)); // one tick a step while they fit, never between
     const axis = { gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, fixedrange: true,
       automargin: true, tickfont: { size: 11 } };
     const layout = {
@@ -165,7 +166,8 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css("--sans"), color: css("--soft"), size: 12 },
       hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink") }, namelength: 40 },
-      xaxis: { ...axis, title: { text: title, standoff: 6 }, showgrid: false, tickformat: "d", nticks: 12,
+      xaxis: { ...axis, title: { text: title, standoff: 6 }, showgrid: false, tickformat: "d",
+        tick0: 1, dtick: Math.ceil(points / 16),
         hoverformat: "d" },
       yaxis: { ...axis, title: { text: unit, standoff: 4 }, ...(name === "resolution" || name === "cost"
         ? { rangemode: "tozero" } : {}), ...(name === "resolution"
