@@ -78,7 +78,7 @@ class _Comparison:
         self.baseline: np.ndarray | None = None
         self.baseline_run: Run | None = None
         self.floor: Similarity | None = None
-        self.floor_reason: str | None = "it was not asked for"
+        self.floor_reason: str | None = "the baseline was not run twice: it was not asked for"
         self.runs: list[Run] = []
 
     def run(self, noise_floor: bool) -> Report:
@@ -87,10 +87,9 @@ class _Comparison:
         scheduler = scheduler_for(pipe, experiment.solver, experiment.shift)
         tracks = (experiment.baseline, *experiment.tracks)
         with patched(pipe, scheduler=scheduler):
-            twin = self._first_baseline(noise_floor)
+            twin, stop = self._first_baseline() if noise_floor else (None, False)
             for number, track in enumerate(tracks):
-                self.listener.run_started(track.name, number, len(tracks))
-                run, stop = self._one(number, track)
+                run, stop = self._one(number, track, len(tracks), stop)
                 self.runs.append(run)
                 if number == 0:
                     self._set_floor(twin)
@@ -102,18 +101,17 @@ class _Comparison:
         write_index(report, self.out)
         return report
 
-    def _first_baseline(self, noise_floor: bool) -> np.ndarray | None:
-        """The run that is compared with the baseline for the noise floor; it warms everything up."""
-        if not noise_floor:
-            return None
-        self.listener.phase("baseline", "warming up")
+    def _first_baseline(self) -> tuple[np.ndarray | None, bool]:
+        """The run that the baseline is compared with for the noise floor; it warms everything up. And: stop now?"""
         try:
-            return self._staged(self.experiment.baseline, listen=True).frames
+            self.listener.phase("baseline", "warming up")
+            return self._staged(self.experiment.baseline).frames, False
         except Cancelled:
             self.floor_reason = "the comparison was cancelled"
+            return None, True
         except ResoluteError as error:
             self.floor_reason = f"its run failed: {error}"
-        return None
+            return None, False
 
     def _set_floor(self, twin: np.ndarray | None) -> None:
         if twin is None or self.baseline is None:
@@ -121,9 +119,12 @@ class _Comparison:
         self.floor = Similarity(**similarity(twin, self.baseline, self.experiment.fps))
         self.floor_reason = None
 
-    def _one(self, number: int, track: Track) -> tuple[Run, bool]:
+    def _one(self, number: int, track: Track, tracks: int, cancelled: bool) -> tuple[Run, bool]:
         """One run and whether to stop after it."""
         try:
+            if cancelled:
+                raise Cancelled("cancelled")
+            self.listener.run_started(track.name, number, tracks)
             return self._measured(number, track), False
         except Cancelled:
             return self._unfinished(track, "cancelled", "cancelled before it was finished"), True
@@ -138,7 +139,7 @@ class _Comparison:
         experiment = self.experiment
         cost = self._cost(track)
         warm_up_s = self._warm_up(track)
-        result = self._staged(track, listen=True)
+        result = self._staged(track)
         stem = f"{number:02d}-{track.slug}"
         self.listener.phase(track.name, "writing the video")
         begun = time.perf_counter()
@@ -163,7 +164,7 @@ class _Comparison:
             heatmap=heat,
         )
 
-    def _staged(self, track: Track, *, listen: bool) -> StagedResult:
+    def _staged(self, track: Track) -> StagedResult:
         experiment = self.experiment
         request = StagedRequest(
             pipe=self.model.pipe,

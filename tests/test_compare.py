@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from engine import cli
 from engine import compare as comparing
 from engine.compare import Silent, compare
+from engine.console import Progress
 from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
 from engine.experiment import Experiment, Track, make_experiment
 from engine.models.catalogue import find_model
@@ -139,6 +141,37 @@ def test_cancel_keeps_finished_runs_in_the_report(model, tmp_path):
     assert [run.status for run in report.runs] == ["done", "cancelled"]
     assert load(tmp_path / "report.json") == report
     assert (tmp_path / "index.html").is_file()
+
+
+def test_cancel_during_the_warm_up_ends_with_a_report_too(model, tmp_path):
+    class Hasty(Silent):
+        def step(self, name, event):
+            raise Cancelled("at once")
+
+    report = compare(experiment(model, "0.5@2"), model, tmp_path, Hasty())
+    assert [(run.name, run.status) for run in report.runs] == [("baseline", "cancelled")]
+    assert "cancelled" in report.noise_floor_reason
+    assert load(tmp_path / "report.json") == report
+
+
+def test_cancel_between_two_runs_is_heard(model, tmp_path):
+    class Tired(Silent):
+        def run_started(self, name, number, runs):
+            if number == 1:
+                raise Cancelled("enough")
+
+    report = compare(experiment(model, "0.5@2", "0.75@2"), model, tmp_path, Tired(), noise_floor=False)
+    assert [run.status for run in report.runs] == ["done", "cancelled"]
+
+
+def test_ctrl_c_cancels_at_the_next_step_and_a_second_one_interrupts():
+    with Progress(quiet=True) as listener:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Cancelled):
+            listener.phase("baseline", "decoding")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_failed_run_ends_the_command_with_code_1(monkeypatch, folder, tmp_path, capsys):
