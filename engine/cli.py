@@ -1,4 +1,4 @@
-"""The command line: `python -m engine compare | models | cost | schedule check`.
+"""The command line: `python -m engine compare | reproduce | models | cost | schedule check`.
 
 Bad input ends with one sentence on standard error and exit code 2.
 """
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
-from engine.experiment import Track
+from engine.experiment import Experiment, Track, make_experiment
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec, catalogue, find_model
 from engine.presets import Preset, load_preset, preset_names
@@ -32,6 +32,11 @@ Height = Annotated[int | None, typer.Option(help="Pixels; the model's own where 
 Width = Annotated[int | None, typer.Option(help="Pixels.")]
 Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 turns it off.")]
+Out = Annotated[Path, typer.Option(help="Folder for the report and the videos.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
+JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
 
 
@@ -39,7 +44,7 @@ Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; sc
 def compare(
     prompt: Annotated[str, typer.Option(help="What to show.")],
     schedule: Schedules,
-    out: Annotated[Path, typer.Option(help="Folder for the report and the videos.")],
+    out: Out,
     model: ModelName = "emoji-wan",
     seed: Annotated[int, typer.Option(help="The same for all runs.")] = 0,
     steps: Steps = None,
@@ -56,14 +61,12 @@ def compare(
     settings_from: Annotated[
         Path | None, typer.Option(help="A LightX2V config whose size, length, shift and guidance to use.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    noise_floor: Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")] = True,
-    json_only: Annotated[bool, typer.Option("--json", help="Print the report alone.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    noise_floor: NoiseFloor = True,
+    json_only: JsonOnly = False,
 ) -> None:
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
-    from engine.experiment import make_experiment
-
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
     given = _settings(settings_from, count)
@@ -83,6 +86,35 @@ def compare(
         solver=solver,
         settings=given,
     )
+    _run(experiment, model, out, device, dtype, noise_floor, json_only)
+
+
+@app.command()
+def reproduce(
+    file: Annotated[Path, typer.Argument(help="A video or a report.json made by `compare`.")],
+    out: Out,
+    device: Device = None,
+    dtype: Dtype = None,
+    noise_floor: NoiseFloor = True,
+    json_only: JsonOnly = False,
+) -> None:
+    """Run again what a video or a report came from: same model, prompt, seed and schedules."""
+    from engine.reproduce import load_experiment
+
+    experiment = load_experiment(file)
+    _run(experiment, experiment.spec.id, out, device, dtype, noise_floor, json_only)
+
+
+def _run(
+    experiment: Experiment,
+    model: str,
+    out: Path,
+    device: str | None,
+    dtype: str | None,
+    noise_floor: bool,
+    json_only: bool,
+) -> None:
+    """Load the model, compare, print; exit code 1 where a run did not finish."""
     _checked_out(out)
     from engine.compare import compare as run_comparison
     from engine.console import Progress, print_report
@@ -116,12 +148,11 @@ def cost(
     width: Width = None,
     frames: Frames = None,
     guidance: Guidance = None,
-    json_only: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    json_only: JsonOnly = False,
 ) -> None:
     """Count what schedules cost in FLOPs; needs no weights."""
     from engine.console import print_costs
     from engine.cost import schedule_cost
-    from engine.experiment import make_experiment
 
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
@@ -165,8 +196,6 @@ def export_schedule(file: Annotated[str, typer.Argument(help="A JSON file, a pre
 
 
 def _fitting(spec: ModelSpec, preset: Preset) -> Any:
-    from engine.experiment import make_experiment
-
     track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY))
     return make_experiment(spec, [track], prompt="-", steps=preset.schedule.infer_steps)
 

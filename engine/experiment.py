@@ -19,6 +19,7 @@ MAX_PROMPT = 2000
 MAX_SEED = 2**53 - 1  # survives JavaScript
 MAX_TRACKS = 64
 BASELINE = "baseline"
+FORMAT = 1  # of the document that an experiment is written as
 SOLVERS = ("unipc", "euler")
 
 
@@ -77,7 +78,7 @@ class Experiment:
         """The experiment as plain data, for reports, links and metadata."""
         tracks = [{"name": track.name, "policy": track.policy.name, **export(track.schedule)} for track in self.tracks]
         return {
-            "resolute_experiment": 1,
+            "resolute_experiment": FORMAT,
             "model": self.spec.id,
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
@@ -107,7 +108,7 @@ def make_experiment(
     frames: object = None,
     guidance: object = None,
     shift: object = None,
-    solver: str | None = None,
+    solver: object = None,
     settings: RunSettings | None = None,
 ) -> Experiment:
     """Check everything that came from outside and freeze it.
@@ -158,8 +159,10 @@ def _checked_tracks(
     return tuple(result)
 
 
-def _solver(value: str | None) -> str | None:
-    if value is not None and value not in SOLVERS:
+def _solver(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in SOLVERS:
         raise InvalidInput("solver", f"solver is {str(value)[:40]!r}; it must be one of {', '.join(SOLVERS)}.")
     return value
 

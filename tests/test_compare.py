@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,8 +21,9 @@ from engine.models.loading import load_model
 from engine.outcome import environment
 from engine.presets import load_preset
 from engine.report import load
+from engine.reproduce import load_experiment, parse_experiment
 from engine.transitions import policy_named
-from engine.video import read_metadata, read_mp4
+from engine.video import read_metadata, read_mp4, write_mp4
 from tests.tiny import saved_tiny_wan
 
 SIZE = ["--height", "64", "--width", "64", "--frames", "5", "--steps", "4"]
@@ -303,3 +306,50 @@ def test_catalogue_defaults_are_sizes_that_the_models_can_run():
 
 def test_torch_threads_are_in_the_environment(model):
     assert environment(model).threads == torch.get_num_threads()
+
+
+def test_a_video_or_a_report_reproduces_its_experiment(monkeypatch, capsys, folder, model, tmp_path):
+    catalogued(monkeypatch, model)
+    asked = experiment(model, "0.5@2", "1/0.75@1/3", prompt="„Apfel“ 🍎", guidance=2.5)
+    first = compare(asked, model, tmp_path / "first", noise_floor=False)
+    for source in (first.runs[2].video, "report.json"):
+        found = load_experiment(tmp_path / "first" / source)
+        assert (found.tracks, found.prompt, found.guidance) == (asked.tracks, asked.prompt, asked.guidance)
+    command = ["reproduce", tmp_path / "first" / first.runs[1].video, "--out", tmp_path / "again", "--no-noise-floor"]
+    assert run_cli(monkeypatch, *command) == 0
+    again = load(tmp_path / "again" / "report.json")
+    assert [run.similarity for run in again.runs] == [run.similarity for run in first.runs]
+
+
+def catalogued(monkeypatch, model):
+    for module in ("engine.reproduce", "engine.models.loading", "engine.cli"):
+        monkeypatch.setattr(f"{module}.find_model", lambda name: model.spec)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"resolute_experiment": 2}, "newer version of Resolute"),
+        ({"resolute_experiment": None}, "an experiment has 1 there"),
+        ({"surprise": 1}, 'unknown key "surprise"'),
+        ({"seed": True}, "seed is True"),
+        ({"tracks": "all"}, "tracks must be a list"),
+        ({"tracks": [{"name": "x", "policy": "best", "infer_steps": 4}]}, "policy is 'best'"),
+        ({"tracks": [{"name": "", "policy": "coherent", "infer_steps": 4}]}, "name must be text"),
+        ({"tracks": [7]}, "must be an object"),
+        ({"tracks": [{}] * 65}, "at most 64"),
+        ({"model": 7}, "it must be a model's name"),
+        ({"height": 1e300}, "height is 1e"),
+    ],
+)
+def test_a_document_from_a_stranger_is_refused_in_one_sentence(monkeypatch, model, change, sentence):
+    catalogued(monkeypatch, model)
+    document = experiment(model, "0.5@2").document() | change
+    with pytest.raises(InvalidInput, match=re.escape(sentence)):
+        parse_experiment(json.dumps(document), "the link")
+
+
+def test_a_video_made_elsewhere_carries_no_experiment(tmp_path):
+    write_mp4(tmp_path / "other.mp4", np.zeros((2, 32, 32, 3), np.float32), 8)
+    with pytest.raises(InvalidInput, match="carries no experiment"):
+        load_experiment(tmp_path / "other.mp4")

@@ -1,0 +1,102 @@
+"""Experiments from what earlier ones left behind: a video's metadata, a report, or the bare document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine import report as reports
+from engine import strict_json
+from engine.errors import InvalidInput
+from engine.experiment import FORMAT, MAX_TRACKS, Experiment, Track, make_experiment
+from engine.lightx2v import SCHEDULE_KEYS, schedule_of
+from engine.models.catalogue import find_model
+from engine.transitions import policy_named
+from engine.video import read_metadata
+
+TAG = "resolute"
+SETTINGS = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", "guidance", "shift", "solver")
+KEYS = ("resolute_experiment", "model", "fps", "tracks", *SETTINGS)
+MAX_NAME = 200
+
+
+def load_experiment(path: Path) -> Experiment:
+    """The experiment that an mp4, a `report.json` or an experiment file holds. Raises InvalidInput."""
+    if path.suffix.lower() == ".mp4":
+        return parse_experiment(_from_video(path), path.name)
+    document = reports.load(path) if path.name == "report.json" else None
+    if document is not None:
+        return _from_report(document)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput("file", f"{path.name[:80]} cannot be read: {error.strerror}.") from None
+    return parse_experiment(data, path.name)
+
+
+def parse_experiment(data: bytes | str, what: str) -> Experiment:
+    """Read an experiment document as `Experiment.document` writes it; `what` names it in messages."""
+    document = strict_json.loads(data, what)
+    version = document.get("resolute_experiment")
+    if isinstance(version, bool) or version != FORMAT:
+        newer = isinstance(version, int) and version > FORMAT
+        hint = "it was made by a newer version of Resolute" if newer else f"an experiment has {FORMAT} there"
+        raise InvalidInput(
+            "resolute_experiment", f"{what}: resolute_experiment is {strict_json.shown(version)}; {hint}."
+        )
+    _known(document, KEYS, what)
+    model = document.get("model")
+    if not isinstance(model, str):
+        raise InvalidInput("model", f"{what}: model is {strict_json.shown(model)}; it must be a model's name.")
+    return make_experiment(
+        find_model(model), _tracks(document.get("tracks"), what), **{key: document.get(key) for key in SETTINGS}
+    )
+
+
+def _tracks(value: object, what: str) -> list[Track]:
+    if not isinstance(value, list) or len(value) > MAX_TRACKS:
+        raise InvalidInput("tracks", f"{what}: tracks must be a list of at most {MAX_TRACKS} schedules.")
+    return [_track(item, f"{what}: tracks[{k}]") for k, item in enumerate(value)]
+
+
+def _track(value: object, what: str) -> Track:
+    if not isinstance(value, dict):
+        raise InvalidInput("tracks", f"{what} must be an object with a name, a policy and a schedule.")
+    _known(value, ("name", "policy", *SCHEDULE_KEYS), what)
+    name = value.get("name")
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
+        raise InvalidInput("name", f"{what}: name must be text of 1 to {MAX_NAME} characters.")
+    return Track(name, schedule_of(value), policy_named(value.get("policy")))
+
+
+def _known(document: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
+    for key in document:
+        if key not in keys:
+            known = ", ".join(keys)
+            raise InvalidInput(key, f'{what}: unknown key "{strict_json.shown(key)}"; known keys are {known}.')
+
+
+def _from_video(path: Path) -> str:
+    tags = read_metadata(path)
+    if TAG not in tags:
+        raise InvalidInput("file", f"{path.name[:80]} carries no experiment; only videos made by Resolute do.")
+    return tags[TAG]
+
+
+def _from_report(report: reports.Report) -> Experiment:
+    tracks = [Track(run.name, schedule_of(run.schedule), policy_named(run.policy)) for run in report.runs if run.policy]
+    return make_experiment(
+        find_model(report.model),
+        tracks,
+        prompt=report.prompt,
+        negative_prompt=report.negative_prompt,
+        seed=report.seed,
+        steps=report.steps,
+        height=report.size.height,
+        width=report.size.width,
+        frames=report.size.frames,
+        guidance=report.guidance,
+        shift=report.shift,
+        solver=report.solver,
+    )
