@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.schedules import study_schedules
 from engine.experiment import Experiment, make_experiment
@@ -45,18 +46,16 @@ def run(
     return run_staged(request, memo=memo)
 
 
-def study(model: LoadedModel, prompts: Iterable[str], seeds: int, steps: int, out: Path) -> None:
-    """Run whatever is not in the file yet."""
+def study(model: LoadedModel, pairs: Iterable[tuple[str, int]], steps: int, out: Path) -> None:
+    """Run whatever is not in the file yet, for pairs of prompt and seed."""
     done = {(row["prompt"], row["seed"], row["schedule"], row["policy"]) for row in rows(out)}
     schedules = study_schedules(steps)
     with out.open("a", encoding="utf-8") as file:
-        for prompt in prompts:
-            for seed in range(seeds):
-                todo = [(n, p) for n in schedules for p in POLICIES if (prompt, seed, n, p) not in done]
-                if todo:
-                    for row in one_pair(model, prompt, seed, steps, todo):
-                        file.write(json.dumps(row) + "\n")
-                        file.flush()
+        for prompt, seed in pairs:
+            todo = [(n, p) for n in schedules for p in POLICIES if (prompt, seed, n, p) not in done]
+            for row in one_pair(model, prompt, seed, steps, todo) if todo else ():
+                file.write(json.dumps(row) + "\n")
+                file.flush()
 
 
 def one_pair(
@@ -121,13 +120,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("out/fidelity.jsonl"))
+    parser.add_argument("--part", default="1/1", help="k/n: only every n-th pair, for n processes beside each other")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     model = load_model(options.model)
     prompts = model.spec.examples[: options.prompts]
     if len(prompts) < options.prompts:
         parser.error(f"{options.model} brings only {len(prompts)} example prompts")
-    study(model, prompts, options.seeds, options.steps, options.out)
+    part, parts = (int(word) for word in options.part.split("/"))
+    pairs = [(prompt, seed) for prompt in prompts for seed in range(options.seeds)][part - 1 :: parts]
+    study(model, pairs, options.steps, options.out)
     print(tables(rows(options.out), options.steps))
 
 

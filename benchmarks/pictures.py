@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.report import Report, Run, load
-from engine.video import read_mp4
+from engine.video import read_mp4, to_uint8
 
 FRAMES = 6
 CELL = 176
@@ -19,7 +19,7 @@ INK, SOFT, PAPER = (28, 28, 30), (110, 110, 115), (250, 249, 246)
 
 
 def rows_of(report: Report, folder: Path) -> list[tuple[str, str, np.ndarray]]:
-    """Title, figures and frames (T, H, W, 3) uint8 of every finished run and of its heat-map."""
+    """Title, figures and frames (T, H, W, 3) of every finished run and of its heat-map."""
     rows = []
     for run in report.runs:
         if run.video:
@@ -49,7 +49,7 @@ def draw(rows: list[tuple[str, str, np.ndarray]]) -> Image.Image:
         pen.text((12, top + CELL // 2 - 22), title, INK, font=ImageFont.load_default(17))
         pen.text((12, top + CELL // 2 + 4), line, SOFT, font=ImageFont.load_default(14))
         for x, t in enumerate(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)):
-            cell = Image.fromarray(frames[t]).resize((CELL, CELL), Image.Resampling.BICUBIC)
+            cell = Image.fromarray(to_uint8(frames[t])).resize((CELL, CELL), Image.Resampling.BICUBIC)
             sheet.paste(cell, (LABEL + x * (CELL + GAP), top))
     return sheet
 

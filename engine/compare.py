@@ -26,8 +26,9 @@ from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
+from engine.reproduce import TAG
 from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
-from engine.video import write_mp4
+from engine.video import VideoFailed, write_mp4, write_webp
 from engine.views import patched
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class _Comparison:
         self.listener.phase(track.name, "writing the video")
         begun = time.perf_counter()
         document = json.dumps(experiment.document(), ensure_ascii=False)
-        write_mp4(self.out / f"{stem}.mp4", result.frames, experiment.fps, {"resolute": document})
+        video = self._write(stem, result.frames, {TAG: document})
         encode_s = time.perf_counter() - begun
         self.listener.phase(track.name, "comparing with the baseline")
         heat = self._heat(number, stem, result)
@@ -160,7 +161,7 @@ class _Comparison:
             flops=cost.flops,
             speedup=self._speedup(number, result, cost),
             similarity=self._similarity(number, result),
-            video=f"{stem}.mp4",
+            video=video,
             heatmap=heat,
         )
 
@@ -222,9 +223,17 @@ class _Comparison:
             return None
         if self.baseline is None:
             return None
-        name = f"{stem}-difference.mp4"
-        write_mp4(self.out / name, heatmap(result.frames, self.baseline, HEAT_GAIN), self.experiment.fps)
-        return name
+        return self._write(f"{stem}-difference", heatmap(result.frames, self.baseline, HEAT_GAIN), None)
+
+    def _write(self, stem: str, frames: np.ndarray, tags: dict[str, str] | None) -> str:
+        """Write a video and return its name; where ffmpeg fails the frames are kept as lossless WebP."""
+        try:
+            write_mp4(self.out / f"{stem}.mp4", frames, self.experiment.fps, tags)
+            return f"{stem}.mp4"
+        except VideoFailed as error:
+            log.warning("%s The frames are kept as WebP.", error)
+            write_webp(self.out / f"{stem}.webp", frames, self.experiment.fps)
+            return f"{stem}.webp"
 
     def _similarity(self, number: int, result: StagedResult) -> Similarity:
         if number == 0:

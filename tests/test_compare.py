@@ -353,3 +353,16 @@ def test_a_video_made_elsewhere_carries_no_experiment(tmp_path):
     write_mp4(tmp_path / "other.mp4", np.zeros((2, 32, 32, 3), np.float32), 8)
     with pytest.raises(InvalidInput, match="carries no experiment"):
         load_experiment(tmp_path / "other.mp4")
+
+
+def test_without_ffmpeg_the_frames_are_kept_and_its_metrics_say_why(monkeypatch, caplog, model, tmp_path):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nothing"))
+    report = compare(experiment(model, "0.5@2"), model, tmp_path / "out", noise_floor=False)
+    run = report.runs[1]
+    assert run.status == "done"
+    assert run.video.endswith(".webp")
+    assert (tmp_path / "out" / run.video).is_file()
+    assert run.similarity.psnr.mean is not None
+    assert run.similarity.vmaf.mean is None
+    assert "ffmpeg" in run.similarity.vmaf.reason
+    assert "ffmpeg" in caplog.text
