@@ -21,6 +21,7 @@ from engine.errors import Cancelled, ResoluteError
 from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
+from engine.meter import trim_heap
 from engine.metrics import heatmap, similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages_of
@@ -183,6 +184,7 @@ class _Comparison:
             if event.step == event.steps:
                 self.listener.phase(track.name, "decoding")
 
+        trim_heap()
         result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview)
         self.warm.update(size.hw for size in request.sizes)
         return result

@@ -141,7 +141,6 @@ class _RssSampler:
         self._base = self._peak = 0
 
     def start(self) -> None:
-        trim_heap()
         self._base = self._peak = self._process.memory_info().rss
         self._thread.start()
 
@@ -162,7 +161,10 @@ class _RssSampler:
 
 
 def trim_heap() -> None:
-    """Give freed memory back to the system where the C library can: otherwise a second run seems to need none."""
+    """Give freed memory back to the system where the C library can: otherwise a second run seems to need none.
+
+    It takes about a tenth of a second, and the memory must be taken anew: call it between runs, not inside one.
+    """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
