@@ -7,7 +7,7 @@ import io
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import emoji as cldr
@@ -20,6 +20,9 @@ SKIN_TONES = range(0x1F3FB, 0x1F400)
 FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 TAGS = range(0xE0020, 0xE0080)
 MAX_CODE_POINT = 0x10FFFF
+PEOPLE = ("man", "woman", "men", "women", "person", "people", "boy", "girl", "baby", "hand", "hands")
+SIGNS = ("button", "keycap", "sign", "symbol", "square", "circle", "mark", "arrow", "letter", "input", "tile", "dot")
+DULL = frozenset((*PEOPLE, *SIGNS, "o'clock", "thirty", "japanese", "latin", "am", "pm"))
 
 
 def archive(package: str, cache: Path) -> Path:
@@ -56,6 +59,12 @@ def name_of(points: tuple[int, ...]) -> str | None:
     return None if "flag" in name.split() or "skin tone" in name else name
 
 
+def plainest(names: Iterable[str], limit: int) -> tuple[str, ...]:
+    """The `limit` names with the fewest words: things and animals, no people, signs, keys or clocks."""
+    things = {n for n in names if not DULL.intersection(re.findall(r"[a-z']+", n.replace("’", "'").lower()))}
+    return tuple(sorted(things, key=lambda name: (len(name.split()), name))[:limit])
+
+
 def alias(name: str) -> str:
     """The short everyday form of a CLDR name: "cat face" is a cat, "red apple" an apple."""
     short = name.removesuffix(" face").removeprefix("red ")
@@ -83,16 +92,23 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, handle.read()
 
 
+def choose(cache: Path, limit: int) -> tuple[str, ...]:
+    """The `limit` plainest names among the stills of the packages."""
+    with tarfile.open(archive(STILLS, cache / "npm")) as tar:
+        found = [name_of(code_points(m.name)) for m in tar if m.name.endswith(".webp")]
+    return plainest((name for name in found if name), limit)
+
+
 def load(
     cache: Path, names: tuple[str, ...], side: int, *, animated: bool = False, frames: int = 17
 ) -> dict[str, np.ndarray]:
-    """Pictures by name, (F, side, side, 4) uint8; all of them if `names` is empty. Kept in `cache`."""
+    """Pictures by name, (F, side, side, 4) uint8, animated where there are such. Kept in `cache`."""
     key = cache / "arrays" / f"{'anim' if animated else 'still'}-{side}-{frames if animated else 1}.npz"
     store: dict[str, np.ndarray] = dict(np.load(key)) if key.exists() else {}
-    if not names or any(name not in store for name in names):
+    if any(name not in store for name in names):
         for package in (STILLS, *(ANIMATED if animated else ())):
             for name, data in _members(archive(package, cache / "npm")):
-                if not names or name in names:
+                if name in names:
                     store[name] = decode(data, side, frames if animated else 1)
         key.parent.mkdir(parents=True, exist_ok=True)
         part = key.with_suffix(".part.npz")
@@ -101,7 +117,7 @@ def load(
     missing = [name for name in names if name not in store]
     if missing:
         raise KeyError(f"no picture called {', '.join(missing)} in the emoji packages")
-    return {name: store[name] for name in (names or sorted(store))}
+    return {name: store[name] for name in names}
 
 
 @functools.lru_cache(maxsize=4)

@@ -53,7 +53,8 @@ class SceneConfig:
 
     side: int
     frames: int
-    emoji: tuple[str, ...]  # empty: every emoji that the packages hold
+    emoji: tuple[str, ...]  # empty: the `limit` plainest that the packages hold
+    limit: int
     animated: bool
     two_actors: float  # share of scenes with two emoji
     size: tuple[float, float]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.assets import load_cached
+from training.assets import choose, load_cached
 from training.config import SceneConfig
 from training.recipes import RECIPES
 from training.runtime import contact_sheet
@@ -29,7 +29,8 @@ class Scenes:
     @classmethod
     def open(cls, cfg: SceneConfig, cache: Path = CACHE) -> Scenes:
         """With the pictures from the cache, fetched if need be."""
-        return cls(cfg, load_cached(cache, cfg.emoji, cfg.asset_side, cfg.animated))
+        names = cfg.emoji or choose(cache, cfg.limit)
+        return cls(cfg, load_cached(cache, names, cfg.asset_side, cfg.animated))
 
     def scene(self, number: int) -> Scene:
         """What is in scene `number`."""

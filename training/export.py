@@ -57,6 +57,9 @@ def export(recipe: Recipe, folder: Path, out: Path) -> None:
     for part in ("transformer", "text_encoder", "tokenizer", "vae", "scheduler"):
         shutil.rmtree(out / part, ignore_errors=True)
     pipe.save_pretrained(out, max_shard_size=SHARD)
+    for config in out.rglob("config.json"):
+        kept = {k: v for k, v in json.loads(config.read_text()).items() if k != "_name_or_path"}
+        config.write_text(json.dumps(kept, indent=2) + "\n")
     (out / "resolute.json").write_text(json.dumps(settings(recipe), indent=2) + "\n")
     for path in out.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

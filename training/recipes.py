@@ -10,6 +10,7 @@ NANO = Recipe(
         side=128,
         frames=17,
         emoji=NANO_EMOJI,
+        limit=0,
         animated=False,
         two_actors=0.0,
         size=(0.66, 0.74),
@@ -43,7 +44,7 @@ NANO = Recipe(
         bank_clips=3000,
         bank_stills=8000,
     ),
-    judge=JudgeConfig(width=32, steps=1500, batch=32),
+    judge=JudgeConfig(width=24, steps=700, batch=32),
 )
 
 BASE = Recipe(
@@ -52,6 +53,7 @@ BASE = Recipe(
         side=192,
         frames=17,
         emoji=(),
+        limit=300,
         animated=True,
         two_actors=0.3,
         size=(0.5, 0.65),

@@ -27,6 +27,18 @@ def rate_at(progress: float, step: int, warmup: int, decay: float = 1.0) -> floa
     return rise * (0.5 + 0.5 * math.cos(math.pi * tail))
 
 
+def spare_cores(limit: int, proc: Path = Path("/proc")) -> int:
+    """Threads to use now, at most `limit`: one less for each running task of other processes (Linux).
+
+    With more threads than free cores, each parallel loop waits for its slowest thread: fewer are quicker.
+    """
+    if not (proc / "loadavg").exists():
+        return limit
+    running = int((proc / "loadavg").read_text().split()[3].split("/")[0])
+    states = [t.read_text().rpartition(")")[2].split()[0] for t in (proc / "self" / "task").glob("*/stat")]
+    return max(1, min(limit, limit - running + states.count("R")))
+
+
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, then rename, so that a crash leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

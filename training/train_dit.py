@@ -23,7 +23,7 @@ from training.data import UNSEEN, Scenes, vocabulary
 from training.model import Generator, assemble, build_generator, build_tokenizer, token_ids
 from training.optim import split
 from training.recipes import RECIPES
-from training.runtime import Ema, Run, contact_sheet, rate_at
+from training.runtime import Ema, Run, contact_sheet, rate_at, spare_cores
 from training.train_vae import device
 
 
@@ -144,6 +144,8 @@ def train(
     recent: list[float] = []
     shown = run.elapsed
     while run.progress < 1 and (not limit or run.step < limit):
+        if where.type == "cpu":
+            torch.set_num_threads(spare_cores(recipe.threads))
         recent.append(step(run, cfg, bank, captions, where))
         if run.step % 50 == 0:
             run.note(loss=float(np.mean(recent)))

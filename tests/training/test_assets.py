@@ -56,8 +56,8 @@ def test_names_follow_cldr_and_leave_out_flags_and_skin_tones(file: str, name: s
 
 
 def test_load_reads_the_archive_once_and_keeps_arrays(cache: Path) -> None:
-    first = assets.load(cache, (), 8)
-    assert set(first) == {"frog"}
+    assert assets.choose(cache, 5) == ("frog",)
+    first = assets.load(cache, ("frog",), 8)
     assert first["frog"].shape == (1, 8, 8, 4)
     next((cache / "npm").glob("*.tgz")).unlink()
     again = assets.load(cache, ("frog",), 8)
@@ -67,6 +67,11 @@ def test_load_reads_the_archive_once_and_keeps_arrays(cache: Path) -> None:
 def test_an_unknown_name_is_reported(cache: Path) -> None:
     with pytest.raises(KeyError, match="gryphon"):
         assets.load(cache, ("gryphon",), 8)
+
+
+def test_the_plainest_are_short_and_no_people() -> None:
+    names = ("frog", "two o’clock", "woman: red hair", "keycap: 1", "cat face", "OK button", "ant")
+    assert assets.plainest(names, 2) == ("ant", "frog")
 
 
 def test_animated_pictures_keep_their_first_frames() -> None:

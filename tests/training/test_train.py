@@ -18,7 +18,7 @@ from training.data import Scenes, vocabulary
 from training.export import settings
 from training.model import build_tokenizer
 from training.optim import orthogonal, split
-from training.runtime import Ema, Run, contact_sheet, draw_curve, rate_at
+from training.runtime import Ema, Run, contact_sheet, draw_curve, rate_at, spare_cores
 
 
 @pytest.fixture
@@ -132,6 +132,15 @@ def test_muon_orthogonalises_and_learns() -> None:
             optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(("running", "threads"), [(1, 4), (2, 3), (9, 1)])
+def test_threads_make_way_for_others(tmp_path: Path, running: int, threads: int) -> None:
+    (tmp_path / "self" / "task" / "7").mkdir(parents=True)
+    (tmp_path / "self" / "task" / "7" / "stat").write_text("7 (a (b) c) R 1 2")
+    (tmp_path / "loadavg").write_text(f"0.10 0.20 0.30 {running}/99 1234")
+    assert spare_cores(4, tmp_path) == threads
+    assert spare_cores(4, tmp_path / "elsewhere") == 4
 
 
 def test_a_non_finite_loss_leaves_the_weights_alone(folder: Path, ticking) -> None:
