@@ -26,6 +26,20 @@ from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
 from engine.transitions import POLICIES, policy_named
 from engine.views import patched
 
+PROMPTS = (
+    "a panda bouncing over blue stripes",
+    "a rocket drifting up over purple stars",
+    "a frog turning over pink bricks",
+    "a red apple growing over green checks",
+    "a ghost drifting right over orange checks",
+    "an octopus still over blue wood",
+    "a banana drifting left over purple checks",
+    "a robot shrinking over yellow stripes",
+    "a strawberry turning over grey stars",
+    "a cat face drifting down over green wood",
+    "a star growing over red bricks",
+    "a soccer ball bouncing over pink stripes",
+)
 METRICS = {"psnr": psnr, "ssim": ssim, "vmaf": vmaf}
 
 
@@ -116,7 +130,7 @@ def cell(found: list[dict[str, Any]], key: str, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="emoji-wan")
-    parser.add_argument("--prompts", type=int, default=10)
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="how many of the list")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("out/fidelity.jsonl"))
@@ -127,9 +141,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     model = load_model(options.model)
-    prompts = model.spec.examples[: options.prompts]
-    if len(prompts) < options.prompts:
-        parser.error(f"{options.model} brings only {len(prompts)} example prompts")
+    prompts = PROMPTS[: options.prompts]
     part, parts = (int(word) for word in options.part.split("/"))
     pairs = [(prompt, seed) for prompt in prompts for seed in range(options.seeds)][part - 1 :: parts]
     study(model, pairs, options.steps, options.out)
