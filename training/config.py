@@ -106,13 +106,13 @@ class DitConfig:
     lr: float
     bank_clips: int
     bank_stills: int
-    muon: float = 2.0  # rate of Muon on the matrices of the blocks, in units of `lr`; 0: AdamW alone
+    muon: float = 4.0  # rate of Muon on the matrices of the blocks, in units of `lr`; 0: AdamW alone
     head_dim: int = 64
     max_length: int = 16
     caption_dropout: float = 0.1
     shift: float = 3.0
     warmup: int = 200
-    decay: float = 0.25  # share of the run, at its end, over which the rate falls to nothing
+    decay: float = 0.4  # share of the run, at its end, over which the rate falls to nothing
     ema: float = 0.999
 
 

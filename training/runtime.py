@@ -136,7 +136,10 @@ class Run:
         self.module.load_state_dict(state["module"])
         self.ema.module.load_state_dict(state["ema"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            rates = [group.get("base", group["lr"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["base"] = rate  # the recipe's, which may have changed since
         self.step, self.elapsed, self.history = state["step"], state["elapsed"], state["history"]
         return True
 
