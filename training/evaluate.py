@@ -88,12 +88,13 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=50, help="for the reconstruction")
     parser.add_argument("--rate", type=float, action="append")
     parser.add_argument("--guidance", type=float, default=0.0)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
     recipe = RECIPES[args.recipe]
     if args.guidance:
         recipe = replace(recipe, guidance=args.guidance)
-    torch.set_num_threads(recipe.threads)
+    torch.set_num_threads(args.threads or recipe.threads)
     folder = args.out or Path("runs") / recipe.name / "eval"
     scenes = Scenes.open(replace(recipe.scenes, two_actors=0.0))
     judge = load(args.judge or Path("runs") / recipe.name / "judge.pt", recipe.scenes.frames)
