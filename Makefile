@@ -46,10 +46,14 @@ bench: setup-dev  ## Speed and fidelity of the shipped model; see docs/measureme
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.fidelity
 
-train: setup-dev  ## Train the shipped model's nano recipe on this CPU (about two hours, resumes); see docs/training.md
+train: setup-dev  ## Train the shipped model's nano recipe on this CPU (two hours, resumes); see docs/training.md
 	$(BIN)/python -m training.data
 	$(BIN)/python -m training.train_vae
+	$(BIN)/python -m training.bank
 	$(BIN)/python -m training.train_dit
+	$(BIN)/python -m training.judge
+	$(BIN)/python -m training.export
+	$(BIN)/python -m training.evaluate
 
 clean:  ## Remove what was built, but not trained checkpoints
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache

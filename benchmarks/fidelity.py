@@ -95,6 +95,19 @@ def one_pair(
         print(f"{prompt!r} seed {seed}: done", flush=True)
 
 
+def other_seeds(model: LoadedModel, prompts: Iterable[str], steps: int) -> str:
+    """How alike two baselines of one prompt and different seeds are: what an unrelated picture scores."""
+    found = []
+    for prompt in prompts:
+        frames = []
+        for seed in (0, 1):
+            experiment = make_experiment(model.spec, [], prompt=prompt, seed=seed, steps=steps)
+            with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
+                frames.append(run(model, experiment, experiment.baseline.schedule, "coherent", TextMemo()).frames)
+        found.append({key: compute(frames[1], frames[0], 8).mean for key, compute in METRICS.items()})
+    return ", ".join(f"{key} {cell(found, key, 2)}" for key in METRICS)
+
+
 def rows(out: Path) -> list[dict[str, Any]]:
     """The finished runs."""
     return [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
@@ -134,16 +147,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("out/fidelity.jsonl"))
+    parser.add_argument("--dtype", default=None, help="float32, bfloat16; of all runs, the baseline too")
+    parser.add_argument("--other-seeds", action="store_true", help="only: two baselines of different seeds")
     parser.add_argument("--part", default="1/1", help="k/n: only every n-th pair, for n processes beside each other")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    model = load_model(options.model)
+    model = load_model(options.model, dtype=options.dtype)
     prompts = PROMPTS[: options.prompts]
     part, parts = (int(word) for word in options.part.split("/"))
     pairs = [(prompt, seed) for prompt in prompts for seed in range(options.seeds)][part - 1 :: parts]
+    if options.other_seeds:
+        print(other_seeds(model, prompts, options.steps))
+        return
     study(model, pairs, options.steps, options.out)
     print(tables(rows(options.out), options.steps))
 
