@@ -38,11 +38,11 @@ def test_memory_that_a_step_took_and_gave_back_is_seen_in_that_step_alone():
     with Meter(CPU) as meter:
         meter.resume()
         block = np.ones(20_000_000)  # 160 MB, touched
-        time.sleep(0.05)
+        time.sleep(0.2)
         del block
         meter.step_done()
         meter.resume()
-        time.sleep(0.05)
+        time.sleep(0.2)
         meter.step_done()
     first, second = meter.read().steps_bytes
     assert first > 150e6

@@ -1,0 +1,55 @@
+"""Where the distance to the baseline comes from: the switch itself, or the steps at low resolution?
+
+A U whose low stage is one step long has all of the switching and next to none of the low-resolution network; it is
+set beside the long one, at guidance 3 and without guidance. `python -m benchmarks.why`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+
+import torch
+
+from benchmarks.fidelity import PROMPTS, run
+from engine.experiment import make_experiment
+from engine.metrics import psnr
+from engine.models.loading import load_model, scheduler_for
+from engine.presets import load_preset
+from engine.staged import TextMemo
+from engine.views import patched
+
+SCHEDULES = {"one low step": "1/0.75@9/10", "ten low steps": "1/0.75@4/14", "two-stage 0.75@10": "0.75@10"}
+POLICIES = ("coherent", "spectral", "lightx2v")
+STEPS = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompts", type=int, default=6)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[3.0, 1.0])
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    model = load_model("emoji-wan", dtype=options.dtype)
+    for guidance in options.guidance:
+        found: dict[tuple[str, str], list[float]] = {}
+        for prompt in PROMPTS[: options.prompts]:
+            experiment = make_experiment(model.spec, [], prompt=prompt, seed=0, steps=STEPS, guidance=guidance)
+            memo = TextMemo()
+            with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
+                base = run(model, experiment, experiment.baseline.schedule, "coherent", memo).frames
+                for name, short in SCHEDULES.items():
+                    for policy in POLICIES:
+                        got = run(model, experiment, load_preset(short, STEPS).schedule, policy, memo).frames
+                        found.setdefault((name, policy), []).append(psnr(got, base).mean or math.nan)
+        for name in SCHEDULES:
+            cells = " | ".join(f"{statistics.fmean(found[name, policy]):.1f}" for policy in POLICIES)
+            print(f"| {guidance:g} | {name} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
