@@ -1,0 +1,104 @@
+"""A real Chromium for the tests of the page, and a server for one widget or the whole studio."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from playwright.sync_api import Browser, Page, sync_playwright
+
+STYLE = Path(__file__).parent.parent.parent / "ui" / "style.css"
+
+
+def chromium_path() -> str | None:
+    """The system's Chromium; None leaves the choice to Playwright's own download."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+class Watched:
+    """What a page must not do: log errors, or ask another machine for anything."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith(("http://127.0.0.1", "data:", "blob:", "about:")):
+            self.foreign.append(url)
+
+
+@pytest.fixture
+def new_page(browser: Browser):
+    """Opens pages with options of `browser.new_context`; at the end none may have logged an error or left the machine."""
+    contexts, watched = [], []
+
+    def opened(url: str | None = None, **options) -> Page:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        watched.append(Watched(page))
+        if url:
+            page.goto(url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not [error for one in watched for error in one.errors]
+    assert not [url for one in watched for url in one.foreign]
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The app on a free port of this machine, until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@contextlib.contextmanager
+def serving_blocks(blocks: gr.Blocks, files: Path | None = None) -> Iterator[str]:
+    """A page of one widget, with the studio's colours; `files` are served under /files/."""
+    app = FastAPI()
+    if files is not None:
+        app.mount("/files", StaticFiles(directory=files))
+    gr.mount_gradio_app(app, blocks, path="/", css=STYLE.read_text("utf-8"), ssr_mode=False, footer_links=[])
+    with serving(app) as url:
+        yield url

@@ -1,0 +1,33 @@
+"""The one way our widgets are made: a subclass of `gr.HTML` with a JS and a CSS file of its own beside it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+SHARED = Path(__file__).with_name("shared.js")
+ONE_NODE = '<div class="widget"></div>'  # constant: the DOM below it belongs to the script, so nothing is re-rendered
+
+
+class Widget(gr.HTML):
+    """A widget whose folder holds `NAME.js` and `NAME.css`; `shared.js` stands before its script.
+
+    The value is JSON. Never put a value into a template: texts from people reach the page by `textContent` alone.
+    """
+
+    def __init__(self, value: Any = None, **options: Any) -> None:
+        path = Path(inspect.getfile(type(self)))
+        script, style = (path.with_suffix(suffix).read_text("utf-8") for suffix in (".js", ".css"))
+        super().__init__(
+            value,
+            html_template=ONE_NODE,
+            css_template=style,
+            js_on_load=f"{SHARED.read_text('utf-8')}\n{script}",
+            apply_default_css=False,
+            container=False,
+            padding=False,
+            **options,
+        )
