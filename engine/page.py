@@ -132,18 +132,19 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
     longest = max(other.latency.denoise_s or 0 for other in found.runs)
     return {
         "run": run,
-        "colour": _colour(index),
+        "colour": colour_of(index),
         "video": _inline(run.video, folder),
         "heatmap": _inline(run.heatmap, folder),
-        "glyph": _glyph(run),
-        "stages": _stages_text(run.stages),
+        "glyph": glyph(run),
+        "stages": stages_text(run.stages),
         "costs": _costs(run, notes),
         "bar": round(90 * (run.latency.denoise_s or 0) / longest) if longest else None,
         "metrics": _metric_cells(run.similarity, notes),
     }
 
 
-def _colour(index: int) -> int:
+def colour_of(index: int) -> int:
+    """The accent of a run by its place in the report: 0 the baseline, 1..7 the others, then over again."""
     return 1 + (index - 1) % (COLOURS - 1) if index else 0
 
 
@@ -256,13 +257,13 @@ def _settings(found: Report) -> dict[str, str]:
     return shown | ({"diffusers": own.diffusers} if own.diffusers else {})
 
 
-def _stages_text(stages: tuple[Stage, ...]) -> str:
+def stages_text(stages: tuple[Stage, ...]) -> str:
     """The stages in words: 96×96 for 15 steps, 128×128 for 15."""
     parts = [f"{stage.width}×{stage.height} for {stage.last_step - stage.first_step + 1}" for stage in stages]
     return ", ".join([parts[0] + (" steps" if stages[0].last_step > 1 else " step"), *parts[1:]]) if parts else ""
 
 
-def _glyph(run: Run) -> list[dict[str, float]]:
+def glyph(run: Run) -> list[dict[str, float]]:
     """The schedule as bars in a box of 100 x 24: one a stage, as high as its true rate."""
     if not run.stages:
         return []
@@ -286,7 +287,7 @@ def _chart_data(found: Report) -> dict[str, Any]:
         "runs": [
             {
                 "name": run.name,
-                "colour": _colour(index),
+                "colour": colour_of(index),
                 "seconds": list(run.latency.steps_s),
                 "memory": [None if count is None else count / 2**20 for count in run.memory.steps_bytes],
                 "sigma": list(run.sigmas),
