@@ -21,9 +21,9 @@ from benchmarks.schedules import study_schedules
 from engine.experiment import Experiment, make_experiment
 from engine.metrics import Metric, psnr, ssim, vmaf
 from engine.models.loading import LoadedModel, load_model, scheduler_for
+from engine.policies import POLICIES, policy_named
 from engine.schedule import ResolutionSchedule
 from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
-from engine.transitions import POLICIES, policy_named
 from engine.views import patched
 
 PROMPTS = (

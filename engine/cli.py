@@ -17,8 +17,8 @@ from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec, catalogue, find_model
+from engine.policies import DEFAULT_POLICY, POLICIES, policy_named
 from engine.presets import Preset, load_preset, preset_names
-from engine.transitions import DEFAULT_POLICY, POLICIES, policy_named
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Resolution schedules for diffusion models.")
 schedules = typer.Typer(no_args_is_help=True, help="Look at schedule files.")

@@ -11,13 +11,14 @@ from typing import Any
 from engine.errors import InvalidInput
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec
+from engine.policies import DEFAULT_POLICY, Policy, policy_named
 from engine.schedule import ResolutionSchedule, checked_steps, flat
 from engine.sizes import LatentSize, checked_size, full_size, stage_sizes
-from engine.transitions import DEFAULT_POLICY, Policy, policy_named
 
 MAX_PROMPT = 2000
 MAX_SEED = 2**53 - 1  # survives JavaScript
 MAX_TRACKS = 64
+MAX_NAME = 200  # characters of a track's name
 BASELINE = "baseline"
 FORMAT = 1  # of the document that an experiment is written as
 SOLVERS = ("unipc", "euler")
@@ -149,9 +150,9 @@ def _checked_tracks(
     for track in tracks:
         schedule = track.schedule.with_steps(steps)
         stage_sizes(schedule, full, spec.geometry.patch)
-        name, copy = track.name, 2
+        name, copy = _text("name", track.name, MAX_NAME), 2
         while name in names:
-            name, copy = f"{track.name} ({copy})", copy + 1
+            name, copy = f"{track.name[: MAX_NAME - 6]} ({copy})", copy + 1
         names.add(name)
         result.append(Track(name, schedule, track.policy))
     if len(result) > MAX_TRACKS:
@@ -171,13 +172,13 @@ def _first(*values: object) -> object:
     return next((value for value in values if value is not None), None)
 
 
-def _text(field: str, value: object, *, empty: bool = False) -> str:
+def _text(field: str, value: object, limit: int = MAX_PROMPT, *, empty: bool = False) -> str:
     if not isinstance(value, str) or not (empty or value.strip()):
         raise InvalidInput(
             field, f"{field} is {'empty' if isinstance(value, str) else 'not text'}; write what to show."
         )
-    if len(value) > MAX_PROMPT:
-        raise InvalidInput(field, f"{field} has {len(value):,} characters; at most {MAX_PROMPT:,} are taken.")
+    if len(value) > limit:
+        raise InvalidInput(field, f"{field} has {len(value):,} characters; at most {limit:,} are taken.")
     if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in value):
         raise InvalidInput(field, f"{field} holds a NUL or half of a surrogate pair, which is not text; remove it.")
     return value

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from engine.errors import RunFailed
 from engine.noise import NoiseSource
+from engine.policies import Policy
 from engine.schedule import ResolutionSchedule, Stage
 from engine.sigmas import Table, wan_table
 from engine.sizes import LatentSize
-from engine.transitions import Policy, Switch
+from engine.transitions import SWITCHES, Switch
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Handover:
             field=lambda: self._noise.field,
             fresh=lambda: self._noise.fresh(new.size.hw),
         )
-        return self._policy.switch(switch)
+        return SWITCHES[self._policy.name](switch)
 
     def release(self) -> None:
         """Drop the tensors, so that a kept reference to the run keeps no memory."""

@@ -17,8 +17,8 @@ from typing import Any
 from engine import lightx2v, strict_json
 from engine.errors import InvalidInput
 from engine.lightx2v import RunSettings
+from engine.policies import policy_named
 from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_schedule
-from engine.transitions import policy_named
 
 PRESETS = Path(__file__).parent.parent / "presets"
 FORMAT = 1

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine import report as reports
 from engine import strict_json
 from engine.errors import InvalidInput
-from engine.experiment import FORMAT, MAX_TRACKS, Experiment, Track, make_experiment
+from engine.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
 from engine.lightx2v import SCHEDULE_KEYS, schedule_of
-from engine.models.catalogue import find_model
-from engine.transitions import policy_named
+from engine.models.catalogue import ModelSpec, find_model
+from engine.policies import policy_named
 from engine.video import read_metadata
 
 TAG = "resolute"
 SETTINGS = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", "guidance", "shift", "solver")
 KEYS = ("resolute_experiment", "model", "fps", "tracks", *SETTINGS)
-MAX_NAME = 200
+Models = Callable[[str], ModelSpec]
 
 
-def load_experiment(path: Path) -> Experiment:
-    """The experiment that an mp4, a `report.json` or an experiment file holds. Raises InvalidInput."""
+def load_experiment(path: Path, models: Models | None = None) -> Experiment:
+    """The experiment that an mp4, a `report.json` or an experiment file holds. Raises InvalidInput or ModelNotFound.
+
+    `models` finds the model by its name (`find_model` where not given); for files from strangers give
+    `engine.models.catalogue.catalogue_model`, which takes no paths.
+    """
     if path.suffix.lower() == ".mp4":
-        return parse_experiment(_from_video(path), path.name)
+        return parse_experiment(_from_video(path), path.name, models)
     document = reports.load(path) if path.name == "report.json" else None
     if document is not None:
-        return _from_report(document)
+        return _from_report(document, models)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(strict_json.MAX_BYTES + 1)
     except OSError as error:
         raise InvalidInput("file", f"{path.name[:80]} cannot be read: {error.strerror}.") from None
-    return parse_experiment(data, path.name)
+    return parse_experiment(data, path.name, models)
 
 
-def parse_experiment(data: bytes | str, what: str) -> Experiment:
+def parse_experiment(data: bytes | str, what: str, models: Models | None = None) -> Experiment:
     """Read an experiment document as `Experiment.document` writes it; `what` names it in messages."""
-    document = strict_json.loads(data, what)
+    return experiment_of(strict_json.loads(data, what), what, models)
+
+
+def experiment_of(document: Mapping[str, Any], what: str, models: Models | None = None) -> Experiment:
+    """The same from a document that is parsed already; settings that it lacks are the model's defaults."""
     version = document.get("resolute_experiment")
     if isinstance(version, bool) or version != FORMAT:
         newer = isinstance(version, int) and version > FORMAT
@@ -50,7 +59,9 @@ def parse_experiment(data: bytes | str, what: str) -> Experiment:
     if not isinstance(model, str):
         raise InvalidInput("model", f"{what}: model is {strict_json.shown(model)}; it must be a model's name.")
     return make_experiment(
-        find_model(model), _tracks(document.get("tracks"), what), **{key: document.get(key) for key in SETTINGS}
+        (models or find_model)(model),
+        _tracks(document.get("tracks"), what),
+        **{key: document.get(key) for key in SETTINGS},
     )
 
 
@@ -84,10 +95,10 @@ def _from_video(path: Path) -> str:
     return tags[TAG]
 
 
-def _from_report(report: reports.Report) -> Experiment:
+def _from_report(report: reports.Report, models: Models | None) -> Experiment:
     tracks = [Track(run.name, schedule_of(run.schedule), policy_named(run.policy)) for run in report.runs if run.policy]
     return make_experiment(
-        find_model(report.model),
+        (models or find_model)(report.model),
         tracks,
         prompt=report.prompt,
         negative_prompt=report.negative_prompt,

@@ -15,10 +15,10 @@ from torch import Tensor
 from engine.errors import InvalidInput, RunFailed
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
 from engine.lightx2v import schedule_of
+from engine.policies import DEFAULT_POLICY, policy_named
 from engine.schedule import ResolutionSchedule
 from engine.sigmas import Table, wan_table
 from engine.sizes import LatentSize, stage_sizes
-from engine.transitions import DEFAULT_POLICY, policy_named
 
 Solver = Literal["unipc", "euler"]
 Velocity = Callable[[Tensor, Tensor], Tensor]

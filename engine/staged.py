@@ -21,12 +21,12 @@ from engine.errors import RunFailed, UnsupportedPipeline
 from engine.events import OnStep, StepEvent
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
 from engine.meter import Meter, Readings, wait_for
+from engine.policies import Policy
 from engine.preview import LatentPreview
 from engine.sampler import enter_stage
 from engine.schedule import ResolutionSchedule
 from engine.sigmas import Table
 from engine.sizes import LatentSize
-from engine.transitions import Policy
 from engine.views import free, out_of_memory, patched, reset_caches, stage_view
 
 FLOW_SCHEDULERS = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler")

@@ -1,4 +1,4 @@
-"""What happens to the latents when the resolution changes: every policy in one registry, each one pure function.
+"""What happens to the latents when the resolution changes: every policy's switch, each one pure function.
 
 Notation: rectified flow `x = (1-σ)·x0 + σ·ε`, velocity `v = ε - x0`, hence `x0 = x - σ·v` and `ε = x + (1-σ)·v`.
 A switch after step i (0-based) goes from `old[i]`, where the model was last asked, to `new[i+1]`, what it is told next.
@@ -15,10 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.errors import InvalidInput
 from engine.noise import NoiseField, Size, dct2, graft, idct2, resize_dct
 from engine.resample import lanczos, nearest, nearest_counts, nearest_matrix
-from engine.sizes import LatentSize
 
 
 @dataclass(frozen=True)
@@ -113,79 +111,14 @@ def pyramid(s: Switch) -> Tensor:
     return alpha * nearest(s.stepped, s.size) + told * (white - mean) + lacking * mean
 
 
-def _rates(shift: float, sizes: Sequence[LatentSize]) -> tuple[float, ...]:
-    return tuple(size.ratio for size in sizes)
-
-
-def _added(step: float) -> Callable[[float, Sequence[LatentSize]], tuple[float, ...]]:
-    return lambda shift, sizes: tuple((shift + step * k) / shift for k in range(len(sizes)))
-
-
-def _block_jumps(shift: float, sizes: Sequence[LatentSize]) -> tuple[float, ...]:
-    """From the last stage backwards: growing by blocks of at most m copies divides the shift by sqrt(m)."""
-    ratios = [sizes[-1].ratio]
-    for small, large in zip(reversed(sizes[:-1]), reversed(sizes[1:]), strict=True):
-        if small.hw == large.hw:
-            ratios.append(ratios[-1])
-        elif small.tokens < large.tokens:
-            copies = math.ceil(large.height / small.height) * math.ceil(large.width / small.width)
-            ratios.append(ratios[-1] / math.sqrt(copies))
-        else:
-            ratios.append(small.ratio)
-    return tuple(reversed(ratios))
-
-
-@dataclass(frozen=True)
-class Policy:
-    """One way to switch: its function, what it multiplies the shift by in each stage, and where it comes from."""
-
-    name: str
-    switch: Callable[[Switch], Tensor]
-    shift_ratios: Callable[[float, Sequence[LatentSize]], tuple[float, ...]]
-    field_first: bool  # start from the baseline's noise (cropped), not from a draw of the stage's own size
-    source: str
-    summary: str
-
-
-POLICIES = {
-    policy.name: policy
-    for policy in (
-        Policy(
-            "coherent", coherent, _rates, True, "Resolute (docs/theory.md)",
-            "Resized x0, predicted noise below, the seed's own noise above, at the exact sigma.",
-        ),
-        Policy(
-            "spectral", spectral, _rates, True, "Resolute; the jump follows SPEED, arXiv 2605.18736",
-            "The noisy state jumps in the DCT domain, the seed's own noise fills the new band.",
-        ),
-        Policy(
-            "lightx2v", lightx2v, _added(1.0), False, "ModelTC/LightX2V, schedulers/wan/changing_resolution",
-            "Trilinear x0, fresh noise at the old sigma, shift + 1 a switch; one step is lost each time.",
-        ),
-        Policy(
-            "jenga", jenga, _added(2.0), False, "dvlab-research/Jenga ProRes, arXiv 2505.16864",
-            "Trilinear x0 read at the new sigma, fresh noise, shift + 2 a switch.",
-        ),
-        Policy(
-            "bottleneck", bottleneck, _rates, False, "after Bottleneck Sampling, arXiv 2503.18940",
-            "Lanczos x0 and fresh noise at a sigma of equal signal-to-noise ratio (our reading of the paper).",
-        ),
-        Policy(
-            "pyramid", pyramid, _block_jumps, True, "after Pyramid Flow, arXiv 2410.05954, section 3.2",
-            "The state is copied to blocks, their noise made white again, sigma raised to match.",
-        ),
-    )
-}  # fmt: skip
-
-
-DEFAULT_POLICY = "coherent"
-
-
-def policy_named(name: object) -> Policy:
-    """A policy of the registry by its name; raises InvalidInput listing the names."""
-    if isinstance(name, str) and name in POLICIES:
-        return POLICIES[name]
-    raise InvalidInput("policy", f"policy is {str(name)[:40]!r}; it must be one of {', '.join(POLICIES)}.")
+SWITCHES: dict[str, Callable[[Switch], Tensor]] = {
+    "coherent": coherent,
+    "spectral": spectral,
+    "lightx2v": lightx2v,
+    "jenga": jenga,
+    "bottleneck": bottleneck,
+    "pyramid": pyramid,
+}  # by the policy's name: one for each of `engine.policies.POLICIES`
 
 
 def _trilinear(x: Tensor, size: Size) -> Tensor:

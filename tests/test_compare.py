@@ -19,10 +19,10 @@ from engine.experiment import Experiment, Track, make_experiment
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
 from engine.outcome import environment
+from engine.policies import policy_named
 from engine.presets import load_preset
 from engine.report import load
 from engine.reproduce import load_experiment, parse_experiment
-from engine.transitions import policy_named
 from engine.video import read_metadata, read_mp4, write_mp4
 from tests.tiny import saved_tiny_wan
 

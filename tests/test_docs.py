@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from engine.cli import app
+from engine.policies import POLICIES
 from engine.presets import preset_names
-from engine.transitions import POLICIES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "weights").glob("*/*.md"))]

@@ -38,6 +38,20 @@ def test_engine_does_not_pull_gradio_or_torchvision_in(module):
     assert out.stdout.strip() == "[]"
 
 
+TORCH_FREE = (
+    "errors", "strict_json", "schedule", "sizes", "policies", "experiment", "lightx2v", "presets", "reproduce", "share",
+    "report", "page", "metrics", "video", "models.catalogue",
+)  # fmt: skip
+HEAVY = ("torch", "diffusers", "transformers", "skimage", "scipy", "plotly", "gradio")
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_what_the_page_process_needs_loads_neither_torch_nor_anything_heavy(module):
+    code = f"import engine.{module}, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert out.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("name", ["torchvision", "torchaudio"])
 def test_requirements_do_not_name_packages_that_break_transformers(name):
     for file in ("requirements.txt", "requirements-dev.txt"):

@@ -13,12 +13,12 @@ from diffusers import DDIMScheduler, UniPCMultistepScheduler
 
 from engine.errors import Cancelled, RunFailed, UnsupportedPipeline
 from engine.models.loading import scheduler_for
+from engine.policies import POLICIES, policy_named
 from engine.preview import fit_preview
 from engine.sampler import sample
 from engine.schedule import flat, parse_schedule
 from engine.sizes import Geometry, full_size, stage_sizes
 from engine.staged import StagedRequest, TextMemo, run_staged
-from engine.transitions import POLICIES, policy_named
 from engine.views import patched
 
 GEOMETRY = Geometry((4, 8, 8), (1, 2, 2), 4)

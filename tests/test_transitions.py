@@ -11,12 +11,13 @@ import torch
 from engine.errors import InvalidInput, RunFailed
 from engine.handover import plan_stages
 from engine.noise import NoiseField, NoiseSource, dct2, graft, idct2, resize_dct
+from engine.policies import POLICIES, policy_named
 from engine.resample import lanczos, nearest
 from engine.sampler import make_solver, sample, solver_table
 from engine.schedule import flat, parse_schedule
 from engine.sigmas import reshift, wan_table
 from engine.sizes import LatentSize, stage_sizes
-from engine.transitions import POLICIES, Switch, policy_named, spectral
+from engine.transitions import SWITCHES, Switch, spectral
 from tests.lightx2v_reference import lightx2v_sample
 from tests.oracles import GaussianWorld, Target, correlation
 
@@ -162,6 +163,10 @@ def test_the_noise_in_the_state_is_exactly_what_the_next_step_is_told(policy, ra
     assert len(told) == len(rates)
     for std, level in told:
         assert std == pytest.approx(level, rel=0.03 if policy != "jenga" else 0.06)
+
+
+def test_every_policy_has_a_switch_and_every_switch_a_policy():
+    assert list(SWITCHES) == list(POLICIES)
 
 
 # --- what comes out --------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.errors import InvalidInput, ModelNotFound
 from engine.sizes import Geometry
+from engine.strict_json import shown
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = "emoji-wan"
@@ -101,6 +102,16 @@ def find_model(name: str) -> ModelSpec:
     raise ModelNotFound(
         f"model {name[:80]!r} is neither in the catalogue ({', '.join(catalogue())}) nor a folder here."
     )
+
+
+def catalogue_model(name: str) -> ModelSpec:
+    """A model of the catalogue by its id alone: what a link or a dropped file may name. Raises ModelNotFound.
+
+    Unlike `find_model` it takes no path, so that a stranger's document cannot ask what lies on this disk.
+    """
+    if name in catalogue():
+        return catalogue()[name]
+    raise ModelNotFound(f"model {shown(name, 80)!r} is not in the catalogue ({', '.join(catalogue())}).")
 
 
 def _shipped() -> ModelSpec:
