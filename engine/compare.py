@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,8 +18,9 @@ import numpy as np
 import torch
 
 from engine import report as schema
+from engine.baselines import Baseline, Baselines, key_of
 from engine.cost import Cost, schedule_cost
-from engine.errors import Cancelled, ResoluteError
+from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
@@ -29,7 +32,7 @@ from engine.page import write_index
 from engine.report import Report, Run, Similarity
 from engine.reproduce import TAG
 from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
-from engine.video import VideoFailed, write_mp4, write_webp
+from engine.video import VideoFailed, whole_file, write_mp4, write_png, write_webp
 from engine.views import patched
 
 log = logging.getLogger(__name__)
@@ -37,7 +40,8 @@ HEAT_GAIN = 4.0
 
 
 class Listener(Protocol):
-    """Whoever follows a comparison. To cancel, raise `Cancelled` from any method."""
+    """Whoever follows a comparison. To cancel, raise `Cancelled` from any method but `run_ended`; to leave the present
+    run out and go on with the others, `Skipped`."""
 
     def run_started(self, name: str, number: int, runs: int) -> None: ...
     def step(self, name: str, event: StepEvent) -> None: ...
@@ -61,40 +65,60 @@ def compare(
     listener: Listener | None = None,
     *,
     noise_floor: bool = True,
+    baselines: Baselines | None = None,
+    earlier: Report | None = None,
+    numbered: bool = False,
 ) -> Report:
     """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
 
     With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step is. A run that
     fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept in the report.
+    A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
+    of `earlier`, an unfinished report of the same experiment in `out`, are taken over too. With `numbered` files are
+    named by number alone and every run gets a still picture, `NN.png`.
     """
-    return _Comparison(experiment, model, out, listener or Silent()).run(noise_floor)
+    return _Comparison(experiment, model, out, listener or Silent(), baselines, numbered).run(noise_floor, earlier)
 
 
 class _Comparison:
     """The state of one comparison."""
 
-    def __init__(self, experiment: Experiment, model: LoadedModel, out: Path, listener: Listener) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        model: LoadedModel,
+        out: Path,
+        listener: Listener,
+        baselines: Baselines | None,
+        numbered: bool,
+    ) -> None:
         self.experiment, self.model, self.out, self.listener = experiment, model, out, listener
+        self.baselines, self.numbered = baselines, numbered
+        self.key = key_of(experiment, environment(model)) if baselines else ""
         self.memo = TextMemo()
         self.warm: set[tuple[int, int]] = set()
         self.baseline: np.ndarray | None = None
-        self.baseline_run: Run | None = None
         self.floor: Similarity | None = None
         self.floor_reason: str | None = "the baseline was not run twice: it was not asked for"
-        self.runs: list[Run] = []
+        self.runs: dict[int, Run] = {}
 
-    def run(self, noise_floor: bool) -> Report:
+    def run(self, noise_floor: bool, earlier: Report | None) -> Report:
         pipe, experiment = self.model.pipe, self.experiment
         self.out.mkdir(parents=True, exist_ok=True)
         scheduler = scheduler_for(pipe, experiment.solver, experiment.shift)
         tracks = (experiment.baseline, *experiment.tracks)
+        found = self.baselines.find(self.key) if self.baselines else None
+        left = self._left(tracks, earlier, found)
+        if found:
+            self.baseline = found.frames
         with patched(pipe, scheduler=scheduler):
-            twin, stop = self._first_baseline() if noise_floor else (None, False)
-            for number, track in enumerate(tracks):
-                run, stop = self._one(number, track, len(tracks), stop)
-                self.runs.append(run)
+            twin, stop = self._first_baseline() if noise_floor and 0 in left and not found else (None, False)
+            for number in left:
+                run, stop = self._one(number, tracks[number], len(tracks), stop, found)
+                self.runs[number] = run
                 if number == 0:
                     self._set_floor(twin)
+                    self._set_speedups()
                 self._save()
                 self.listener.run_ended(run)
                 if stop:
@@ -103,11 +127,39 @@ class _Comparison:
         write_index(report, self.out)
         return report
 
+    def _left(self, tracks: tuple[Track, ...], earlier: Report | None, found: Baseline | None) -> list[int]:
+        """The numbers that are left to run, in order; what is finished is taken over."""
+        if earlier is not None:
+            self.runs = dict(self._finished(tracks, earlier))
+            self.floor, self.floor_reason = earlier.noise_floor, earlier.noise_floor_reason
+        left = [number for number in range(len(tracks)) if number not in self.runs]
+        if left and left[0] > 0 and found is None:  # similarity needs the baseline's frames
+            left.insert(0, 0)
+        return left
+
+    def _finished(self, tracks: tuple[Track, ...], earlier: Report) -> Iterator[tuple[int, Run]]:
+        numbers = {track.name: number for number, track in enumerate(tracks)}
+        for run in earlier.runs:
+            files = [name for name in (run.video, run.heatmap) if name]
+            if run.status == "done" and run.name in numbers and all((self.out / name).is_file() for name in files):
+                yield numbers[run.name], run
+
+    def _set_speedups(self) -> None:
+        """Runs that were taken over are measured by the baseline of this report."""
+        base = self.runs[0].latency.denoise_s if self.runs[0].status == "done" else None
+        for number, run in self.runs.items():
+            if number and base and run.latency.denoise_s:
+                measured = run.speedup.model_copy(update={"measured": base / run.latency.denoise_s})
+                self.runs[number] = run.model_copy(update={"speedup": measured})
+
     def _first_baseline(self) -> tuple[np.ndarray | None, bool]:
         """The run that the baseline is compared with for the noise floor; it warms everything up. And: stop now?"""
         try:
             self.listener.phase("baseline", "warming up")
             return self._staged(self.experiment.baseline).frames, False
+        except Skipped:
+            self.floor_reason = "the baseline was skipped"
+            return None, False
         except Cancelled:
             self.floor_reason = "the comparison was cancelled"
             return None, True
@@ -121,13 +173,17 @@ class _Comparison:
         self.floor = Similarity(**similarity(twin, self.baseline, self.experiment.fps))
         self.floor_reason = None
 
-    def _one(self, number: int, track: Track, tracks: int, cancelled: bool) -> tuple[Run, bool]:
+    def _one(self, number: int, track: Track, tracks: int, cancelled: bool, found: Baseline | None) -> tuple[Run, bool]:
         """One run and whether to stop after it."""
         try:
             if cancelled:
                 raise Cancelled("cancelled")
             self.listener.run_started(track.name, number, tracks)
+            if found and number == 0:
+                return self._taken_over(found), False
             return self._measured(number, track), False
+        except Skipped:
+            return self._unfinished(track, "cancelled", "skipped"), False
         except Cancelled:
             return self._unfinished(track, "cancelled", "cancelled before it was finished"), True
         except ResoluteError as error:
@@ -137,20 +193,38 @@ class _Comparison:
             first = (str(error).splitlines() or [""])[0][:300]
             return self._unfinished(track, "failed", f"{type(error).__name__}: {first}"), False
 
+    def _taken_over(self, found: Baseline) -> Run:
+        """The baseline of an earlier comparison, with its files under this one's names."""
+        stem = self._stem(0, self.experiment.baseline)
+        name = f"{stem}{found.video.suffix}"
+        with whole_file(self.out / name) as part:
+            shutil.copyfile(found.video, part)
+        self._picture(stem, found.frames)
+        self.floor_reason = "the baseline was not run: it is that of an earlier comparison"
+        return found.run.model_copy(update={"video": name})
+
+    def _stem(self, number: int, track: Track) -> str:
+        return f"{number:02d}" if self.numbered else f"{number:02d}-{track.slug}"
+
+    def _picture(self, stem: str, frames: np.ndarray) -> None:
+        if self.numbered:
+            write_png(self.out / f"{stem}.png", frames[len(frames) // 2])
+
     def _measured(self, number: int, track: Track) -> Run:
         experiment = self.experiment
         cost = self._cost(track)
         warm_up_s = self._warm_up(track)
         result = self._staged(track)
-        stem = f"{number:02d}-{track.slug}"
+        stem = self._stem(number, track)
         self.listener.phase(track.name, "writing the video")
         begun = time.perf_counter()
         document = json.dumps(experiment.document(), ensure_ascii=False)
         video = self._write(stem, result.frames, {TAG: document})
         encode_s = time.perf_counter() - begun
+        self._picture(stem, result.frames)
         self.listener.phase(track.name, "comparing with the baseline")
         heat = self._heat(number, stem, result)
-        return Run(
+        run = Run(
             name=track.name,
             policy=None if number == 0 else track.policy.name,
             schedule=export(track.schedule),
@@ -165,6 +239,9 @@ class _Comparison:
             video=video,
             heatmap=heat,
         )
+        if number == 0 and self.baselines:
+            self.baselines.keep(self.key, run, result.frames, self.out / video)
+        return run
 
     def _staged(self, track: Track) -> StagedResult:
         experiment = self.experiment
@@ -281,7 +358,7 @@ class _Comparison:
             noise_floor=self.floor,
             noise_floor_reason=self.floor_reason,
             heatmap_gain=HEAT_GAIN,
-            runs=tuple(self.runs),
+            runs=tuple(run for _, run in sorted(self.runs.items())),
         )
         schema.save(report, self.out / "report.json")
         return report

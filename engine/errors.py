@@ -6,6 +6,7 @@ ResoluteError            anything this project refuses or fails at, with one sen
 ├─ UnsupportedPipeline   a pipeline or scheduler cannot follow a resolution schedule
 ├─ RunFailed             a run stopped by itself: out of memory, not finite
 └─ Cancelled             a run was stopped by its owner
+   └─ Skipped            ... and the other runs of the comparison go on
 """
 
 from __future__ import annotations
@@ -44,3 +45,7 @@ class RunFailed(ResoluteError):
 
 class Cancelled(ResoluteError):
     """A run was stopped by its owner."""
+
+
+class Skipped(Cancelled):
+    """One run of a comparison was stopped by its owner; the others go on."""

@@ -168,6 +168,7 @@ class Run(_Part):
     similarity: Similarity
     video: FileName | None = None
     heatmap: FileName | None = None
+    reused: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Run:
