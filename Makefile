@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help setup setup-dev demo test check format bench train clean
+.PHONY: help setup setup-dev run demo test check format bench example pictures train clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,11 +26,18 @@ $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
+$(VENV)/.ready-browser: tests/browser/install.py $(VENV)/.ready-dev
+	$(BIN)/python -m tests.browser.install
+	touch $@
+
+run: setup  ## Start the studio; then open the address that it prints
+	$(BIN)/python app.py
+
 demo: setup  ## Compare the baseline, a two-stage and a U-shaped schedule of one prompt; then open out/demo/index.html
 	$(BIN)/python -m engine compare --model emoji-wan --prompt "$(or $(PROMPT),a red apple bouncing over blue stripes)" \
 	  --seed $(or $(SEED),1) --schedule two-stage-0.5 --schedule u-0.75 --out $(OUT)
 
-test: check  ## Checks and all tests
+test: check $(VENV)/.ready-browser  ## Checks and all tests, in a real browser too
 	$(BIN)/python -m pytest
 
 check: setup-dev  ## Style and types
@@ -45,6 +52,12 @@ format: setup-dev  ## Put the code into style
 bench: setup-dev  ## Speed and fidelity of the shipped model; see docs/measurements.md
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.fidelity
+
+example: setup  ## Make the stored example of the first page again with the shipped model
+	$(BIN)/python -m benchmarks.example
+
+pictures: $(VENV)/.ready-browser  ## Take the screenshots of docs/images again
+	$(BIN)/python -m benchmarks.screenshots
 
 train: setup-dev  ## Train the shipped model's nano recipe on this CPU (two hours, resumes); see docs/training.md
 	$(BIN)/python -m training.data

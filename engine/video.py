@@ -142,7 +142,9 @@ def _finished(command: list[str], folder: str | None = None) -> subprocess.Compl
 
 def _read(path: str | Path, *options: str) -> bytes:
     """What ffmpeg writes to its standard output for this file and these options. Raises VideoFailed."""
-    command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), *options, "-"]
+    # the format is said, not guessed, and no other file or address is opened: a stranger's file may be a playlist
+    only = ["-protocol_whitelist", "file,pipe", "-f", "mov"]
+    command = [ffmpeg(), "-v", "error", "-nostdin", *only, "-i", f"file:{path}", *options, "-"]
     done = _finished(command)
     if done.returncode:
         raise VideoFailed(f"{Path(path).name} cannot be read as a video: {_last_line(done.stderr)}.")

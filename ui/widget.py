@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 
@@ -13,19 +13,22 @@ ONE_NODE = '<div class="widget"></div>'  # constant: the DOM below it belongs to
 
 
 class Widget(gr.HTML):
-    """A widget whose folder holds `NAME.js` and `NAME.css`; `shared.js` stands before its script.
+    """A widget whose folder holds `NAME.js` and `NAME.css`; `shared.js` and its `scripts` stand before its script.
 
     The value is JSON. Never put a value into a template: texts from people reach the page by `textContent` alone.
     """
 
+    scripts: ClassVar[tuple[str, ...]] = ()  # further files of the folder, in order; all share one scope
+
     def __init__(self, value: Any = None, **options: Any) -> None:
         path = Path(inspect.getfile(type(self)))
-        script, style = (path.with_suffix(suffix).read_text("utf-8") for suffix in (".js", ".css"))
+        style = path.with_suffix(".css").read_text("utf-8")
+        files = (SHARED, *(path.with_name(name) for name in self.scripts), path.with_suffix(".js"))
         super().__init__(
             value,
             html_template=ONE_NODE,
             css_template=style,
-            js_on_load=f"{SHARED.read_text('utf-8')}\n{script}",
+            js_on_load="\n".join(file.read_text("utf-8") for file in files),
             apply_default_css=False,
             container=False,
             padding=False,

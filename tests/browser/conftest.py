@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import threading
 import time
@@ -20,13 +19,9 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.install import chromium_path
+
 STYLE = Path(__file__).parent.parent.parent / "ui" / "style.css"
-
-
-def chromium_path() -> str | None:
-    """The system's Chromium; None leaves the choice to Playwright's own download."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

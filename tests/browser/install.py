@@ -1,0 +1,67 @@
+"""What the browser tests need beside Python packages: a Chromium, and axe-core. `make setup-dev` runs this.
+
+A Chromium that is there is used. Else the system's package manager is asked for one, else Playwright's own download.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+AXE = "axe-core@4.14.1"
+AXE_FILE = Path(sys.prefix) / "axe" / "axe.min.js"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium_path() -> str | None:
+    """The system's Chromium; None leaves the choice to Playwright's own download."""
+    return next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+
+
+def install_chromium() -> None:
+    """Find or fetch a browser. Raises SystemExit with what to do."""
+    if chromium_path() or _playwright_has_one():
+        return
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
+            subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
+    if chromium_path():
+        return
+    fetched = subprocess.run([sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"], check=False)
+    if fetched.returncode:
+        raise SystemExit("The browser tests need Chromium: install the package chromium, then say make test again.")
+
+
+def _playwright_has_one() -> bool:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        return Path(playwright.chromium.executable_path).exists()
+
+
+def install_axe() -> None:
+    """Fetch axe-core from npm, once. Raises SystemExit with what to do."""
+    if AXE_FILE.exists():
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("The accessibility test needs axe-core from npm: install Node.js, then say make test again.")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([npm, "pack", "--silent", AXE], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        (archive,) = Path(folder).glob("*.tgz")
+        with tarfile.open(archive) as packed:
+            script = packed.extractfile("package/axe.min.js")
+            assert script is not None
+            AXE_FILE.parent.mkdir(exist_ok=True)
+            AXE_FILE.write_bytes(script.read())
+
+
+if __name__ == "__main__":
+    install_chromium()
+    install_axe()

@@ -1,0 +1,246 @@
+"""Endpoints for programs: `gradio_client`, plain HTTP, and MCP where it is switched on. Everything is parsed again here."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import gradio as gr
+
+from engine.errors import ResoluteError
+from engine.experiment import Experiment, Track, make_experiment
+from engine.jobs.service import Jobs
+from engine.lightx2v import export
+from engine.models.catalogue import catalogue, catalogue_model
+from engine.policies import DEFAULT_POLICY, policy_named
+from engine.predict import CostModel
+from engine.schedule import flat
+from ui import following
+from ui.files import ORDINARY, parse_schedule_text, preset_of
+from ui.forecast import cost_model
+from ui.wiring import visitor_of
+
+POLL_S = 0.5
+MAX_CALLS = 20  # clients that follow a comparison at once; their jobs go on without them
+
+
+def add_endpoints(jobs: Jobs) -> None:
+    """Attach the endpoints to the page that is being built."""
+    endpoints = Endpoints(jobs)
+    for name in ("list_models", "list_presets", "check_schedule", "estimate_cost", "get_job", "cancel_job"):
+        gr.api(_told(getattr(endpoints, name)), api_name=name, queue=False)
+    gr.api(endpoints.compare, api_name="compare", concurrency_limit=MAX_CALLS)
+
+
+def _told(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Refusals reach the client as their one sentence."""
+
+    @functools.wraps(endpoint)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return endpoint(*args, **kwargs)
+        except ResoluteError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return wrapped
+
+
+class Endpoints:
+    """What programs can call."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+
+    def list_models(self) -> list[dict]:
+        """List the models with what a run of each uses by default."""
+        return [
+            {
+                "id": spec.id,
+                "title": spec.title,
+                "here": spec.is_local,
+                "height": spec.defaults.height,
+                "width": spec.defaults.width,
+                "frames": spec.defaults.frames,
+                "steps": spec.defaults.steps,
+                "guidance": spec.defaults.guidance,
+                "shift": spec.defaults.shift,
+            }
+            for spec in catalogue().values()
+        ]
+
+    def list_presets(self) -> list[dict]:
+        """List the bundled schedules in LightX2V's keys."""
+        return [
+            {"name": name, "title": preset.name, "description": preset.description, **export(preset.schedule)}
+            for name in ORDINARY
+            for preset in [preset_of(name, 30)]
+        ]
+
+    def check_schedule(self, schedule: str, model: str = "emoji-wan", steps: int = 30) -> dict:
+        """Say what a schedule means for a model, or refuse it in one sentence.
+
+        Args:
+            schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config.
+            model: A model's id.
+            steps: Denoising steps; the schedule is scaled to them.
+        """
+        experiment = self._experiment(model=model, prompt="-", schedules=[schedule], steps=steps)
+        track = experiment.tracks[0]
+        stride = experiment.spec.geometry.stride
+        stages = zip(track.schedule.stages, experiment.sizes(track.schedule), strict=True)
+        return {
+            "name": track.name,
+            "kind": track.schedule.kind,
+            "lightx2v": export(track.schedule),
+            "stages": [
+                {
+                    "first_step": stage.first,
+                    "last_step": stage.last,
+                    "rate": stage.rate,
+                    "width": size.width * stride[2],
+                    "height": size.height * stride[1],
+                    "tokens": size.tokens,
+                }
+                for stage, size in stages
+            ],
+        }
+
+    def estimate_cost(
+        self,
+        schedule: str,
+        model: str = "emoji-wan",
+        steps: int = 30,
+        height: int | None = None,
+        width: int | None = None,
+        frames: int | None = None,
+        guidance: float | None = None,
+    ) -> dict:
+        """Predict what a schedule costs: speed-up by FLOPs, and seconds where this machine has been measured.
+
+        Args:
+            schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config.
+            model: A model's id; its weights need not be here.
+            steps: Denoising steps.
+            height: Pixels; the model's own where left out.
+            width: Pixels.
+            frames: Number of frames.
+            guidance: Classifier-free guidance; 1 turns it off.
+        """
+        experiment = self._experiment(
+            model=model, prompt="-", schedules=[schedule], steps=steps, height=height, width=width, frames=frames,
+            guidance=guidance,
+        )  # fmt: skip
+        costs = self._costs(experiment)
+        told, base = costs.seconds(experiment.tracks[0].schedule), costs.seconds(flat(experiment.steps))
+        return {
+            "seconds": told.total_s,
+            "denoise_seconds": told.denoise_s,
+            "baseline_seconds": base.total_s,
+            "speedup": told.speedup,
+            "speedup_by_flops": told.by_flops,
+            "peak_bytes": told.peak_bytes,
+            "source": told.source,
+        }
+
+    def get_job(self, job: str) -> dict:
+        """Tell how a comparison stands, with its report as far as it has come.
+
+        Args:
+            job: The id that `compare` gave.
+        """
+        view = self.jobs.view(job)
+        report = following.report_of(self.jobs, job)
+        return {
+            "job": view.id,
+            "status": view.status,
+            "sentence": view.sentence,
+            "position": view.position,
+            "runs": [
+                {"name": run.name, "status": run.status, "step": run.step, "steps": run.steps, "error": run.error}
+                for run in view.runs
+            ],
+            "files": {name: f"media/{view.id}/{name}" for name in self.jobs.files(job)},
+            "report": report.model_dump(mode="json") if report else None,
+        }
+
+    def cancel_job(self, job: str) -> dict:
+        """Stop a comparison within one step; what is finished stays.
+
+        Args:
+            job: The id that `compare` gave.
+        """
+        self.jobs.cancel(job)
+        return self.get_job(job)
+
+    async def compare(
+        self,
+        prompt: str,
+        schedules: list[str],
+        model: str = "emoji-wan",
+        seed: int = 0,
+        steps: int | None = None,
+        policy: str = DEFAULT_POLICY,
+        negative_prompt: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        frames: int | None = None,
+        guidance: float | None = None,
+        shift: float | None = None,
+        solver: str | None = None,
+        noise_floor: bool = False,
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> AsyncIterator[dict]:
+        """Run schedules beside the full-resolution baseline; yields the job as it goes, at last with the whole report.
+
+        The job goes on when the client leaves; `get_job` finds it by its id.
+
+        Args:
+            prompt: What to show.
+            schedules: Each a preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or config.
+            model: A model's id.
+            seed: The same for all runs.
+            steps: Denoising steps of all runs; schedules are scaled to them.
+            policy: How to switch, for schedules that do not say.
+            negative_prompt: What not to show.
+            height: Pixels; the model's own where left out.
+            width: Pixels.
+            frames: Number of frames.
+            guidance: Classifier-free guidance; 1 turns it off.
+            shift: Flow shift of the full-resolution run.
+            solver: unipc or euler.
+            noise_floor: Run the baseline twice and report how much that differs.
+        """
+        try:
+            experiment = self._experiment(
+                model=model, prompt=prompt, schedules=schedules, policy=policy, seed=seed, steps=steps,
+                negative_prompt=negative_prompt, height=height, width=width, frames=frames, guidance=guidance,
+                shift=shift, solver=solver,
+            )  # fmt: skip
+            job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=noise_floor)
+            seen = -1
+            while True:
+                view = self.jobs.view(job)
+                if view.revision != seen:
+                    seen = view.revision
+                    yield self.get_job(job)
+                if view.finished:
+                    return
+                await asyncio.sleep(POLL_S)
+        except ResoluteError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    def _experiment(
+        self, *, model: str, schedules: list[str], steps: int | None, policy: str = DEFAULT_POLICY, **settings: Any
+    ) -> Experiment:
+        spec = catalogue_model(model if isinstance(model, str) else str(model))
+        count = spec.defaults.steps if steps is None else steps
+        presets = [parse_schedule_text(text, count) for text in schedules]
+        tracks = [Track(preset.name, preset.schedule, policy_named(preset.policy or policy)) for preset in presets]
+        return make_experiment(spec, tracks, steps=count, **settings)
+
+    def _costs(self, experiment: Experiment) -> CostModel:
+        names = ("height", "width", "frames", "guidance")
+        values = {name: getattr(experiment, name) for name in names}
+        return cost_model(values | {"model": experiment.spec.id}, self.jobs)

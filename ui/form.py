@@ -1,0 +1,161 @@
+"""The settings of an experiment as fields of the page: their ranges for a model, and reading them back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gradio as gr
+
+from engine.experiment import MAX_PROMPT, Experiment, Track, make_experiment
+from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
+
+OWN_SOLVER = "model's own"
+SOLVER_CHOICES = [OWN_SOLVER, "unipc", "euler"]
+DICE_SIDES = 1_000_000  # seeds that a person can say aloud
+
+
+@dataclass(frozen=True)
+class Form:
+    """The components; their values come to handlers as one dictionary, never as a positional list."""
+
+    model: gr.Dropdown
+    prompt: gr.Textbox
+    negative: gr.Textbox
+    seed: gr.Number
+    steps: gr.Number
+    height: gr.Number
+    width: gr.Number
+    frames: gr.Number
+    guidance: gr.Number
+    shift: gr.Number
+    solver: gr.Dropdown
+
+    @property
+    def components(self) -> list[Any]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """The values of a handler's dictionary by field name."""
+        return {field.name: values[getattr(self, field.name)] for field in fields(self)}
+
+
+def model_choices() -> list[tuple[str, str]]:
+    """Title and id of every model; one that is not on this machine says so."""
+    return [(spec.title if spec.is_local else f"{spec.title} · from the hub", spec.id) for spec in catalogue().values()]
+
+
+def known_model(name: object) -> ModelSpec:
+    """A model of the catalogue: what a browser says never names a folder."""
+    return catalogue_model(name if isinstance(name, str) else str(name))
+
+
+def default_model() -> ModelSpec:
+    """The shipped model, or the first there is."""
+    return catalogue().get(SHIPPED) or next(iter(catalogue().values()))
+
+
+def experiment_of(values: Mapping[str, Any], tracks: list[Track]) -> Experiment:
+    """The experiment that the fields describe. Raises InvalidInput naming the field."""
+    spec = known_model(values["model"])
+    return make_experiment(
+        spec,
+        tracks,
+        prompt=values["prompt"],
+        negative_prompt=values["negative"],
+        seed=whole(values["seed"]),
+        steps=whole(values["steps"]),
+        height=whole(values["height"]),
+        width=whole(values["width"]),
+        frames=whole(values["frames"]),
+        guidance=values["guidance"],
+        shift=values["shift"],
+        solver=None if values["solver"] in (None, OWN_SOLVER) else values["solver"],
+    )
+
+
+def whole(value: Any) -> Any:
+    """A browser's 30.0 is the integer 30; anything else stays what it is, for the parser to refuse."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def roll() -> int:
+    """A new seed."""
+    return secrets.randbelow(DICE_SIDES)
+
+
+def values_of(experiment: Experiment) -> dict[str, Any]:
+    """What the fields show for an experiment, by field name."""
+    return {
+        "model": experiment.spec.id,
+        "prompt": experiment.prompt,
+        "negative": experiment.negative_prompt,
+        "seed": experiment.seed,
+        "steps": experiment.steps,
+        "height": experiment.height,
+        "width": experiment.width,
+        "frames": experiment.frames,
+        "guidance": experiment.guidance,
+        "shift": experiment.shift,
+        "solver": experiment.solver or OWN_SOLVER,
+    }
+
+
+def default_values(spec: ModelSpec) -> dict[str, Any]:
+    """What a model's fields show where nothing else is asked for."""
+    own = spec.defaults
+    return {
+        "model": spec.id,
+        "prompt": (spec.examples or ("",))[0],
+        "negative": own.negative_prompt,
+        "seed": 1,
+        "steps": own.steps,
+        "height": own.height,
+        "width": own.width,
+        "frames": own.frames,
+        "guidance": own.guidance,
+        "shift": own.shift,
+        "solver": OWN_SOLVER,
+    }
+
+
+def ranges(spec: ModelSpec) -> dict[str, dict[str, Any]]:
+    """Properties of the fields that depend on the model: what it can cut evenly, up to twice its own size."""
+    own, geometry = spec.defaults, spec.geometry
+    height, width = geometry.multiple
+    stride = geometry.stride[0]
+    return {
+        "height": {"minimum": 2 * height, "maximum": 2 * own.height, "step": height, "info": f"multiples of {height}"},
+        "width": {"minimum": 2 * width, "maximum": 2 * own.width, "step": width, "info": f"multiples of {width}"},
+        "frames": {"minimum": 1, "maximum": 2 * own.frames - 1, "step": stride, "info": f"{stride}k + 1"},
+    }
+
+
+def build_form() -> Form:
+    """Make the fields with the default model's values; the caller places them by `render()`."""
+    spec = default_model()
+    values, limits = default_values(spec), ranges(spec)
+    number = {"render": False, "min_width": 90}
+    return Form(
+        model=gr.Dropdown(model_choices(), value=values["model"], label="Model", render=False, min_width=180),
+        prompt=gr.Textbox(
+            values["prompt"], label="Prompt", lines=2, max_lines=5, max_length=MAX_PROMPT, render=False,
+            elem_id="prompt", autofocus=False, placeholder="What to show",
+        ),
+        negative=gr.Textbox(
+            values["negative"], label="Negative prompt", lines=1, max_lines=4, max_length=MAX_PROMPT, render=False,
+            placeholder="What not to show",
+        ),
+        seed=gr.Number(values["seed"], label="Seed", precision=0, minimum=0, elem_id="seed", **number),
+        steps=gr.Number(values["steps"], label="Steps", precision=0, minimum=1, maximum=1000, elem_id="steps", **number),
+        height=gr.Number(values["height"], label="Height", precision=0, **number, **limits["height"]),
+        width=gr.Number(values["width"], label="Width", precision=0, **number, **limits["width"]),
+        frames=gr.Number(values["frames"], label="Frames", precision=0, **number, **limits["frames"]),
+        guidance=gr.Number(
+            values["guidance"], label="Guidance", minimum=0, maximum=100, step=0.5, info="1 turns it off", **number
+        ),
+        shift=gr.Number(values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, info="of sigma", **number),
+        solver=gr.Dropdown(SOLVER_CHOICES, value=OWN_SOLVER, label="Solver", info="of the flow", **number),
+    )  # fmt: skip

@@ -1,0 +1,50 @@
+// Theme, files dropped anywhere, and the address of the page. No request is made from here.
+(() => {
+  const stored = (() => { try { return localStorage.getItem("resolute-theme"); } catch { return null; } })();
+  const wanted = new URLSearchParams(location.search).get("__theme") || stored;
+  const apply = (dark) => document.body && document.body.classList.toggle("dark", dark);
+  const prefers = matchMedia("(prefers-color-scheme: dark)");
+
+  window.resolute = {
+    toggleTheme() {
+      const dark = !document.body.classList.contains("dark");
+      apply(dark);
+      try { localStorage.setItem("resolute-theme", dark ? "dark" : "light"); } catch { /* private window */ }
+    },
+    /** Put a query into the address without loading the page again; a Space's outer page is told too. */
+    address(query) {
+      history.replaceState(null, "", query ? `?${query}` : location.pathname);
+      if (parent !== window) parent.postMessage({ queryString: query }, "https://huggingface.co");
+    },
+    /** The whole link of a query, copied where the browser allows it. */
+    async copyLink(query) {
+      const url = `${location.origin}${location.pathname}?${query}`;
+      try { await navigator.clipboard.writeText(url); } catch { /* the box beside the button shows it */ }
+      return url;
+    },
+  };
+
+  addEventListener("DOMContentLoaded", () => {
+    if (wanted) apply(wanted === "dark");
+    else if (prefers.matches) apply(true);
+    prefers.addEventListener("change", (event) => { if (!stored) apply(event.matches); });
+    const target = () => document.querySelector("#open-file input[type=file]");
+    let depth = 0;
+    const files = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+    addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; document.body.classList.add("dropping"); } });
+    addEventListener("dragleave", (event) => { if (files(event) && (depth -= 1) <= 0) document.body.classList.remove("dropping"); });
+    addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); });
+    addEventListener("drop", (event) => {
+      if (!files(event)) return;
+      depth = 0;
+      document.body.classList.remove("dropping");
+      const input = target();
+      if (!input || event.defaultPrevented) return;
+      event.preventDefault();
+      const given = new DataTransfer();
+      if (event.dataTransfer.files[0]) given.items.add(event.dataTransfer.files[0]);
+      input.files = given.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+  });
+})();

@@ -1,0 +1,44 @@
+"""Starting the studio: options, the data directory, the worker's supervisor, the web server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Host = Annotated[str, typer.Option(help="Address to listen on; another than 127.0.0.1 lets others in.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where runs are kept; RESOLUTE_DATA does the same.")]
+
+
+def serve(
+    host: Host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+    port: Port = int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+    data_dir: DataDir = None,
+) -> None:
+    """Start the studio and print its address."""
+    import uvicorn
+
+    from engine.errors import ResoluteError
+    from engine.jobs.service import Jobs
+    from ui.server import create_app
+
+    try:
+        jobs = Jobs.open(data_dir)
+    except ResoluteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    try:
+        app = create_app(jobs)
+        print(f"Resolute: http://{host}:{port}", flush=True)
+        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
+    finally:
+        jobs.close()
+
+
+def main() -> None:
+    """Run the command line of `app.py`."""
+    typer.run(serve)

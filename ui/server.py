@@ -1,0 +1,116 @@
+"""The web server around the page: files of jobs, limits on what is sent, a health check. One FastAPI app."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from engine import __version__
+from engine.jobs.errors import NotFound
+from engine.jobs.service import Jobs
+from ui import theme
+from ui.page import build_page
+
+MAX_BODY = 4_000_000  # bytes of a JSON request; a page's whole state is some tens of thousands
+MAX_UPLOAD = 64 * 2**20  # bytes of a dropped video
+EXAMPLE = Path(__file__).parent / "example"
+QUEUE_SIZE = 200  # calls that wait for a Python thread, not jobs
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_SANDBOX = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " \
+    "img-src data: blob:; media-src data: blob:"  # fmt: skip
+
+
+def create_app(jobs: Jobs) -> FastAPI:
+    """The whole web app over the jobs of one data directory. Nothing is computed here."""
+    app = FastAPI(title="Resolute", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(BodyLimit)
+
+    @app.get("/healthz")
+    def health() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/media/example/{name}")
+    def example(name: str) -> Response:
+        return _file(EXAMPLE / name) if (EXAMPLE / name).parent == EXAMPLE else _missing()
+
+    @app.get("/media/{job}/{name}")
+    def media(job: str, name: str) -> Response:
+        try:
+            return _file(jobs.file(job, name))
+        except NotFound:
+            return _missing()
+
+    blocks = build_page(jobs)
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        theme=theme.theme(),
+        css=theme.css(),
+        head=theme.head(),
+        ssr_mode=False,
+        footer_links=["api"],
+        run_history=False,
+        show_error=False,
+        enable_monitoring=False,
+        max_file_size=MAX_UPLOAD,
+        mcp_server=os.environ.get("RESOLUTE_MCP") == "1",
+    )
+    return app
+
+
+def _file(path: Path) -> Response:
+    """A file of ours, with ranges for seeking; pages open in a sandbox of their own."""
+    if not path.is_file():
+        return _missing()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    headers = dict(_HEADERS)
+    if kind == "text/html":
+        headers["Content-Security-Policy"] = _SANDBOX
+    return FileResponse(path, media_type=kind, headers=headers)
+
+
+def _missing() -> Response:
+    return JSONResponse({"error": "there is no such file"}, status_code=404)
+
+
+class BodyLimit:
+    """Refuses requests whose body is larger than any honest one, before anything reads it."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = MAX_UPLOAD + 2**20 if scope["path"].endswith("/upload") else MAX_BODY
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > limit:
+            await _refuse(send, limit)
+            return
+        seen = 0
+
+        async def counted() -> Any:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if seen > limit else message
+
+        await self.app(scope, counted, send)
+
+
+async def _refuse(send: Any, limit: int) -> None:
+    body = f'{{"error": "the request is larger than {limit} bytes"}}'.encode()
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,142 @@
+"""The studio view: where everything stands. What happens on a click is in wiring.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ui.comparator.comparator import Comparator
+from ui.figures.figures import FiguresPanel
+from ui.files import ORDINARY
+from ui.form import Form, build_form, default_model
+from ui.timeline.timeline import Timeline
+
+ADD = "Add a preset…"
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The components of the studio view that events touch."""
+
+    form: Form
+    examples: gr.Dataset
+    dice: gr.Button
+    run: gr.Button
+    stop: gr.Button
+    retry: gr.Button
+    forecast: gr.HTML
+    status: gr.HTML
+    board: Timeline
+    comparator: Comparator
+    figures: FiguresPanel
+    charts: gr.Accordion
+    steps_plot: gr.Plot
+    memory_plot: gr.Plot
+    similarity_plot: gr.Plot
+    bands_plot: gr.Plot
+    metric: gr.Radio
+    add_preset: gr.Dropdown
+    open_file: gr.File
+    share: gr.Button
+    link: gr.Textbox
+    export_track: gr.Dropdown
+    exports: gr.HTML
+    downloads: gr.HTML
+    noise_floor: gr.Checkbox
+    job: gr.State
+    revision: gr.State
+    documents: gr.State
+    timer: gr.Timer
+
+
+def build_studio(initial: dict[str, Any]) -> Studio:
+    """Place everything. `initial` holds the first values of `board`, `context`, `comparison`, `figures` and `forecast`."""
+    form = build_form()
+    parts: dict[str, Any] = {"form": form}
+    _ask(form, parts, initial)
+    with gr.Row(elem_id="bench", equal_height=False):
+        with gr.Column(scale=6, min_width=360, elem_id="look"):
+            parts["status"] = gr.HTML("", elem_id="status", padding=False)
+            parts["comparator"] = Comparator(initial["comparison"], elem_id="comparator")
+        with gr.Column(scale=5, min_width=360, elem_id="edit"):
+            parts["board"] = Timeline(initial["board"], context=initial["context"], elem_id="board")
+            _desk(parts)
+    with gr.Column(elem_id="results"):
+        parts["figures"] = FiguresPanel(initial["figures"], elem_id="figures")
+        _charts(parts)
+        parts["downloads"] = gr.HTML("", elem_id="downloads", padding=False)
+    parts["job"], parts["revision"] = gr.State(None), gr.State(-1)
+    parts["documents"] = gr.State({})
+    parts["timer"] = gr.Timer(0.5, active=False)
+    return Studio(**parts)
+
+
+def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
+    """The question: prompt, seed, model, steps, and Run."""
+    with gr.Row(elem_id="ask", equal_height=False):
+        with gr.Column(scale=6, min_width=320):
+            form.prompt.render()
+            parts["examples"] = gr.Dataset(
+                components=[gr.Textbox(visible=False)],
+                samples=[[text] for text in default_model().examples],
+                show_label=False,
+                elem_id="examples",
+                type="values",
+            )
+        with gr.Column(scale=5, min_width=320):
+            with gr.Row(elem_classes="fields"):
+                form.model.render()
+                form.seed.render()
+                parts["dice"] = gr.Button("⚄", elem_id="dice", elem_classes="square", min_width=44, scale=0)
+                form.steps.render()
+            with gr.Row(elem_classes="actions"):
+                parts["run"] = gr.Button("Run", variant="primary", elem_id="run", scale=0, min_width=120)
+                parts["stop"] = gr.Button(
+                    "Stop all", variant="stop", elem_id="stop", visible=False, scale=0, min_width=110
+                )
+                parts["retry"] = gr.Button(
+                    "Run what is missing", elem_id="retry", visible=False, scale=0, min_width=170
+                )
+                parts["forecast"] = gr.HTML(initial["forecast"], elem_id="forecast", padding=False)
+    with gr.Accordion("More settings", open=False, elem_id="more"):
+        with gr.Row(elem_classes="fields"):
+            for field in (form.height, form.width, form.frames, form.guidance, form.shift, form.solver):
+                field.render()
+        form.negative.render()
+        parts["noise_floor"] = gr.Checkbox(
+            False, label="Run the baseline twice and show how much two equal runs differ", elem_id="noise-floor"
+        )
+
+
+def _desk(parts: dict[str, Any]) -> None:
+    """Opening, saving and sharing schedules and whole experiments."""
+    with gr.Row(elem_classes="fields desk", equal_height=True):
+        parts["add_preset"] = gr.Dropdown(
+            [ADD, *ORDINARY], value=ADD, label="Presets", elem_id="add-preset", min_width=150
+        )
+        parts["open_file"] = gr.File(
+            label="Open a preset, LightX2V config, report or video", file_types=[".json", ".mp4"], elem_id="open-file",
+            height=72, type="filepath", min_width=150,
+        )  # fmt: skip
+    with gr.Accordion("Share and export", open=False, elem_id="keep"):
+        with gr.Row(elem_classes="fields", equal_height=True):
+            parts["share"] = gr.Button("Copy link", elem_id="share", scale=0, min_width=120)
+            parts["link"] = gr.Textbox(
+                label="Link to this experiment", interactive=False, elem_id="link", lines=1, max_lines=1
+            )
+        with gr.Row(elem_classes="fields", equal_height=True):
+            parts["export_track"] = gr.Dropdown([], label="Schedule to export", elem_id="export-track", min_width=160)
+            parts["exports"] = gr.HTML("", elem_id="exports", padding=False)
+
+
+def _charts(parts: dict[str, Any]) -> None:
+    with gr.Accordion("Charts", open=False, elem_id="charts") as parts["charts"]:
+        with gr.Row():
+            parts["steps_plot"] = gr.Plot(label="Seconds and resolution by step", min_width=360)
+            parts["similarity_plot"] = gr.Plot(label="Similarity to the baseline by frame", min_width=360)
+        parts["metric"] = gr.Radio(["psnr", "ssim", "vmaf"], value="psnr", label="Similarity shown", elem_id="metric")
+        with gr.Row():
+            parts["memory_plot"] = gr.Plot(label="Memory by step", min_width=360)
+            parts["bands_plot"] = gr.Plot(label="Detail settling during the baseline", min_width=360)

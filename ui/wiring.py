@@ -1,0 +1,320 @@
+"""What happens on the studio view: every event, its handler, and what it may change. No handler computes for long."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from engine.errors import ResoluteError
+from engine.experiment import Experiment
+from engine.jobs.service import Jobs
+from engine.jobs.views import JobView
+from engine.models.catalogue import catalogue_model
+from engine.report import Report
+from engine.reproduce import parse_experiment
+from engine.schedule import checked_steps
+from engine.share import pack, unpack
+from ui import files, following
+from ui.comparator.value import parse_action
+from ui.figures.value import figures_of
+from ui.figures.value import parse_action as parse_figures_action
+from ui.forecast import board_context, forecast_html
+from ui.form import default_model, default_values, experiment_of, known_model, ranges, roll, values_of, whole
+from ui.studio import ADD, Studio
+from ui.timeline.board import MAX_TRACKS, Board, board_of, parse_board, snapped, with_steps
+
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+GEOMETRY = ("height", "width", "frames", "guidance", "shift")
+
+
+def told(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """What this project refuses becomes one sentence on the page; nothing else of an error leaves the server."""
+
+    @functools.wraps(handler)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except ResoluteError as error:
+            raise gr.Error(str(error), duration=10, title="Not done", print_exception=False) from None
+
+    return wrapped
+
+
+class Wiring:
+    """The handlers of one page; they keep no state of their own, so all visitors share them."""
+
+    def __init__(self, studio: Studio, jobs: Jobs) -> None:
+        self.studio, self.jobs = studio, jobs
+
+    def connect(self, page: gr.Blocks) -> None:
+        """Attach every event."""
+        s, form = self.studio, self.studio.form
+        everything = {*form.components, s.board, s.job, s.documents, s.noise_floor, s.export_track}
+        page.load(told(self.opened), None, self._restored(), **QUIET)
+        started = s.run.click(told(self.run), everything, self._followed(), **QUIET)
+        started.then(None, s.job, None, js="(job) => { if (job) resolute.address(`job=${job}`); }", **QUIET)
+        s.timer.tick(told(self.poll), [s.job, s.revision], self._followed(), trigger_mode="once", **QUIET)
+        s.stop.click(told(self.stop), [s.job], None, **QUIET)
+        s.retry.click(told(self.retry), [s.job], [s.timer], **QUIET)
+        s.comparator.input(told(self.acted), [s.job], [s.timer], **QUIET)
+        s.figures.input(self.chosen, None, [s.comparator], **QUIET)
+        s.dice.click(roll, None, form.seed, **QUIET)
+        s.examples.click(lambda sample: sample[0], s.examples, form.prompt, **QUIET)
+        s.share.click(told(self.link), everything, s.link, **QUIET).then(
+            None, s.link, s.link, js="(query) => resolute.copyLink(query)", **QUIET
+        )
+        self._connect_board(everything)
+        self._connect_charts()
+
+    def _connect_board(self, everything: set[Any]) -> None:
+        s, form = self.studio, self.studio.form
+        words = [s.forecast, s.export_track, s.exports]
+        s.board.input(told(self.edited), everything, words, trigger_mode="always_last", **QUIET)
+        s.export_track.input(told(self.edited), everything, words, **QUIET)
+        form.steps.change(told(self.stepped), everything, [s.board, *words], trigger_mode="always_last", **QUIET)
+        form.model.input(told(self.remodelled), everything, [*form.components, s.examples, s.board, *words], **QUIET)
+        for name in GEOMETRY:
+            getattr(form, name).change(
+                told(self.resized), everything, [s.board, *words], trigger_mode="always_last", **QUIET
+            )
+        s.add_preset.input(told(self.added), everything | {s.add_preset}, [s.board, s.add_preset, *words], **QUIET)
+        s.open_file.upload(
+            told(self.dropped), everything | {s.open_file},
+            [*form.components, s.board, s.documents, s.open_file, *words], **QUIET,
+        )  # fmt: skip
+
+    def _connect_charts(self) -> None:
+        s = self.studio
+        plots = [s.steps_plot, s.similarity_plot, s.memory_plot, s.bands_plot]
+        s.charts.expand(self.draw, [s.job, s.metric], plots, **QUIET)
+        s.metric.input(self.draw_similarity, [s.job, s.metric], s.similarity_plot, **QUIET)
+
+    # ---- what handlers may change -----------------------------------------------------------------------------
+
+    def _followed(self) -> list[Any]:
+        s = self.studio
+        shown = [s.comparator, s.figures, s.status, s.downloads, s.board, s.forecast]
+        return [*shown, s.run, s.stop, s.retry, s.timer, s.job, s.revision]
+
+    def _restored(self) -> list[Any]:
+        s = self.studio
+        return [*s.form.components, s.export_track, s.exports, *self._followed()]
+
+    def _values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        return self.studio.form.read(values)
+
+    def _experiment(self, values: Mapping[Any, Any]) -> Experiment:
+        """The experiment that stands on the page."""
+        fields, board = self._values(values), self._board(values)
+        return experiment_of(fields, board.tracks(whole(fields["steps"])))
+
+    def _board(self, values: Mapping[Any, Any]) -> Board:
+        """The board, parsed by its component; an empty one before the browser has sent any."""
+        board = values[self.studio.board]
+        return board if isinstance(board, Board) else Board(checked_steps(whole(values[self.studio.form.steps])))
+
+    # ---- opening ------------------------------------------------------------------------------------------------
+
+    def opened(self, request: gr.Request) -> dict[Any, Any]:
+        """A page is opened: with a job, with a shared experiment, or plainly."""
+        s, query = self.studio, dict(request.query_params)
+        if "job" in query:
+            view = self.jobs.view(query["job"])
+            experiment = parse_experiment(view.document, "the job", catalogue_model)
+            return self._show_experiment(experiment) | self._follow(view.id, -1)
+        if "s" in query:
+            return self._show_experiment(unpack(query["s"]))
+        values = default_values(default_model())
+        board = board_of(files.first_tracks(values["steps"]), values["steps"])
+        return {s.board: gr.update(context=self._context(values, None))} | self._words(values, parse_board(board), None)
+
+    def _show_experiment(self, experiment: Experiment) -> dict[Any, Any]:
+        """The fields and the board for an experiment."""
+        s, values, limits = self.studio, values_of(experiment), ranges(experiment.spec)
+        board = parse_board(board_of(experiment.tracks, experiment.steps), max_tracks=MAX_TRACKS)
+        shown = {
+            getattr(s.form, name): gr.update(value=value, **limits.get(name, {})) for name, value in values.items()
+        }
+        return (
+            shown
+            | self._words(values, board, None)
+            | {
+                s.board: gr.update(value=board.value(), context=self._context(values, None)),
+            }
+        )
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def run(self, values: dict[Any, Any], request: gr.Request) -> dict[Any, Any]:
+        """Put the experiment on disk as a job and follow it; the lanes take the colours of its runs."""
+        experiment = self._experiment(values)
+        noise_floor = bool(values[self.studio.noise_floor])
+        job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=noise_floor)
+        return self._follow(job, -1) | {
+            self.studio.board: gr.update(value=board_of(experiment.tracks, experiment.steps))
+        }
+
+    def poll(self, job: str | None, revision: int, values: Any = None) -> dict[Any, Any]:
+        """Twice a second while a job is on its way; an unchanged job changes nothing."""
+        return self._follow(job, revision) if job else {self.studio.timer: gr.update(active=False)}
+
+    def _follow(self, job: str, revision: int) -> dict[Any, Any]:
+        """All that shows a job, where it has changed since `revision`."""
+        s, view = self.studio, self.jobs.view(job)
+        if view.revision == revision:
+            return {s.job: gr.skip()}
+        report = following.report_of(self.jobs, job)
+        changes: dict[Any, Any] = {
+            s.comparator: following.comparison(view, report),
+            s.status: following.status_html(view, self.jobs.notices_since(view.created)),
+            s.run: gr.update(visible=view.finished),
+            s.stop: gr.update(visible=not view.finished, interactive=not view.stopping),
+            s.retry: gr.update(visible=view.can_retry),
+            s.timer: gr.update(active=not view.finished),
+            s.job: view.id,
+            s.revision: view.revision,
+        }
+        if report is not None:
+            changes[s.figures] = figures_of(report).to_json()
+            changes[s.downloads] = following.downloads_html(view, self.jobs.files(job))
+        if view.finished:
+            changes |= self._learned(view, report)
+        return changes
+
+    def _learned(self, view: JobView, report: Report | None) -> dict[Any, Any]:
+        """After a job the machine is known better: new costs, and where the baseline's detail settled."""
+        s = self.studio
+        experiment = parse_experiment(view.document, "the job", catalogue_model)
+        values = values_of(experiment)
+        board = parse_board(board_of(experiment.tracks, experiment.steps), max_tracks=MAX_TRACKS)
+        context = self._context(values, report)
+        return {s.board: gr.update(context=context), s.forecast: forecast_html(values, board, self.jobs)}
+
+    def stop(self, job: str | None) -> None:
+        if job:
+            self.jobs.cancel(job)
+
+    def retry(self, job: str | None) -> Any:
+        if job:
+            self.jobs.retry(job)
+        return gr.update(active=True)
+
+    def acted(self, job: str | None, event: gr.EventData) -> Any:
+        """Skip or retry one run, from its tile."""
+        action = parse_action(event._data)
+        if job and action.action == "skip":
+            self.jobs.skip(job, action.number)
+        if job and action.action == "retry":
+            self.jobs.retry(job)
+        return gr.update(active=bool(job) and action.action != "select")
+
+    def chosen(self, event: gr.EventData) -> Any:
+        """A point or a row of the figures was chosen: the comparator brings that run up."""
+        return gr.update(selected=[parse_figures_action(event._data).number])
+
+    # ---- editing ------------------------------------------------------------------------------------------------
+
+    def edited(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        return self._words(self._values(values), self._board(values), values)
+
+    def stepped(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Another number of steps: the schedules keep their shape."""
+        fields, board = self._values(values), self._board(values)
+        steps = checked_steps(whole(fields["steps"]))
+        if steps == board.infer_steps:
+            return {self.studio.forecast: forecast_html(fields, board, self.jobs)}
+        return self._changed_board(values, self._noted(with_steps(board, steps)))
+
+    def resized(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Another size or guidance: what rates there are, and what they cost."""
+        s, fields = self.studio, self._values(values)
+        context = self._context(fields, following.report_of(self.jobs, values[s.job]))
+        board, notes = snapped(self._board(values), context["rates"])
+        self._noted((board, notes))
+        changed = {"value": board.value()} if notes else {}
+        return {s.board: gr.update(context=context, **changed)} | self._words(fields, board, values)
+
+    def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Another model: its own sizes and ranges; prompt, seed and schedules stay."""
+        s, old = self.studio, self._values(values)
+        spec = known_model(old["model"])
+        new = default_values(spec) | {"prompt": old["prompt"], "seed": whole(old["seed"])}
+        context, limits = self._context(new, None), ranges(spec)
+        board = self._noted(snapped(self._noted(with_steps(self._board(values), new["steps"])), context["rates"]))
+        fields = {getattr(s.form, name): gr.update(value=v, **limits.get(name, {})) for name, v in new.items()}
+        return (
+            fields
+            | self._words(new, board, values)
+            | {
+                s.examples: gr.Dataset(samples=[[text] for text in spec.examples]),
+                s.board: gr.update(value=board.value(), context=context),
+            }
+        )
+
+    def added(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """A preset of the list becomes a track."""
+        s, name = self.studio, values[self.studio.add_preset]
+        board = self._board(values) if name == ADD else files.added(self._board(values), files.preset_of(name, self._board(values).infer_steps))
+        return self._changed_board(values, board) | {s.add_preset: ADD}
+
+    def dropped(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """A file was opened: a schedule becomes a track, an experiment is restored whole."""
+        s = self.studio
+        opened = files.open_file(values[s.open_file], self._board(values), values[s.documents])
+        if opened.experiment is not None:
+            return self._show_experiment(opened.experiment) | {s.open_file: None}
+        kept = values | {s.documents: opened.documents}
+        return self._changed_board(kept, opened.board) | {s.open_file: None, s.documents: opened.documents}
+
+    def _noted(self, changed: tuple[Board, list[str]]) -> Board:
+        """What had to give way is said, not done in silence."""
+        board, notes = changed
+        for note in notes:
+            gr.Info(note)
+        return board
+
+    def _changed_board(self, values: Mapping[Any, Any], board: Board) -> dict[Any, Any]:
+        return {self.studio.board: gr.update(value=board.value())} | self._words(self._values(values), board, values)
+
+    def _context(self, fields: Mapping[str, Any], report: Report | None) -> dict[str, Any]:
+        return board_context(fields, self.jobs, report)
+
+    # ---- keeping ------------------------------------------------------------------------------------------------
+
+    def link(self, values: dict[Any, Any]) -> str:
+        return f"s={pack(self._experiment(values))}"
+
+    def _words(self, fields: Mapping[str, Any], board: Board, values: Mapping[Any, Any] | None) -> dict[Any, Any]:
+        """The line beside Run, and what can be exported, for these fields and this board."""
+        s = self.studio
+        names = [lane.name for lane in board.lanes]
+        chosen = values.get(s.export_track) if values else None
+        chosen = chosen if chosen in names else next(iter(names), None)
+        try:
+            experiment = experiment_of(fields, board.tracks(whole(fields["steps"])))
+        except ResoluteError:  # a field is being typed; Run will say what is wrong with it
+            experiment = None
+        return {
+            s.forecast: forecast_html(fields, board, self.jobs),
+            s.export_track: gr.update(choices=names, value=chosen),
+            s.exports: files.exports_html(experiment, chosen, values.get(s.documents, {}) if values else {}),
+        }
+
+    # ---- charts -------------------------------------------------------------------------------------------------
+
+    def draw(self, job: str | None, metric: str) -> list[Any]:
+        return following.charts(self._report(job), metric)
+
+    def draw_similarity(self, job: str | None, metric: str) -> Any:
+        return following.charts(self._report(job), metric)[1]
+
+    def _report(self, job: str | None) -> Report | None:
+        return following.report_of(self.jobs, job)
+
+
+def visitor_of(request: gr.Request) -> str:
+    """Whom a limit counts: the address that the connection comes from. The session's own word is no identity."""
+    return getattr(getattr(request, "client", None), "host", None) or "unknown"
