@@ -1,0 +1,243 @@
+// One lane: its head, its plot with stages and boundaries, and what it costs. `draw` only sets attributes and texts, so
+// that a drag touches one lane; nodes are made when the number of stages changes.
+
+const ICONS = {
+  undo: "M6 5H10.5A3.5 3.5 0 0 1 10.5 12H5M6 5 8.5 2.5M6 5 8.5 7.5",
+  redo: "M10 5H5.5A3.5 3.5 0 0 0 5.5 12H11M10 5 7.5 2.5M10 5 7.5 7.5",
+  add: "M8 3V13M3 8H13",
+  copy: "M5.5 5.5H13V13H5.5ZM10.5 5.5V3H3V10.5H5.5",
+  remove: "M4 4 12 12M12 4 4 12",
+  numbers: "M3 4.5H13M3 8H13M3 11.5H13M6 3V6M10 6.5V9.5M5 10V13",
+  up: "M8 13V3M4 7 8 3 12 7",
+  down: "M8 3V13M4 9 8 13 12 9",
+  flat: "M2.5 13.5V5H13.5V13.5",
+  two: "M2.5 13.5V9H8V4H13.5V13.5",
+  u: "M2.5 13.5V4H5.5V9.5H10.5V4H13.5V13.5",
+  lock: "M4.5 7.5H11.5V13H4.5ZM6 7.5V5.5A2 2 0 0 1 10 5.5V7.5",
+};
+const icon = (name) => make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: ICONS[name] }));
+
+const say = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+const set = (node, name, value) => { if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value); };
+const percent = (share) => `${(100 * share).toFixed(4)}%`;
+const hidden = (text) => make("span.unseen", {}, text);
+
+function iconButton(name, label, act, extra = {}) {
+  return make("button.tool", { type: "button", "aria-label": label, title: label, onclick: act, ...extra }, icon(name));
+}
+
+class Lane {
+  /** `host`: {context, view, edit(id, change), copy, remove, move, tip}; a lane without id is the baseline's. */
+  constructor(host, id) {
+    Object.assign(this, { host, id, stages: [], boundaries: [], track: null });
+    this.grid = make("path.grid");
+    this.sigma = make("path.sigma");
+    this.bands = make("div.bands");
+    this.drawings = [this.grid, this.sigma].map((path) =>
+      make("svg", { preserveAspectRatio: "none", "aria-hidden": "true" }, path));
+    this.plot = make("div.plot", {}, this.bands, ...this.drawings);
+    this.time = make("b.time");
+    this.speed = make("span.speed");
+    this.memory = make("span.memory");
+    this.arithmetic = make("span.flops");
+    this.bar = make("i");
+    this.chips = make("ul.chips", { "aria-label": "Warnings" });
+    const scale = make("div.scale", { "aria-hidden": "true" }, ...[1, 0.5].map((rate) =>
+      make("span", { style: { top: percent(1 - rate) } }, rateText(rate))));
+    this.head = make("div.head", {}, ...(id ? this.controls() : this.baselineHead()));
+    this.node = make(id ? "section.track" : "section.track.baseline", { "data-track": id },
+      this.head, make("div.lane", {}, scale, this.plot),
+      make("div.cost", {}, make("div.figures", {}, this.time, this.speed, this.memory),
+        make("div.bar", { "aria-hidden": "true" }, this.bar), this.arithmetic, this.chips));
+    if (id) this.node.append(this.numbers.node);
+  }
+
+  baselineHead() {
+    return [make("h3.name.fixed", {}, icon("lock"), "Baseline"), make("p.note", {}, "Full resolution at every step")];
+  }
+
+  controls() {
+    const { host, id } = this;
+    this.name = make("input.name", { type: "text", maxlength: MAX_NAME, spellcheck: "false", autocomplete: "off",
+      "aria-label": "Name of the track", onchange: () => host.rename(id, this.name.value),
+      onkeydown: (event) => this.nameKey(event) });
+    this.grip = make("button.grip", { type: "button", "aria-label": "Move the track", title: "Drag to reorder, or use the arrow keys" },
+      make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" },
+        make("path", { d: "M6 3.5V3.6M6 8V8.1M6 12.5V12.6M10 3.5V3.6M10 8V8.1M10 12.5V12.6" })));
+    this.policy = make("select.policy", { "aria-label": "Policy", onchange: () => host.setPolicy(id, this.policy.value) });
+    this.shapes = Object.entries(SHAPES).map(([shape, { label, help }]) =>
+      iconButton(shape, `${label}: ${help.toLowerCase()}`, () => host.shape(id, shape)));
+    this.numbers = new Numbers(host, id);
+    this.copyButton = iconButton("copy", "Copy the track", () => host.copy(id));
+    this.more = iconButton("numbers", "Numbers", () => this.numbers.toggle(this.more), { "aria-expanded": "false" });
+    return [
+      make("div.title", {}, this.grip, this.name),
+      this.policy,
+      make("div.tools", {}, make("div.shapes", { role: "group", "aria-label": "Shape" }, ...this.shapes), this.more,
+        this.copyButton, iconButton("remove", "Remove the track", () => host.remove(id))),
+    ];
+  }
+
+  nameKey(event) {
+    if (event.key === "Enter") this.name.blur();
+    if (event.key !== "Escape") return;
+    this.name.value = this.track.name;
+    this.name.blur();
+    event.stopPropagation();
+  }
+
+  /** What depends on context and steps but not on the track: grid, bands, policies. */
+  drawBack(steps) {
+    const { context, view } = this.host;
+    for (const drawing of this.drawings) set(drawing, "viewBox", `0 0 ${steps} 1`);
+    const every = rulerEvery(steps);
+    const lines = [0, 0.25, 0.5, 0.75].map((y) => `M0 ${y}H${steps}`);
+    for (let step = every; step < steps; step += every) lines.push(`M${step} 0V1`);
+    this.grid.setAttribute("d", lines.join(""));
+    this.sigma.style.display = view.sigma ? "" : "none";
+    this.bands.hidden = !view.bands || !context.bands;
+    if (context.bands) this.bands.style.clipPath = bandShape(settledBands(context, steps), steps);
+    if (!this.id) return;
+    this.policy.replaceChildren(...context.policies.map(({ name, summary }) => make("option", { value: name, title: summary }, name)));
+  }
+
+  /** Show a track (the baseline's: FLAT); also called at every frame of a drag. */
+  draw(track, steps) {
+    const { context } = this.host;
+    const before = this.track;
+    this.track = track;
+    this.fitNodes(track.ends.length);
+    stagesOf(track, steps).forEach((stage, k) => this.drawStage(stage, k, steps));
+    track.ends.forEach((end, k) => this.drawBoundary(track, end, k, steps));
+    set(this.sigma, "d", sigmaPath(this.id ? track : { ...FLAT, policy: "coherent" }, steps, context));
+    this.drawCost(track, steps);
+    if (this.id) this.drawHead(track, before, steps);
+  }
+
+  drawHead(track, before, steps) {
+    const { context } = this.host;
+    set(this.node, "aria-label", `Track ${track.name}`);
+    if (!before || before.colour !== track.colour) this.node.style.setProperty("--accent", accent(track.colour));
+    if (document.activeElement !== this.name && this.name.value !== track.name) this.name.value = track.name;
+    this.name.title = track.name;
+    this.policy.value = track.policy;
+    const summary = context.policies.find(({ name }) => name === track.policy)?.summary ?? "";
+    this.policy.title = `${track.policy}: ${summary}`;
+    set(this.grip, "aria-label", `Move ${track.name}: arrow keys up and down`);
+    this.numbers.draw(track, steps, summary);
+  }
+
+  fitNodes(boundaries) {
+    while (this.stages.length > boundaries + 1) this.stages.pop().node.remove();
+    while (this.boundaries.length > boundaries) this.boundaries.pop().node.remove();
+    while (this.stages.length <= boundaries) this.addStage();
+    while (this.boundaries.length < boundaries) this.addBoundary();
+  }
+
+  addStage() {
+    const k = this.stages.length;
+    const rate = make("b");
+    const pixels = make("span");
+    const level = make("div.level", { "aria-orientation": "vertical", "data-stage": k }, make("i"));
+    if (this.id) for (const [name, value] of [["role", "slider"], ["tabindex", "0"]]) level.setAttribute(name, value);
+    const label = make("div.label", { "aria-hidden": "true" }, icon("lock"), rate, pixels);
+    const node = make("div.stage", { "data-stage": k }, label, level);
+    this.stages.push({ node, rate, pixels, level });
+    this.plot.append(node); // sliders follow each other as in time: stage, boundary, stage, …
+  }
+
+  addBoundary() {
+    const k = this.boundaries.length;
+    const node = make("div.boundary", { role: "slider", tabindex: "0", "aria-orientation": "horizontal", "data-boundary": k },
+      make("i"));
+    this.boundaries.push({ node });
+    this.stages[k].node.after(node);
+  }
+
+  drawStage({ rate, first, last }, k, steps) {
+    const { context } = this.host;
+    const { node, rate: rateNode, pixels, level } = this.stages[k];
+    const size = sizeOf(context, rate);
+    const locked = k === this.track.ends.length;
+    node.style.left = percent((first - 1) / steps);
+    node.style.width = percent((last - first + 1) / steps);
+    node.style.height = percent(rate);
+    node.classList.toggle("last", locked);
+    node.classList.toggle("low", rate < 0.3);
+    say(rateNode, rateText(rate));
+    say(pixels, pixelsText(size));
+    if (!this.id) return;
+    set(level, "aria-label", `Rate of stage ${k + 1} of ${this.track.name}${locked ? ", the last stage, always 1.0" : ""}`);
+    set(level, "aria-valuemin", locked ? 1 : context.rates[0].rate);
+    set(level, "aria-valuemax", 1);
+    set(level, "aria-valuenow", rate);
+    set(level, "aria-valuetext", `rate ${rateText(rate)}, ${stageFacts(size).join(", ")}, ${stepsText({ first, last })}`);
+    if (locked) set(level, "aria-readonly", "true"); else level.removeAttribute("aria-readonly");
+  }
+
+  drawBoundary(track, end, k, steps) {
+    const { node } = this.boundaries[k];
+    const [low, high] = boundaryRange(track, k, steps);
+    node.style.left = percent(end / steps);
+    set(node, "aria-label", `Switch ${k + 1} of ${track.name}`);
+    set(node, "aria-valuemin", low);
+    set(node, "aria-valuemax", high);
+    set(node, "aria-valuenow", end);
+    set(node, "aria-valuetext", switchText(track, k, steps));
+  }
+
+  drawCost(track, steps) {
+    const { context } = this.host;
+    const cost = comparedCost(track, steps, context);
+    say(this.time, cost.timed ? secondsText(cost.seconds) : "not measured yet");
+    this.time.classList.toggle("unknown", !cost.timed);
+    say(this.speed, cost.timed ? `${(1 / cost.share).toFixed(2)}×` : `${cost.arithmetic.toFixed(2)}×`);
+    say(this.memory, cost.memory === null ? "" : bytesText(cost.memory));
+    say(this.arithmetic, `FLOPs ${cost.arithmetic.toFixed(2)}×`);
+    this.bar.style.transform = `scaleX(${Math.min(1.15, cost.share) / 1.15})`;
+    if (this.id) this.drawChips(warningsOf(track, steps, context));
+  }
+
+  drawChips(warnings) {
+    const key = JSON.stringify(warnings);
+    if (this.warned === key) return;
+    this.warned = key;
+    this.chips.replaceChildren(...warnings.map(([short, sentence]) => {
+      const chip = make("button.chip", { type: "button", "aria-label": `Warning: ${sentence}` }, short);
+      const show = () => this.host.tip.at(chip, sentence);
+      for (const [kind, act] of [["pointerenter", show], ["focus", show], ["click", show], ["pointerleave", this.host.tip.hide],
+        ["blur", this.host.tip.hide]]) chip.addEventListener(kind, act);
+      return make("li", {}, chip);
+    }));
+  }
+}
+
+/** What one step of a stage is: pixels, tokens, seconds. */
+function stageFacts(size) {
+  if (!size) return ["too small for this model"];
+  const time = size.seconds === null ? "time not measured yet" : `${secondsText(size.seconds)} a step`;
+  return [`${pixelsText(size)} pixels`, `${size.tokens.toLocaleString("en")} tokens`, time];
+}
+
+function switchText(track, k, steps) {
+  const next = track.rates[k + 1] ?? 1;
+  return `after step ${track.ends[k]} of ${steps}: rate ${rateText(track.rates[k])} until there, then ${rateText(next)}`;
+}
+
+/** Distance of the ruler's labelled steps: 1, 2 or 5 times a power of ten, about ten of them. */
+function rulerEvery(steps) {
+  const nice = [1, 2, 5, 10, 20, 50, 100, 200];
+  return nice.find((every) => steps / every <= 10.5) ?? 200;
+}
+
+/** The staircase of settling bands as a clip-path: until a band settles, its resolution is what the steps work on. */
+function bandShape(bands, steps) {
+  const points = ["0% 100%"];
+  let from = 0;
+  for (const { upTo, step } of bands) {
+    points.push(`${percent(from / steps)} ${percent(1 - upTo)}`, `${percent(step / steps)} ${percent(1 - upTo)}`);
+    from = step;
+  }
+  points.push(`${percent(from / steps)} 100%`);
+  return `polygon(${points.join(",")})`;
+}

@@ -1,0 +1,102 @@
+// The exact alternative to dragging: every rate and switch step of a track as a field, checked where it stands.
+
+class Numbers {
+  constructor(host, id) {
+    Object.assign(this, { host, id, rows: [], track: null });
+    this.policy = make("p.summary");
+    this.body = make("tbody");
+    this.message = make("p.message", { role: "alert", id: `${host.key}-${id}-message` });
+    const names = ["Stage", "Rate", "Until step", "Size", "Tokens", "A step", ""];
+    this.node = make("div.numbers", { hidden: true },
+      make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => (name
+        ? make("th", { scope: "col" }, name) : make("td"))))), this.body),
+      this.message,
+      make("div.actions", {}, this.policy,
+        make("button", { type: "button", onclick: () => host.move(id, -1) }, icon("up"), "Move up"),
+        make("button", { type: "button", onclick: () => host.move(id, 1) }, icon("down"), "Move down")));
+  }
+
+  toggle(button) {
+    this.node.hidden = !this.node.hidden;
+    button.setAttribute("aria-expanded", String(!this.node.hidden));
+    if (!this.node.hidden) this.draw(this.track, this.steps, this.summary);
+  }
+
+  draw(track, steps, summary) {
+    Object.assign(this, { track, steps, summary });
+    if (this.node.hidden) return;
+    say(this.policy, `${track.policy}: ${summary}`);
+    while (this.rows.length > track.ends.length + 1) this.rows.pop().node.remove();
+    while (this.rows.length <= track.ends.length) this.addRow();
+    stagesOf(track, steps).forEach((stage, k) => this.drawRow(stage, k));
+  }
+
+  addRow() {
+    const k = this.rows.length;
+    const field = (label, attributes, check) => make("input", { type: "number", "aria-label": label, ...attributes,
+      "aria-describedby": this.message.id,
+      oninput: (event) => this.complain(event.target, check(event.target.value)),
+      onchange: (event) => this.commit(event.target, check) });
+    const rate = field(`Rate of stage ${k + 1}`, { step: "any", "data-kind": "rate" }, (text) => this.rateFault(text));
+    const end = field(`Last step of stage ${k + 1}`, { step: 1, "data-kind": "end" }, (text) => this.endFault(text, k));
+    const [size, tokens, time] = ["td.size", "td", "td"].map((kind) => make(kind));
+    const split = make("button", { type: "button", onclick: () => this.host.split(this.id, k) }, "Split");
+    const merge = make("button", { type: "button", onclick: () => this.host.merge(this.id, k) }, "Merge");
+    const cells = [rate, end].map((input) => make("td", {}, input, make("span.fixed")));
+    const node = make("tr", { "data-row": k }, make("th", { scope: "row" }, String(k + 1)), ...cells, size, tokens, time,
+      make("td.do", {}, split, merge));
+    this.rows.push({ node, rate, end, size, tokens, time, split, merge, cells });
+    this.body.append(node);
+  }
+
+  drawRow({ rate, first, last }, k) {
+    const row = this.rows[k];
+    const size = sizeOf(this.host.context, rate);
+    const locked = k === this.track.ends.length;
+    for (const [input, value] of [[row.rate, rate], [row.end, last]]) {
+      input.hidden = locked;
+      if (document.activeElement !== input || input.dataset.sound) input.value = value;
+      if (input.value === String(value)) this.complain(input, null);
+    }
+    row.cells.forEach((cell, at) => say(cell.lastChild, locked ? [rateText(rate), String(last)][at] : ""));
+    const facts = stageFacts(size);
+    say(row.size, size ? `${pixelsText(size)} px` : facts[0]);
+    say(row.tokens, size ? size.tokens.toLocaleString("en") : "–");
+    say(row.time, size ? secondsText(size.seconds) : "–");
+    row.split.disabled = first === last;
+    row.merge.hidden = locked;
+    set(row.split, "aria-label", `Split stage ${k + 1}`);
+    set(row.merge, "aria-label", `Merge stage ${k + 1} into the next`);
+  }
+
+  complain(input, sentence) {
+    input.dataset.sound = sentence ? "" : "yes";
+    if (sentence) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
+    const any = this.body.querySelector("[aria-invalid]");
+    say(this.message, sentence ?? (any ? this.message.textContent : ""));
+  }
+
+  commit(input, check) {
+    const fault = check(input.value);
+    this.complain(input, fault);
+    if (fault) return;
+    const k = this.rows.findIndex((row) => row.rate === input || row.end === input);
+    const value = Number(input.value);
+    if (input.dataset.kind === "rate") this.host.edit(this.id, (track) => setRate(track, k, value), "field");
+    else this.host.edit(this.id, (track, steps) => moveBoundary(track, k, value, steps), "field");
+  }
+
+  rateFault(text) {
+    const low = this.host.context.rates[0].rate;
+    const value = Number(text);
+    if (text.trim() && value >= low && value <= 1) return null;
+    return `A rate must be a number from ${rateText(low)}, the smallest that this model can run at this size, to 1.`;
+  }
+
+  endFault(text, k) {
+    const [low, high] = boundaryRange(this.track, k, this.steps);
+    const value = Number(text);
+    if (text.trim() && Number.isInteger(value) && value >= low && value <= high) return null;
+    return `Stage ${k + 1} must end at a whole step from ${low} to ${high}.`;
+  }
+}

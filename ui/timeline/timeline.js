@@ -1,0 +1,340 @@
+// The board: toolbar, ruler, lanes, history, and the value that Python sees.
+
+const DEPTH = 100; // how many edits can be undone
+const BURST_MS = 700; // key presses on one handle within this time are one step of the history
+
+class Board {
+  constructor(home) {
+    this.key = `timeline-${Math.random().toString(36).slice(2, 8)}`;
+    this.lanes = new Map();
+    this.view = { sigma: true, bands: true };
+    this.build(home);
+    this.gestures = new Gestures(this);
+    this.receive(props.value);
+  }
+
+  build(home) {
+    this.undoButton = iconButton("undo", "Undo (Ctrl+Z)", () => this.travel(-1));
+    this.redoButton = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.travel(1));
+    this.addButton = make("button.add", { type: "button", onclick: () => this.add() }, icon("add"), "Add track");
+    this.subject = make("p.subject");
+    this.calibration = make("button.calibration", { type: "button", "aria-expanded": "false", onclick: () => this.explain() });
+    this.note = make("p.noted", { hidden: true });
+    this.toggles = { sigma: this.toggle("sigma", "Noise level", "The noise level (sigma) that each step is told"),
+      bands: this.toggle("bands", "Settled bands", "Which detail of the baseline settles when") };
+    this.ruler = make("div.ruler", { "aria-hidden": "true" });
+    this.guideLine = make("div.guide", { hidden: true, "aria-hidden": "true" });
+    this.drop = make("div.drop", { hidden: true, "aria-hidden": "true" });
+    this.list = make("div.tracks");
+    this.bandText = make("p.legend");
+    this.voice = make("div.unseen", { role: "status", "aria-live": "polite" });
+    this.tip = new Tip();
+    this.empty = make("p.empty", {}, "Choose a model to edit schedules for it.");
+    this.node = make("div.board", { role: "group", "aria-label": "Resolution schedules" },
+      make("div.bar-top", {}, this.undoButton, this.redoButton, this.addButton, ...Object.values(this.toggles),
+        make("div.spacer"), this.subject, this.calibration), this.note,
+      make("div.head-row", {}, make("div.corner"), this.ruler, make("div.heading", {}, "Predicted")),
+      this.list, this.guideLine, this.drop, this.bandText, this.voice, this.tip.node);
+    home.replaceChildren(this.empty, this.node);
+    this.tip.home = this.node;
+  }
+
+  toggle(name, label, help) {
+    return make(`button.toggle.by-${name}`, { type: "button", "aria-pressed": "true", title: help, onclick: () => {
+      this.view[name] = !this.view[name];
+      this.toggles[name].setAttribute("aria-pressed", String(this.view[name]));
+      this.drawAll();
+    } }, make("i", { "aria-hidden": "true" }), label);
+  }
+
+  // ---- values ---------------------------------------------------------------------------------------------
+
+  get context() { return props.context; }
+
+  /** A value from Python. It can be undone like an edit, except where the number of steps is another. */
+  receive(value) {
+    this.gestures?.cancel();
+    const next = boardFrom(value);
+    if (this.board?.steps === next.steps) this.remember(next);
+    else Object.assign(this, { past: [], future: [], board: next });
+    this.burst = null;
+    this.drawAll();
+  }
+
+  remember(next, tag = null) {
+    const now = performance.now();
+    const same = tag && this.burst?.tag === tag && now - this.burst.time < BURST_MS;
+    if (!same) this.past = [...this.past, this.board].slice(-DEPTH);
+    this.burst = tag ? { tag, time: now } : null;
+    this.future = [];
+    this.board = next;
+  }
+
+  /** One finished edit of a person. */
+  commit(next, said, tag = null) {
+    this.remember(next, tag);
+    this.send();
+    this.drawAll();
+    this.announce(said);
+  }
+
+  send() {
+    props.value = valueFrom(this.board);
+    trigger("input", {});
+  }
+
+  travel(direction) {
+    const [from, to] = direction < 0 ? [this.past, this.future] : [this.future, this.past];
+    const next = from.pop();
+    if (!next) return;
+    to.push(this.board);
+    this.board = next;
+    this.burst = null;
+    this.send();
+    this.drawAll();
+    this.announce(direction < 0 ? "Undone" : "Redone");
+  }
+
+  // ---- edits ----------------------------------------------------------------------------------------------
+
+  track(id) { return this.board.tracks.find((track) => track.id === id); }
+
+  others(id) { return this.board.tracks.filter((track) => track.id !== id); }
+
+  replace(id, track, said, tag) {
+    this.commit({ ...this.board, tracks: this.board.tracks.map((old) => (old.id === id ? track : old)) }, said, tag);
+  }
+
+  edit(id, change, how, tag) {
+    const before = this.track(id);
+    const after = change(before, this.board.steps);
+    if (!after || sameShape(before, after)) {
+      this.lanes.get(id).draw(before, this.board.steps);
+      return false;
+    }
+    const named = renamedByShape(before, after, this.others(id));
+    this.replace(id, named, this.costSentence(named), tag && `${id}-${tag}`);
+    return true;
+  }
+
+  costSentence(track) {
+    const cost = comparedCost(track, this.board.steps, this.context);
+    const stages = stagesOf(track, this.board.steps).map((stage) => `${rateText(stage.rate)} in ${stepsText(stage)}`);
+    const time = cost.timed ? `${secondsText(cost.seconds)}, ${(1 / cost.share).toFixed(2)} times as fast as the baseline`
+      : `${cost.arithmetic.toFixed(2)} times fewer operations than the baseline`;
+    return `${track.name}: ${stages.join(", ")}. Predicted: ${time}.`;
+  }
+
+  split(id, k, after) {
+    if (!this.edit(id, (track, steps) => splitStage(track, k, after ?? middle(track, k, steps), steps), "split")) return;
+    this.lanes.get(id).boundaries[k].node.focus({ preventScroll: true });
+  }
+
+  merge(id, k) {
+    if (k >= this.track(id).ends.length) return;
+    if (!this.edit(id, (track) => mergeStages(track, k), "merge")) return;
+    this.lanes.get(id).stages[k].level.focus({ preventScroll: true });
+  }
+
+  shape(id, shape) { this.edit(id, (track, steps) => shaped(track, shape, steps, this.context), "shape"); }
+
+  rename(id, text) {
+    const name = text.replace(/[\u0000-\u001f]/g, " ").trim().slice(0, MAX_NAME);
+    const before = this.track(id);
+    if (!name || name === before.name) return this.lanes.get(id).draw(before, this.board.steps);
+    this.replace(id, { ...before, name }, `Renamed to ${name}`);
+  }
+
+  setPolicy(id, policy) {
+    const track = { ...this.track(id), policy };
+    this.replace(id, track, `${track.name}: policy ${policy}`);
+  }
+
+  get full() { return this.board.tracks.length >= (this.context.max_tracks ?? 8); }
+
+  freeColour() {
+    const used = this.board.tracks.map((track) => track.colour);
+    const all = Array.from({ length: COLOURS }, (_, k) => k + 1);
+    return all.find((colour) => !used.includes(colour)) ?? 1 + (used.length % COLOURS);
+  }
+
+  insert(track, at, said) {
+    if (this.full) return this.announce(`At most ${this.board.tracks.length} tracks can be compared`);
+    this.commit({ ...this.board, tracks: inserted(this.board.tracks, at, track) }, said);
+    this.lanes.get(track.id).name.focus({ preventScroll: true });
+    this.lanes.get(track.id).name.select();
+  }
+
+  add() {
+    const { steps, tracks } = this.board;
+    const start = { id: newId(), policy: tracks.at(-1)?.policy ?? this.context.policies[0].name, colour: this.freeColour(), ...FLAT };
+    const track = shaped(start, "two", steps, this.context) ?? start;
+    this.insert({ ...track, name: uniqueName(autoName(track), tracks) }, tracks.length, "Track added");
+  }
+
+  copy(id) {
+    const track = this.track(id);
+    const twin = { ...track, id: newId(), colour: this.freeColour(), name: uniqueName(track.name, this.board.tracks) };
+    this.insert(twin, this.board.tracks.indexOf(track) + 1, `${track.name} copied`);
+  }
+
+  remove(id) {
+    const at = this.board.tracks.indexOf(this.track(id));
+    const { name } = this.track(id);
+    this.commit({ ...this.board, tracks: without(this.board.tracks, at) }, `${name} removed`);
+    const next = this.board.tracks[at] ?? this.board.tracks[at - 1];
+    (next ? this.lanes.get(next.id).grip : this.addButton).focus({ preventScroll: true });
+  }
+
+  move(id, by) {
+    const at = this.board.tracks.indexOf(this.track(id));
+    this.moveTo(id, at + by + (by > 0 ? 1 : 0));
+  }
+
+  /** Put a track before the one that is now at `place`. */
+  moveTo(id, place) {
+    const { tracks } = this.board;
+    const at = tracks.findIndex((track) => track.id === id);
+    const to = clamp(place > at ? place - 1 : place, 0, tracks.length - 1);
+    if (to === at) return;
+    this.commit({ ...this.board, tracks: inserted(without(tracks, at), to, tracks[at]) },
+      `${tracks[at].name} is now track ${to + 1} of ${tracks.length}`);
+  }
+
+  // ---- drawing --------------------------------------------------------------------------------------------
+
+  drawAll() {
+    const ready = Boolean(this.context?.rates?.length);
+    this.empty.hidden = ready;
+    this.node.hidden = !ready;
+    if (!ready) return;
+    this.fitLanes();
+    this.drawFrame();
+    for (const [id, lane] of this.lanes) {
+      lane.drawBack(this.board.steps);
+      lane.draw(id === "" ? FLAT : this.track(id), this.board.steps);
+    }
+  }
+
+  fitLanes() {
+    const { activeElement } = document;
+    const wanted = ["", ...this.board.tracks.map((track) => track.id)];
+    for (const [id, lane] of this.lanes) {
+      if (wanted.includes(id)) continue;
+      lane.node.remove();
+      this.lanes.delete(id);
+    }
+    wanted.forEach((id, at) => {
+      if (!this.lanes.has(id)) this.lanes.set(id, new Lane(this, id));
+      const { node } = this.lanes.get(id);
+      if (this.list.children[at] !== node) this.list.insertBefore(node, this.list.children[at] ?? null);
+    });
+    if (this.list.contains(activeElement) && document.activeElement !== activeElement) activeElement.focus({ preventScroll: true });
+  }
+
+  drawFrame() {
+    const { context, board: { steps } } = this;
+    say(this.subject, `${context.model} · ${context.width}×${context.height} · ${context.frames} frames · ${steps} steps`);
+    say(this.calibration, { measured: "measured here", estimated: "estimated" }[context.calibrated] ?? "not measured yet");
+    this.undoButton.disabled = !this.past.length;
+    this.redoButton.disabled = !this.future.length;
+    this.addButton.disabled = this.full;
+    this.toggles.bands.hidden = !context.bands;
+    const bands = context.bands ? settledBands(context, steps) : [];
+    this.ruler.replaceChildren(...rulerMarks(steps, this.view.bands ? bands : []));
+    this.bandText.hidden = !bands.length || !this.view.bands;
+    say(this.bandText, bands.length ? `Hatched: what the baseline was still working on at each step. ${bandSentence(bands)} `
+      + "Steps that stay above the hatching lose nothing that was settling then." : "");
+  }
+
+  explain() {
+    const text = this.context.calibration_note ?? "";
+    this.tip.at(this.calibration, text);
+    this.calibration.onblur = this.tip.hide;
+  }
+
+  guide(step) {
+    this.guideLine.hidden = step === null;
+    if (step === null) return;
+    const plot = this.lanes.get("").plot.getBoundingClientRect();
+    const home = this.node.getBoundingClientRect();
+    this.guideLine.style.transform = `translateX(${plot.left - home.left + (step / this.board.steps) * plot.width}px)`;
+  }
+
+  places() {
+    return this.board.tracks.map(({ id }) => {
+      const { top, bottom } = this.lanes.get(id).node.getBoundingClientRect();
+      return { top, bottom, middle: (top + bottom) / 2 };
+    });
+  }
+
+  dropLine(place) {
+    this.drop.hidden = place === null;
+    if (place === null) return;
+    const { places } = this.gestures.drag;
+    const y = place < places.length ? places[place].top : places.at(-1).bottom;
+    this.drop.style.transform = `translateY(${y - this.node.getBoundingClientRect().top}px)`;
+  }
+
+  announce(text) { this.voice.textContent = text; }
+}
+
+/** The line of facts at the pointer or beside a chip. */
+class Tip {
+  constructor() {
+    this.node = make("div.tip", { role: "tooltip", hidden: true });
+    this.hide = () => { this.node.hidden = true; };
+  }
+
+  show(lines, x, y) {
+    const text = lines.join("\n");
+    if (this.text !== text || this.node.hidden) {
+      this.node.replaceChildren(make("b", {}, lines[0]), ...lines.slice(1).map((line) => make("span", {}, line)));
+      this.text = text;
+      this.node.hidden = false;
+      this.size = [this.node.offsetWidth, this.node.offsetHeight];
+    }
+    const [width, height] = this.size;
+    const left = clamp(x - width / 2, 4, this.home.clientWidth - width - 4);
+    const above = y - height - 18;
+    this.node.style.transform = `translate(${left}px, ${above < -40 ? y + 28 : above}px)`;
+  }
+
+  pointer({ x, y }, lines) {
+    const home = this.home.getBoundingClientRect();
+    this.show(lines, x - home.left, y - home.top);
+  }
+
+  at(node, sentence) {
+    const [home, box] = [this.home.getBoundingClientRect(), node.getBoundingClientRect()];
+    this.show([sentence], box.left + box.width / 2 - home.left, box.top - home.top + 8);
+  }
+}
+
+function middle(track, k, steps) {
+  const { first, last } = stagesOf(track, steps)[k];
+  return (first + last - 1) / 2;
+}
+
+function rulerMarks(steps, bands) {
+  const every = rulerEvery(steps);
+  const marks = [];
+  for (let step = 0; step <= steps; step += every) {
+    if (step + every > steps && step !== steps && steps - step < every / 2) continue; // no room beside the last one
+    marks.push(make("span.mark", { style: { left: percent(step / steps) } }, String(step)));
+  }
+  if (steps % every) marks.push(make("span.mark", { style: { left: "100%" } }, String(steps)));
+  for (const { upTo, step } of bands) {
+    marks.push(make("span.flag", { style: { left: percent(step / steps) },
+      title: `Up to ${fractionText(upTo)} of the resolution settled at step ${step}` }, fractionText(upTo)));
+  }
+  return marks;
+}
+
+const bandSentence = (bands) => `${bands.map(({ upTo, step }) =>
+  `${upTo === 1 ? "All of it" : `Up to ${fractionText(upTo)} of the resolution`} settled at step ${step}`).join(", ")
+  .replace(/, (?=[^,]*$)/, ", and ").replace(/, Up to/g, ", up to").replace(/and All/, "and all")}.`;
+
+const board = new Board(root);
+watch("value", () => board.receive(props.value));
+watch("context", () => board.drawAll());
