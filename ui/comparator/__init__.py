@@ -1,0 +1,1 @@
+"""The comparator: any number of runs in lockstep, running and finished alike."""

@@ -1,0 +1,39 @@
+"""The comparator as a Gradio component."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ui.comparator.value import Comparison
+from ui.widget import Widget
+
+
+class Comparator(Widget):
+    """Runs side by side in lockstep: grid, wipe, flip, difference, heat-map, with live previews of what still runs.
+
+    The value is a `Comparison`; updates of the same key change the page in place and never restart a video. A person's
+    wishes come as data of `.input`: read them with `ui.comparator.value.parse_action(event._data)`.
+    """
+
+    scripts = ("lockstep.js", "media.js", "tiles.js", "zoom.js", "timebar.js", "toolbar.js")
+
+    def __init__(self, value: Comparison | None = None, *, selected: list[int] | None = None, **options: Any) -> None:
+        self.selected = selected
+        super().__init__(value, selected=selected, **options)
+
+    def postprocess(self, value: Comparison | dict[str, Any] | None) -> dict[str, Any] | None:  # type: ignore[override]
+        """A `Comparison`, or the JSON of one."""
+        return value.to_json() if isinstance(value, Comparison) else value
+
+    def preprocess(self, payload: object) -> None:  # type: ignore[override]
+        """Nothing: a browser has no say in what a comparison is."""
+        return None
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+    def example_payload(self) -> None:
+        return None
+
+    def example_value(self) -> None:
+        return None

@@ -1,0 +1,83 @@
+// One moving picture of a tile. The file is fetched whole, so that it seeks at once and a refusal has a reason.
+
+const REFUSED = { 404: "The video is no longer there (404).", 403: "The server refuses this video (403)." };
+
+class Media {
+  constructor(kind, onchange) {
+    this.node = make("div.media." + kind);
+    Object.assign(this, { onchange, url: null, state: "empty", video: null, reason: null, blob: null });
+  }
+
+  /** Shows the file of this address; one that is shown already is not touched. */
+  show(url, label) {
+    this.node.setAttribute("aria-label", label);
+    if (this.video) this.video.setAttribute("aria-label", label);
+    if (url === this.url) return;
+    this.clear();
+    this.url = url;
+    if (url) this.load(label);
+  }
+
+  clear() {
+    this.video?.pause();
+    this.node.replaceChildren();
+    if (this.blob) URL.revokeObjectURL(this.blob);
+    Object.assign(this, { url: null, state: "empty", video: null, reason: null, blob: null });
+  }
+
+  again() {
+    const { url } = this;
+    const label = this.node.getAttribute("aria-label");
+    this.clear();
+    this.show(url, label);
+  }
+
+  async load(label) {
+    const { url } = this;
+    this.state = "loading";
+    try {
+      const answer = await fetch(url);
+      if (!answer.ok) throw new Error(REFUSED[answer.status] || `The server answers ${answer.status} for this video.`);
+      const data = await answer.blob();
+      if (url !== this.url) return;
+      this.blob = URL.createObjectURL(data);
+      if (data.type.startsWith("image/") || /\.webp$/i.test(url)) this.image(label);
+      else this.film(label);
+    } catch (error) {
+      if (url !== this.url) return;
+      this.end("failed", error instanceof TypeError ? "The server cannot be reached for this video." : error.message);
+    }
+  }
+
+  film(label) {
+    const video = make("video", { muted: true, playsinline: true, preload: "auto", "aria-label": label, tabindex: "-1",
+      disablepictureinpicture: true });
+    video.muted = true; // the attribute alone does not let a video that was made by a script play by itself
+    const { blob } = this;
+    video.addEventListener("loadeddata", () => {
+      if (blob !== this.blob) return;
+      this.video = video;
+      this.end("ready", null);
+    }, { once: true });
+    video.addEventListener("error", () => {
+      if (blob !== this.blob) return;
+      this.video = null;
+      this.end("failed", "This browser cannot play the video.");
+    });
+    this.node.replaceChildren(video);
+    video.src = blob;
+  }
+
+  image(label) {
+    const picture = make("img", { alt: label, draggable: "false" });
+    picture.addEventListener("load", () => this.end("ready", null));
+    picture.addEventListener("error", () => this.end("failed", "This browser cannot show the picture."));
+    this.node.replaceChildren(picture);
+    picture.src = this.blob;
+  }
+
+  end(state, reason) {
+    Object.assign(this, { state, reason });
+    this.onchange();
+  }
+}
