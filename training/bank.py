@@ -20,7 +20,7 @@ from training.autoencoder import encode, quicken, stats
 from training.config import RATES, Recipe
 from training.data import Scenes
 from training.recipes import RECIPES
-from training.runtime import write_atomic
+from training.runtime import newest_vae, write_atomic
 from training.scenes import scale
 
 FIRST = {"stills": 1 << 32, "clips": 1 << 33}  # scene number of row 0
@@ -104,11 +104,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--from", dest="start", type=Path, help="saved pipeline, if the run has no autoencoder")
     args = parser.parse_args()
     recipe = RECIPES[args.recipe]
     torch.set_num_threads(args.threads or recipe.threads)
     folder = args.out or Path("runs") / recipe.name
-    vae: Any = quicken(AutoencoderKLWan.from_pretrained(folder / "vae" / "vae"))
+    vae: Any = quicken(AutoencoderKLWan.from_pretrained(newest_vae(folder, args.start)).float())
     vae.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     bank = Bank(recipe, folder / "bank")
     for kind in args.kind or list(FIRST):

@@ -80,6 +80,8 @@ class VaeConfig:
     kl: float = 1e-5
     equivariance: float = 0.4
     gradient_loss: float = 0.5
+    latent_noise: float = 0.0  # up to this much noise on the latents to decode, in units of their deviation
+    muon: float = 0.0  # rate of Muon on the inner weights, in units of `lr`; 0: AdamW alone
     warmup: int = 100
     ema: float = 0.998
 

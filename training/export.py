@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
+from transformers import PreTrainedTokenizerFast
 
 from training.config import Recipe
 from training.data import Scenes, vocabulary
-from training.model import assemble, build_generator, build_tokenizer
+from training.model import Generator, assemble, build_generator, build_tokenizer, load_generator
 from training.recipes import RECIPES
+from training.runtime import newest_vae
 
 SHARD = "10MB"
 EXAMPLES = (
@@ -45,14 +47,22 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def export(recipe: Recipe, folder: Path, out: Path) -> None:
+def networks(recipe: Recipe, folder: Path, start: Path | None) -> tuple[Generator, PreTrainedTokenizerFast, Any]:
+    """Averaged generator, tokenizer and autoencoder of a run; what it lacks is that of the pipeline `start`."""
+    if start is None:
+        tokenizer = build_tokenizer(vocabulary(Scenes.open(recipe.scenes)), recipe.dit.max_length)
+        generator = build_generator(recipe, len(tokenizer))
+    else:
+        generator, tokenizer = load_generator(start)
+    checkpoint = folder / "dit" / "checkpoint.pt"
+    if start is None or checkpoint.exists():
+        generator.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
+    return generator, tokenizer, AutoencoderKLWan.from_pretrained(newest_vae(folder, start))
+
+
+def export(recipe: Recipe, folder: Path, out: Path, start: Path | None = None) -> None:
     """Write the run's networks to `out` as bf16; whatever else lies in `out` (model card, credits) stays."""
-    tokenizer = build_tokenizer(vocabulary(Scenes.open(recipe.scenes)), recipe.dit.max_length)
-    generator = build_generator(recipe, len(tokenizer))
-    state = torch.load(folder / "dit" / "checkpoint.pt", map_location="cpu", weights_only=True)
-    generator.load_state_dict(state["ema"])
-    polished = folder / "polish" / "vae"
-    vae: Any = AutoencoderKLWan.from_pretrained(polished if polished.exists() else folder / "vae" / "vae")
+    generator, tokenizer, vae = networks(recipe, folder, start)
     pipe: Any = assemble(generator.to(torch.bfloat16), vae.to(torch.bfloat16), tokenizer, recipe.dit.shift)
     for part in ("transformer", "text_encoder", "tokenizer", "vae", "scheduler"):
         shutil.rmtree(out / part, ignore_errors=True)
@@ -71,9 +81,10 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="nano")
     parser.add_argument("--run", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=Path("weights/emoji-wan"))
+    parser.add_argument("--from", dest="start", type=Path, help="saved pipeline for what the run did not train")
     args = parser.parse_args()
     recipe = RECIPES[args.recipe]
-    export(recipe, args.run or Path("runs") / recipe.name, args.out)
+    export(recipe, args.run or Path("runs") / recipe.name, args.out, args.start)
     sizes = {str(p): p.stat().st_size for p in args.out.rglob("*.safetensors")}
     print(json.dumps(sizes, indent=1), f"total {sum(sizes.values()) / 1e6:.1f} MB")
 

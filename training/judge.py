@@ -21,7 +21,7 @@ from training.autoencoder import quicken
 from training.config import COLORS, MOTIONS, TEXTURES, Recipe, SceneConfig
 from training.data import UNSEEN, Scenes
 from training.recipes import RECIPES
-from training.runtime import rate_at, write_atomic
+from training.runtime import newest_vae, rate_at, write_atomic
 from training.scenes import Scene, scale
 
 SIDE = 64
@@ -162,17 +162,18 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="nano")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--count", type=int, default=300, help="held-out scenes")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--from", dest="start", type=Path, help="saved pipeline, if the run has no autoencoder")
     args = parser.parse_args()
     recipe = RECIPES[args.recipe]
-    torch.set_num_threads(recipe.threads)
+    torch.set_num_threads(args.threads or recipe.threads)
     folder = args.out or Path("runs") / recipe.name
     judge = train(recipe, Scenes.open(small_config(recipe.scenes)))
     save(judge, recipe, folder / "judge.pt")
     whole = Scenes.open(replace(recipe.scenes, two_actors=0.0))
     result = {"clean": accuracy(judge, whole, args.count)}
-    if (folder / "vae" / "vae").exists():
-        vae = quicken(AutoencoderKLWan.from_pretrained(folder / "vae" / "vae"))
-        result["through_vae"] = accuracy(judge, whole, args.count // 3, vae)
+    vae = quicken(AutoencoderKLWan.from_pretrained(newest_vae(folder, args.start)).float())
+    result["through_vae"] = accuracy(judge, whole, args.count // 3, vae)
     write_atomic(folder / "judge.json", lambda path: path.write_text(json.dumps(result, indent=1)))
     print(result)
 

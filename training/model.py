@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -113,6 +114,14 @@ def build_generator(recipe: Recipe, words: int, seed: int = 0) -> Generator:
     """Untrained transformer and text encoder of a recipe."""
     torch.manual_seed(seed)
     return Generator(build_transformer(recipe.dit, recipe.vae.z_dim), build_text_encoder(recipe.dit, words))
+
+
+def load_generator(start: Path) -> tuple[Generator, PreTrainedTokenizerFast]:
+    """Transformer and text encoder of a saved pipeline, in fp32, and the tokenizer whose words they know."""
+    transformer: Any = WanTransformer3DModel.from_pretrained(start / "transformer")
+    text_encoder: Any = UMT5EncoderModel.from_pretrained(start / "text_encoder")
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(start / "tokenizer")
+    return Generator(transformer.float(), text_encoder.float()).requires_grad_(True).train(), tokenizer
 
 
 def token_ids(tokenizer: PreTrainedTokenizerFast, captions: Sequence[str], max_length: int) -> Tensor:

@@ -63,10 +63,13 @@ class Muon(Optimizer):
 
 
 def split(module: nn.Module, lr: float, muon: float, edges: tuple[str, ...] = ()) -> list[Optimizer]:
-    """Muon at `muon * lr` on inner weights, AdamW at `lr` on the rest and on names that contain an edge."""
+    """Muon at `muon * lr` on inner weights, AdamW at `lr` on the rest and on names that contain an edge.
+
+    Weights that need no gradient are left out.
+    """
     inner: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
-    for name, p in module.named_parameters():
+    for name, p in ((name, p) for name, p in module.named_parameters() if p.requires_grad):
         body = p.ndim >= 2 and min(p.shape[0], p[0].numel()) > 1 and not any(e in name for e in edges)
         (inner if body and muon else rest).append(p)
     adamw = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from training.config import NANO_EMOJI, DitConfig, JudgeConfig, Phase, Recipe, SceneConfig, VaeConfig
 
 NANO = Recipe(
@@ -89,5 +91,20 @@ BASE = Recipe(
     ),
     judge=JudgeConfig(width=64, steps=3000, batch=128),
 )
+
+
+def polishing(cfg: VaeConfig) -> VaeConfig:
+    """Settings for a trained decoder: whole clips, sharper edges, latents as inexact as a generator's."""
+    frames, side = max(c[0] for c in cfg.clip), max(c[1] for c in cfg.clip)
+    return replace(
+        cfg, clip=(*cfg.clip, (frames, side, 1, 0.3)), lr=cfg.lr / 2, muon=1.5,
+        equivariance=0.1, gradient_loss=1.0, latent_noise=0.2, warmup=50,
+    )  # fmt: skip
+
+
+def going_on(cfg: DitConfig) -> DitConfig:
+    """Settings for a trained transformer: the last phase alone, half the rate, which decays from the start."""
+    return replace(cfg, phases=cfg.phases[-1:], lr=cfg.lr / 2, warmup=50, decay=1.0)
+
 
 RECIPES = {recipe.name: recipe for recipe in (NANO, BASE)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +47,21 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     write(part)
     os.replace(part, path)
+
+
+def fingerprint(folder: Path | None) -> int:
+    """A number that follows from the saved weights in a folder, 0 without one: other weights, other draws."""
+    files = sorted(folder.rglob("*.safetensors")) if folder else []
+    return functools.reduce(lambda value, path: zlib.crc32(path.read_bytes(), value), files, 0)
+
+
+def newest_vae(folder: Path, start: Path | None = None) -> Path:
+    """The autoencoder to use: the run's polished one, else its trained one, else that of the pipeline `start`."""
+    places = [folder / "polish" / "vae", folder / "vae" / "vae", *([start / "vae"] if start else [])]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise FileNotFoundError(f"no autoencoder in {folder}: train one, or give a saved pipeline by --from")
+    return found
 
 
 class Ema:

@@ -6,6 +6,7 @@ Flow matching: x = (1 - sigma) x0 + sigma eps, target eps - x0, timestep 1000 si
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from transformers import PreTrainedTokenizerFast
 
 from training.autoencoder import quicken
 from training.bank import Bank
-from training.config import DitConfig, Recipe
+from training.config import DitConfig, Phase, Recipe
 from training.data import UNSEEN, Scenes, vocabulary
-from training.model import Generator, assemble, build_generator, build_tokenizer, token_ids
+from training.model import Generator, assemble, build_generator, build_tokenizer, load_generator, token_ids
 from training.optim import split
-from training.recipes import RECIPES
-from training.runtime import Ema, Run, contact_sheet, rate_at, spare_cores
+from training.recipes import RECIPES, going_on
+from training.runtime import Ema, Run, contact_sheet, fingerprint, newest_vae, rate_at, spare_cores
 from training.train_vae import device
 
 
@@ -40,9 +41,14 @@ def sigmas(rng: np.random.Generator, batch: int, shift: float) -> Tensor:
     return torch.from_numpy(shift * u / (1 + (shift - 1) * u)).float()
 
 
+def phase_at(cfg: DitConfig, progress: float) -> Phase:
+    """The part of the curriculum that a share of the run lies in."""
+    return next((p for p in cfg.phases if progress < p.until), cfg.phases[-1])
+
+
 def batch_kind(cfg: DitConfig, progress: float, rng: np.random.Generator) -> tuple[int, float, int]:
     """(latent frames, rate, batch) to train on at this point of the curriculum."""
-    phase = next((p for p in cfg.phases if progress < p.until), cfg.phases[-1])
+    phase = phase_at(cfg, progress)
     weights = np.array([m[3] for m in phase.mix])
     frames, rate, batch, _ = phase.mix[int(rng.choice(len(weights), p=weights / weights.sum()))]
     return frames, rate, batch
@@ -67,9 +73,9 @@ def flow_loss(generator: nn.Module, x0: Tensor, noise: Tensor, sigma: Tensor, id
     return (v.float() - (noise - x0)).pow(2).mean()
 
 
-def step(run: Run, cfg: DitConfig, bank: Bank, captions: Captions, where: torch.device) -> float:
-    """One update; all its random draws follow from the step's number."""
-    rng = np.random.default_rng([2, run.step])
+def step(run: Run, cfg: DitConfig, bank: Bank, captions: Captions, where: torch.device, seed: int = 0) -> float:
+    """One update; all its random draws follow from the step's number and the seed."""
+    rng = np.random.default_rng([2, run.step, seed] if seed else [2, run.step])
     frames, rate, batch = batch_kind(cfg, run.progress, rng)
     x0, numbers = bank.draw(frames, rate, batch, rng)
     ids = captions.ids(numbers, rng.random(batch) < cfg.caption_dropout)
@@ -135,10 +141,15 @@ def train(
     *,
     limit: int = 0,
     review_minutes: float = 8,
+    start: Path | None = None,
 ) -> Run:
-    """Train, or go on from the folder's checkpoint, for `minutes` in all or up to step `limit`."""
-    where, cfg = device(), recipe.dit
-    generator = build_generator(recipe, len(captions.tokenizer)).to(where)
+    """Train, or go on from the folder's checkpoint, for `minutes` in all or up to step `limit`.
+
+    With `start`, a saved pipeline, training begins at its weights and skips the curriculum.
+    """
+    where, cfg, seed = device(), recipe.dit if start is None else going_on(recipe.dit), fingerprint(start)
+    generator = build_generator(recipe, len(captions.tokenizer)) if start is None else load_generator(start)[0]
+    generator.to(where)
     run = Run(folder, generator, optimizers(generator, cfg), Ema(generator, cfg.ema), minutes)
     run.resume()
     recent: list[float] = []
@@ -146,7 +157,7 @@ def train(
     while run.progress < 1 and (not limit or run.step < limit):
         if where.type == "cpu":
             torch.set_num_threads(spare_cores(recipe.threads))
-        recent.append(step(run, cfg, bank, captions, where))
+        recent.append(step(run, cfg, bank, captions, where, seed))
         if run.step % 50 == 0:
             run.note(loss=float(np.mean(recent)))
             recent.clear()
@@ -155,8 +166,8 @@ def train(
         if vae is not None and run.elapsed - shown > 60 * review_minutes:
             shown = run.elapsed
             run.save()
-            stills = run.progress < cfg.phases[-2].until
-            review(run, recipe, captions, vae, 1 if stills else recipe.scenes.frames)
+            clips = any(latent_frames > 1 for latent_frames, *_ in phase_at(cfg, run.progress).mix)
+            review(run, recipe, captions, vae, recipe.scenes.frames if clips else 1)
     run.save()
     return run
 
@@ -168,17 +179,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--steps", type=int, default=0, help="stop at this step (0: by time)")
+    parser.add_argument("--from", dest="start", type=Path, help="begin at the weights of this saved pipeline")
+    parser.add_argument("--threads", type=int, default=0, help="at most so many (0: as the recipe says)")
     args = parser.parse_args()
     recipe = RECIPES[args.recipe]
+    recipe = replace(recipe, threads=args.threads or recipe.threads)
     torch.set_num_threads(recipe.threads)
     folder = args.out or Path("runs") / recipe.name
     scenes = Scenes.open(recipe.scenes)
-    tokenizer = build_tokenizer(vocabulary(scenes), recipe.dit.max_length)
-    captions = Captions(scenes, tokenizer, recipe.dit.max_length)
-    vae: Any = quicken(AutoencoderKLWan.from_pretrained(folder / "vae" / "vae")).to(device())
+    length = recipe.dit.max_length
+    tokenizer = load_generator(args.start)[1] if args.start else build_tokenizer(vocabulary(scenes), length)
+    captions = Captions(scenes, tokenizer, length)
+    vae: Any = quicken(AutoencoderKLWan.from_pretrained(newest_vae(folder, args.start)).float()).to(device())
     run = train(
         recipe, folder / "dit", Bank(recipe, folder / "bank"), captions, vae, args.minutes or recipe.dit.minutes,
-        limit=args.steps,
+        limit=args.steps, start=args.start,
     )  # fmt: skip
     review(run, recipe, captions, vae, recipe.scenes.frames, "final")
 

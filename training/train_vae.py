@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from torch import Tensor
+from torch.optim import Optimizer
 
-from training.autoencoder import build_vae, decode, encode, quicken
+from training.autoencoder import build_vae, decode, encode, quicken, stats
 from training.config import Recipe, VaeConfig
 from training.data import UNSEEN, Scenes, crops
-from training.recipes import RECIPES
-from training.runtime import Ema, Run, contact_sheet, psnr, rate_at, write_atomic
+from training.optim import split
+from training.recipes import RECIPES, polishing
+from training.runtime import Ema, Run, contact_sheet, fingerprint, psnr, rate_at, write_atomic
 from training.scenes import scale
 
 
@@ -45,27 +47,34 @@ def picture_loss(out: Tensor, target: Tensor, gradient: float) -> Tensor:
     return loss
 
 
+def noise_like(z: Tensor, rng: np.random.Generator) -> Tensor:
+    """Normal noise of the shape and on the device of z."""
+    return torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32)).to(z.device)
+
+
 def vae_loss(vae: Any, cfg: VaeConfig, clip: Tensor, rng: np.random.Generator) -> Tensor:
     """Reconstruction of a clip from its latents or, for scale equivariance, of a smaller one from smaller ones.
 
     Source: EQ-VAE, arXiv 2502.09509 (there also rotations).
     """
     mean, logvar = encode(vae, clip)
-    noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
-    z, target = mean + torch.exp(0.5 * logvar) * noise, clip
+    z, target = mean + torch.exp(0.5 * logvar) * noise_like(mean, rng), clip
     if rng.random() < cfg.equivariance:
         factor = float(rng.choice([0.75, 0.5]))
         z, target = shrink(z, factor), scale(clip, round(clip.shape[-1] * factor))
+    if cfg.latent_noise:
+        z = z + rng.uniform(0, cfg.latent_noise) * stats(vae)[1].to(z) * noise_like(z, rng)
     kl = 0.5 * (mean.pow(2) + logvar.exp() - 1 - logvar).mean()
     return picture_loss(decode(vae, z), target, cfg.gradient_loss) + cfg.kl * kl
 
 
-def step(run: Run, cfg: VaeConfig, scenes: Scenes, where: torch.device) -> float:
-    """One update; the kind of batch and its scenes follow from the step's number."""
-    rng = np.random.default_rng([1, run.step])
+def step(run: Run, cfg: VaeConfig, scenes: Scenes, where: torch.device, seed: int = 0) -> float:
+    """One update; the kind of batch and its scenes follow from the step's number and the seed."""
+    rng = np.random.default_rng([1, run.step, seed] if seed else [1, run.step])
     weights = np.array([c[3] for c in cfg.clip])
     frames, side, batch, _ = cfg.clip[int(rng.choice(len(weights), p=weights / weights.sum()))]
-    clip = crops(scenes, range(run.step * 4096, run.step * 4096 + batch), frames, side).to(where)
+    first = 4096 * run.step + 256 * (seed % 16)
+    clip = crops(scenes, range(first, first + batch), frames, side).to(where)
     run.set_rate(rate_at(run.progress, run.step, cfg.warmup))
     with torch.autocast(where.type, dtype=torch.bfloat16):
         loss = vae_loss(run.module, cfg, clip, rng)
@@ -107,6 +116,14 @@ def finish(run: Run, scenes: Scenes, where: torch.device, count: int = 200) -> N
     vae.save_pretrained(run.folder / "vae")
 
 
+def optimizers(vae: Any, cfg: VaeConfig) -> list[Optimizer]:
+    """AdamW on what is to be trained; with `cfg.muon`, Muon on its inner weights."""
+    if cfg.muon:
+        return split(vae, cfg.lr, cfg.muon, ("conv_in", "conv_out", "post_quant_conv"))
+    wanted = [p for p in vae.parameters() if p.requires_grad]
+    return [torch.optim.AdamW(wanted, lr=cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)]
+
+
 def train(
     recipe: Recipe, folder: Path, minutes: float, scenes: Scenes, limit: int = 0, start: Path | None = None
 ) -> Run:
@@ -114,20 +131,18 @@ def train(
 
     With `start`, a saved autoencoder, only its decoder is trained on: its latents stay as they are.
     """
-    where, cfg = device(), recipe.vae
+    where, cfg, seed = device(), recipe.vae if start is None else polishing(recipe.vae), fingerprint(start)
     torch.manual_seed(0)
-    vae: Any = build_vae(cfg) if start is None else quicken(AutoencoderKLWan.from_pretrained(start))
+    vae: Any = build_vae(cfg) if start is None else quicken(AutoencoderKLWan.from_pretrained(start).float())
     vae.to(where)
     if start is not None:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
-    inner = [p for p in vae.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(inner, lr=cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)
-    run = Run(folder, vae, [optimizer], Ema(vae, cfg.ema), minutes)
+    run = Run(folder, vae, optimizers(vae, cfg), Ema(vae, cfg.ema), minutes)
     run.resume()
     recent: list[float] = []
     while run.progress < 1 and (not limit or run.step < limit):
-        recent.append(step(run, cfg, scenes, where))
+        recent.append(step(run, cfg, scenes, where, seed))
         if run.step % 50 == 0:
             values = {"loss": float(np.mean(recent))}
             recent.clear()
@@ -146,11 +161,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--steps", type=int, default=0, help="stop at this step (0: by time)")
     parser.add_argument("--polish", action="store_true", help="only the decoder, from the trained autoencoder")
+    parser.add_argument("--from", dest="start", type=Path, help="polish the decoder of this saved pipeline")
+    parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
+    if args.start and not args.polish:
+        parser.error("--from goes with --polish: another encoder would make the transformer invalid")
     recipe = RECIPES[args.recipe]
-    torch.set_num_threads(recipe.threads)
+    torch.set_num_threads(args.threads or recipe.threads)
     folder = args.out or Path("runs") / recipe.name / ("polish" if args.polish else "vae")
-    start = folder.parent / "vae" / "vae" if args.polish else None
+    start = (args.start or folder.parent / "vae") / "vae" if args.polish else None
     scenes = Scenes.open(recipe.scenes)
     run = train(recipe, folder, args.minutes or recipe.vae.minutes, scenes, args.steps, start)
     if args.polish:
