@@ -1,0 +1,92 @@
+"""The runner of real models. The one module of jobs that loads torch; only the worker imports it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from engine.compare import compare
+from engine.experiment import Experiment
+from engine.jobs.logs import event
+from engine.jobs.store import Store
+from engine.jobs.worker import Task
+from engine.meter import trim_heap
+from engine.models.catalogue import ModelSpec
+from engine.models.loading import LoadedModel, load_model
+from engine.report import Report, Run
+from engine.views import free
+
+
+class TorchRunner:
+    """Keeps the last model loaded; before another comes it is given up whole."""
+
+    def __init__(self) -> None:
+        self._model: LoadedModel | None = None
+
+    def load(self, spec: ModelSpec) -> None:
+        if self._model is not None and self._model.spec == spec:
+            return
+        self._release()
+        self._model = load_model(spec.id)
+        try:
+            _ = self._model.preview  # fitted here, where no run is measured
+        except Exception as error:
+            event("no previews", model=spec.id, error=repr(error)[:200])
+
+    def run(self, task: Task) -> Report:
+        model = self._model
+        assert model is not None
+        try:
+            with interruptible(model.pipe, task.listener.glance):
+                return compare(
+                    task.experiment,
+                    model,
+                    task.folder,
+                    task.listener,
+                    noise_floor=task.noise_floor,
+                    baselines=task.baselines,
+                    earlier=task.earlier,
+                    numbered=True,
+                )
+        finally:
+            free(model.device)
+            trim_heap()
+
+    def record(self, store: Store, experiment: Experiment, run: Run) -> None:
+        """Nothing yet."""
+
+    def _release(self) -> None:
+        if self._model is not None:
+            device, self._model = self._model.device, None
+            free(device)
+            trim_heap()
+
+
+@contextlib.contextmanager
+def interruptible(pipe: Any, check: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, `check` may raise between the blocks of text encoder and decoder, not only between steps.
+
+    What a decoder that was stopped half-way has cached is let go.
+    """
+
+    def before(module: nn.Module, inputs: Any) -> None:
+        check()
+
+    vae, text = pipe.vae, getattr(pipe, "text_encoder", None)
+    blocks = [*_leaves(vae.decoder), *(_leaves(text) if text is not None else ())]
+    hooks = [block.register_forward_pre_hook(before) for block in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        if hasattr(vae, "clear_cache"):
+            vae.clear_cache()
+
+
+def _leaves(module: nn.Module) -> list[nn.Module]:
+    """The modules of a network that hold weights of their own: what takes the time."""
+    return [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]

@@ -1,0 +1,304 @@
+"""All that the page knows of runs: submit, look, cancel, keep. Whatever it accepts is on disk when it returns."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Literal
+
+from engine.experiment import Experiment
+from engine.jobs import folders, logs, queue, quota, recovery
+from engine.jobs import notices as noticing
+from engine.jobs.data_dir import DataDir, default_folder, new_id
+from engine.jobs.errors import NotFound, NotNow
+from engine.jobs.limits import Limits
+from engine.jobs.notices import Notice
+from engine.jobs.quota import DiskUse
+from engine.jobs.store import now, open_or_renew
+from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
+from engine.jobs.views import JobView, job_view, without_previews
+from engine.report import Report
+
+Sort = Literal["newest", "oldest", "prompt", "model", "largest"]
+SORTS = ("newest", "oldest", "prompt", "model", "largest")
+REMEMBERED = 64  # views and reports kept in memory
+
+
+class Jobs:
+    """The jobs of one data directory, and the worker that runs them. Threads may share it.
+
+    Raises StorageError where the data directory or the database fails.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        runner: str = RUNNER,
+        worker: bool = True,
+    ) -> None:
+        self.limits = limits or Limits.from_environment()
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            self.data = DataDir(folder, owner=True)
+            opened.callback(self.data.close)
+            for handler in (logs.to_stderr(), logs.to_file(self.data.log)):
+                opened.callback(logs.remove, handler)
+            self._store, corrupt = open_or_renew(self.data.database)
+            opened.callback(self._store.close)
+            self._recover(corrupt)
+            self._supervisor = Supervisor(self.data, self._store, runner=runner)
+            opened.callback(self._supervisor.close)
+            if worker:
+                self._supervisor.start()
+            self._closing = opened.pop_all()
+        self._views: OrderedDict[str, JobView] = OrderedDict()
+        self._reports: OrderedDict[str, tuple[int, Report]] = OrderedDict()
+        self._remembering = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path | None = None) -> Jobs:
+        """The jobs of a folder, or of the default one, with the worker running. Raises StorageError, InvalidInput."""
+        return cls(folder or default_folder())
+
+    def close(self) -> None:
+        """End the worker; what it was running is interrupted. Twice does no harm."""
+        self._closing.close()
+
+    def __enter__(self) -> Jobs:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _recover(self, corrupt: Path | None) -> None:
+        if corrupt:
+            text = (
+                f"The database was corrupt; it is kept as {corrupt.name}, and results were found again by their files."
+            )
+            noticing.notice(self._store, "database", text)
+        recovery.recover(self._store, self.data, "Resolute ended while this was running")
+        quota.prune(self._store, self.data, self.limits)
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def submit(self, experiment: Experiment, *, visitor: str = "", noise_floor: bool = False) -> str:
+        """Queue an experiment and return the job's id. `visitor` tells visitors apart for their share of the queue.
+
+        Raises OverLimit and InvalidInput before anything is stored, QueueFull, StorageError.
+        """
+        self.limits.check(experiment)
+        job_id = new_id()
+        record = {"id": job_id, "created": now(), "pinned": False, "document": queue.dumps(experiment)}
+        queue.insert(
+            self._store,
+            job_id,
+            experiment,
+            visitor=visitor,
+            noise_floor=noise_floor,
+            limits=self.limits,
+            write=lambda: folders.make(self.data.job(job_id), record),
+        )
+        logs.event("job submitted", job=job_id, model=experiment.spec.id, runs=len(experiment.tracks) + 1)
+        self._supervisor.wake()
+        return job_id
+
+    def cancel(self, job_id: str) -> None:
+        """End a job: at once where it waits, within a step where it runs. A finished one stays as it is."""
+        self.data.job(job_id)
+        queue.cancel(self._store, job_id)
+        logs.event("cancel asked for", job=job_id)
+
+    def skip(self, job_id: str, number: int) -> None:
+        """Leave one run out; the others go on."""
+        self.data.job(job_id)
+        queue.skip(self._store, job_id, number)
+        logs.event("skip asked for", job=job_id, run=number)
+
+    def retry(self, job_id: str, *, visitor: str | None = None) -> None:
+        """Queue a finished job again for its unfinished runs. Raises NotNow, QueueFull."""
+        self.data.job(job_id)
+        queue.retry(self._store, job_id, visitor, self.limits)
+        logs.event("retry asked for", job=job_id)
+        self._supervisor.wake()
+
+    # ---- looking ------------------------------------------------------------------------------------------------
+
+    def view(self, job_id: str) -> JobView:
+        """The job at this moment. Cheap to ask again: the same object as long as nothing has changed."""
+        self.data.job(job_id)
+        row = self._store.read("SELECT revision FROM jobs WHERE id = ?", job_id)
+        if not row:
+            self._forget(job_id)
+            raise NotFound("there is no such job.")
+        with self._remembering:
+            known = self._views.get(job_id)
+        if known and known.revision == row[0]["revision"]:
+            return known
+        return self._look(job_id)
+
+    def revision(self, job_id: str) -> int:
+        """`view(job_id).revision`, cheaper."""
+        row = self._store.read("SELECT revision FROM jobs WHERE id = ?", job_id)
+        if not row:
+            raise NotFound("there is no such job.")
+        return int(row[0]["revision"])
+
+    def report(self, job_id: str) -> Report | None:
+        """The report of what has finished so far; None where nothing has."""
+        path = self.data.job(job_id) / folders.REPORT
+        try:
+            changed = path.stat().st_mtime_ns
+        except OSError:
+            return None
+        with self._remembering:
+            known = self._reports.get(job_id)
+        if known and known[0] == changed:
+            return known[1]
+        report = folders.report_of(path.parent)
+        if report is not None:
+            self._remember(self._reports, job_id, (changed, report))
+        return report
+
+    def file(self, job_id: str, name: str) -> Path:
+        """The path of a job's file, for handing out. Raises NotFound for everything that is none."""
+        return self.data.file(job_id, name)
+
+    def files(self, job_id: str) -> list[str]:
+        """The names of a job's files."""
+        return folders.plain_names(self.data.job(job_id))
+
+    def _look(self, job_id: str) -> JobView:
+        view = self._views_of("WHERE id = ?", job_id)
+        if not view:
+            raise NotFound("there is no such job.")
+        self._remember(self._views, job_id, view[0])
+        return view[0]
+
+    def _views_of(self, where: str, *values: object) -> list[JobView]:
+        """Views of some jobs, from one state of the database."""
+        rows = self._store.read(
+            "SELECT *, CASE status WHEN 'queued' THEN"
+            " (SELECT count(*) FROM jobs AS ahead WHERE ahead.status = 'queued' AND ahead.ticket <= jobs.ticket) END"
+            f" AS position FROM jobs {where}",
+            *values,
+        )
+        runs = self._store.read(
+            f"SELECT * FROM runs WHERE job_id IN (SELECT id FROM jobs {where}) ORDER BY job_id, number", *values
+        )
+        return [job_view(row, [run for run in runs if run["job_id"] == row["id"]], row["position"]) for row in rows]
+
+    def _remember(self, memory: OrderedDict, key: str, value: object) -> None:
+        with self._remembering:
+            memory[key] = value
+            memory.move_to_end(key)
+            while len(memory) > REMEMBERED:
+                memory.popitem(last=False)
+
+    def _forget(self, job_id: str) -> None:
+        with self._remembering:
+            self._views.pop(job_id, None)
+            self._reports.pop(job_id, None)
+
+    # ---- keeping ------------------------------------------------------------------------------------------------
+
+    def library(
+        self, search: str = "", sort: Sort = "newest", pinned: bool | None = None, *, deleted: bool = False
+    ) -> list[JobView]:
+        """All jobs without previews. Every word of `search` must be in the prompt, the model or a run's name."""
+        state = "NOT NULL" if deleted else "NULL"
+        views = [without_previews(view) for view in self._views_of(f"WHERE deleted IS {state}")]
+        words = search.casefold().split()
+        found = [view for view in views if (pinned is None or view.pinned == pinned) and _mentions(view, words)]
+        return sorted(found, key=_ORDERS[sort if sort in SORTS else "newest"])
+
+    def library_revision(self) -> int:
+        """A number that changes when a job is added, removed, pinned, or changes its state."""
+        return int(self._store.read("SELECT value FROM counters WHERE name = 'library'")[0][0])
+
+    def pin(self, job_id: str, pinned: bool = True) -> None:
+        """Keep a job whatever the quota says, or no longer."""
+        folder = self.data.job(job_id)
+        self._change(job_id, "pinned = ?", int(pinned))
+        record = folders.record_of(folder)
+        if record:  # only for the case that the database is lost
+            folders.write_record(folder, record | {"pinned": pinned})
+
+    def delete(self, job_id: str) -> None:
+        """Move a job to the trash, where it stays for a week. Raises NotNow for one that runs."""
+        folder = self.data.job(job_id)
+        status = self.view(job_id).status
+        if status == "queued":
+            self.cancel(job_id)
+        self._change(job_id, "deleted = ?", now(), unless_running=True)
+        folders.move(folder, self.data.trash / job_id)
+        self._forget(job_id)
+        logs.event("job deleted", job=job_id)
+
+    def restore(self, job_id: str) -> None:
+        """Bring a deleted job back."""
+        folder = self.data.job(job_id)
+        self._change(job_id, "deleted = ?", None)
+        folders.move(self.data.trash / job_id, folder)
+        logs.event("job restored", job=job_id)
+
+    def purge(self, job_id: str) -> None:
+        """Remove a deleted job for good. Raises NotNow for one that is not deleted."""
+        if self.view(job_id).deleted is None:
+            raise NotNow("the job is not deleted; delete it first.")
+        quota.purge(self._store, self.data, job_id)
+        self._forget(job_id)
+
+    def disk(self) -> DiskUse:
+        """What the results take, and what they may."""
+        return quota.disk_use(self._store, self.data, self.limits)
+
+    def _change(self, job_id: str, assignment: str, value: object, *, unless_running: bool = False) -> None:
+        with self._store.transaction() as db:
+            row = db.execute("SELECT status FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if row is None:
+                raise NotFound("there is no such job.")
+            if unless_running and row["status"] in ("queued", "running"):
+                raise NotNow("the job is running; stop it first.")
+            db.execute(f"UPDATE jobs SET {assignment} WHERE id = ?", (value, job_id))
+
+    # ---- the state of things --------------------------------------------------------------------------------------
+
+    @property
+    def ephemeral(self) -> str | None:
+        """Why nothing here outlives a restart, as a sentence; None where it does."""
+        return self.data.ephemeral()
+
+    @property
+    def worker(self) -> WorkerState:
+        """Whether the worker is there."""
+        return self._supervisor.state
+
+    def restart_worker(self) -> None:
+        """Start the worker again after it was given up."""
+        self._supervisor.restart()
+
+    def notices(self) -> list[Notice]:
+        """What happened within a day that people should hear of; the newest first."""
+        return noticing.notices(self._store)
+
+    def dismiss(self, notice_id: int) -> None:
+        """Show a notice no more."""
+        noticing.dismiss(self._store, notice_id)
+
+
+def _mentions(view: JobView, words: list[str]) -> bool:
+    text = "\n".join((view.prompt, view.model, *(run.name for run in view.runs))).casefold()
+    return all(word in text for word in words)
+
+
+_ORDERS = {
+    "newest": lambda view: (-view.created, view.id),
+    "oldest": lambda view: (view.created, view.id),
+    "prompt": lambda view: (view.prompt.casefold(), -view.created),
+    "model": lambda view: (view.model, -view.created),
+    "largest": lambda view: (-view.bytes, -view.created),
+}
