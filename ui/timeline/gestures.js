@@ -87,12 +87,11 @@ class Gestures {
 
   tipText({ kind, k }, track) {
     const { board: { steps }, context } = this.board;
-    if (kind !== "boundary") {
-      const size = sizeOf(context, track.rates[k]);
-      return [`Rate ${rateText(track.rates[k])}`, ...stageFacts(size)];
-    }
+    const cost = comparedCost(track, steps, context);
+    const run = cost.timed ? `${secondsText(cost.seconds)} a run, ${(1 / cost.share).toFixed(2)}×` : `${cost.arithmetic.toFixed(2)}× by FLOPs`;
+    if (kind !== "boundary") return [`Rate ${rateText(track.rates[k])}`, ...stageFacts(sizeOf(context, track.rates[k])), run];
     const next = track.rates[k + 1] ?? 1;
-    return [`After step ${track.ends[k]} of ${steps}`, `${rateText(track.rates[k])} → ${rateText(next)}`];
+    return [`After step ${track.ends[k]} of ${steps}`, `${rateText(track.rates[k])} → ${rateText(next)}`, run];
   }
 
   /** Reordering: the lane follows the pointer, a line shows where it will stand. */
@@ -109,7 +108,7 @@ class Gestures {
     this.end();
     if (!drag.moved) return;
     if (drag.kind === "grip") board.moveTo(drag.lane.id, drag.place);
-    else if (drag.after && !sameShape(drag.after, drag.before)) board.edit(drag.lane.id, () => drag.after, "drag");
+    else if (drag.after && !sameShape(drag.after, drag.before)) board.edit(drag.lane.id, () => drag.after);
     else drag.lane.draw(drag.before, board.board.steps);
   }
 
@@ -177,7 +176,7 @@ function boundaryKey(board, { lane, k }, event) {
   const targets = { ArrowRight: now + 1, ArrowUp: now + 1, ArrowLeft: now - 1, ArrowDown: now - 1,
     PageUp: now + far, PageDown: now - far, Home: low, End: high };
   if (event.key in targets) {
-    board.edit(lane.id, (track) => moveBoundary(track, k, targets[event.key], steps), "key", `switch-${k}`);
+    board.edit(lane.id, (track) => moveBoundary(track, k, targets[event.key], steps), `switch-${k}`);
     return true;
   }
   if (event.key !== "Delete" && event.key !== "Backspace") return false;
@@ -205,7 +204,7 @@ function levelKey(board, { lane, k }, event) {
   const rate = event.key === "Home" ? context.rates[0].rate : event.key === "End" ? 1
     : event.key in targets ? steppedRate(context, now, targets[event.key][0]) : null;
   if (rate === null) return false;
-  board.edit(lane.id, (track) => setRate(track, k, rate), "key", `rate-${k}`);
+  board.edit(lane.id, (track) => setRate(track, k, rate), `rate-${k}`);
   return true;
 }
 

@@ -38,22 +38,21 @@ class Lane {
     this.plot = make("div.plot", {}, this.bands, ...this.drawings);
     this.time = make("b.time");
     this.speed = make("span.speed");
-    this.memory = make("span.memory");
     this.arithmetic = make("span.flops");
     this.bar = make("i");
     this.chips = make("ul.chips", { "aria-label": "Warnings" });
     const scale = make("div.scale", { "aria-hidden": "true" }, ...[1, 0.5].map((rate) =>
       make("span", { style: { top: percent(1 - rate) } }, rateText(rate))));
     this.head = make("div.head", {}, ...(id ? this.controls() : this.baselineHead()));
-    this.node = make(id ? "section.track" : "section.track.baseline", { "data-track": id },
+    this.node = make(id ? "div.track" : "div.track.baseline", { role: "group", "aria-label": "Baseline", "data-track": id },
       this.head, make("div.lane", {}, scale, this.plot),
-      make("div.cost", {}, make("div.figures", {}, this.time, this.speed, this.memory),
+      make("div.cost", {}, make("div.figures", {}, this.time, this.speed),
         make("div.bar", { "aria-hidden": "true" }, this.bar), this.arithmetic, this.chips));
     if (id) this.node.append(this.numbers.node);
   }
 
   baselineHead() {
-    return [make("h3.name.fixed", {}, icon("lock"), "Baseline"), make("p.note", {}, "Full resolution at every step")];
+    return [make("div.name.fixed", {}, icon("lock"), "Baseline"), make("p.note", {}, "Full resolution at every step")];
   }
 
   controls() {
@@ -68,13 +67,14 @@ class Lane {
     this.shapes = Object.entries(SHAPES).map(([shape, { label, help }]) =>
       iconButton(shape, `${label}: ${help.toLowerCase()}`, () => host.shape(id, shape)));
     this.numbers = new Numbers(host, id);
-    this.copyButton = iconButton("copy", "Copy the track", () => host.copy(id));
     this.more = iconButton("numbers", "Numbers", () => this.numbers.toggle(this.more), { "aria-expanded": "false" });
+    this.copyButton = iconButton("copy", "Copy", () => host.copy(id));
+    this.removeButton = iconButton("remove", "Remove", () => host.remove(id));
     return [
       make("div.title", {}, this.grip, this.name),
       this.policy,
       make("div.tools", {}, make("div.shapes", { role: "group", "aria-label": "Shape" }, ...this.shapes), this.more,
-        this.copyButton, iconButton("remove", "Remove the track", () => host.remove(id))),
+        this.copyButton, this.removeButton),
     ];
   }
 
@@ -89,6 +89,9 @@ class Lane {
   /** What depends on context and steps but not on the track: grid, bands, policies. */
   drawBack(steps) {
     const { context, view } = this.host;
+    const seen = [context, steps, view.sigma, view.bands];
+    if (this.seen?.every((each, k) => each === seen[k])) return; // an open menu of policies stays open
+    this.seen = seen;
     for (const drawing of this.drawings) set(drawing, "viewBox", `0 0 ${steps} 1`);
     const every = rulerEvery(steps);
     const lines = [0, 0.25, 0.5, 0.75].map((y) => `M0 ${y}H${steps}`);
@@ -124,6 +127,9 @@ class Lane {
     const summary = context.policies.find(({ name }) => name === track.policy)?.summary ?? "";
     this.policy.title = `${track.policy}: ${summary}`;
     set(this.grip, "aria-label", `Move ${track.name}: arrow keys up and down`);
+    set(this.name, "aria-label", `Name of track ${this.host.place(this.id)}`);
+    set(this.policy, "aria-label", `Policy of ${track.name}`);
+    for (const button of [this.more, this.copyButton, this.removeButton]) set(button, "aria-label", `${button.title}: ${track.name}`);
     this.numbers.draw(track, steps, summary);
   }
 
@@ -138,10 +144,10 @@ class Lane {
     const k = this.stages.length;
     const rate = make("b");
     const pixels = make("span");
-    const level = make("div.level", { "aria-orientation": "vertical", "data-stage": k }, make("i"));
-    if (this.id) for (const [name, value] of [["role", "slider"], ["tabindex", "0"]]) level.setAttribute(name, value);
+    const level = this.id && make("div.level", { role: "slider", tabindex: "0", "aria-orientation": "vertical", "data-stage": k },
+      make("i"));
     const label = make("div.label", { "aria-hidden": "true" }, icon("lock"), rate, pixels);
-    const node = make("div.stage", { "data-stage": k }, label, level);
+    const node = make("div.stage", { "data-stage": k }, label, level || null);
     this.stages.push({ node, rate, pixels, level });
     this.plot.append(node); // sliders follow each other as in time: stage, boundary, stage, …
   }
@@ -189,11 +195,11 @@ class Lane {
   drawCost(track, steps) {
     const { context } = this.host;
     const cost = comparedCost(track, steps, context);
-    say(this.time, cost.timed ? secondsText(cost.seconds) : "not measured yet");
-    this.time.classList.toggle("unknown", !cost.timed);
-    say(this.speed, cost.timed ? `${(1 / cost.share).toFixed(2)}×` : `${cost.arithmetic.toFixed(2)}×`);
-    say(this.memory, cost.memory === null ? "" : bytesText(cost.memory));
-    say(this.arithmetic, `FLOPs ${cost.arithmetic.toFixed(2)}×`);
+    const arithmetic = `${cost.arithmetic.toFixed(2)}×`;
+    say(this.time, cost.timed ? secondsText(cost.seconds) : arithmetic);
+    say(this.speed, cost.timed ? `${(1 / cost.share).toFixed(2)}×` : "by FLOPs");
+    const memory = cost.memory === null ? "" : ` · ${bytesText(cost.memory)}`;
+    say(this.arithmetic, `${cost.timed ? `FLOPs ${arithmetic}` : "time not measured yet"}${memory}`);
     this.bar.style.transform = `scaleX(${Math.min(1.15, cost.share) / 1.15})`;
     if (this.id) this.drawChips(warningsOf(track, steps, context));
   }
@@ -203,7 +209,7 @@ class Lane {
     if (this.warned === key) return;
     this.warned = key;
     this.chips.replaceChildren(...warnings.map(([short, sentence]) => {
-      const chip = make("button.chip", { type: "button", "aria-label": `Warning: ${sentence}` }, short);
+      const chip = make("button.chip", { type: "button", "aria-label": `Warning: ${sentence}` }, make("span", {}, short));
       const show = () => this.host.tip.at(chip, sentence);
       for (const [kind, act] of [["pointerenter", show], ["focus", show], ["click", show], ["pointerleave", this.host.tip.hide],
         ["blur", this.host.tip.hide]]) chip.addEventListener(kind, act);
@@ -215,29 +221,14 @@ class Lane {
 /** What one step of a stage is: pixels, tokens, seconds. */
 function stageFacts(size) {
   if (!size) return ["too small for this model"];
-  const time = size.seconds === null ? "time not measured yet" : `${secondsText(size.seconds)} a step`;
-  return [`${pixelsText(size)} pixels`, `${size.tokens.toLocaleString("en")} tokens`, time];
+  const time = size.seconds === null ? "time not measured yet" : `${stepText(size.seconds)} a step`;
+  const latent = `latent ${size.latent[1]}×${size.latent[0]}`;
+  return [`${pixelsText(size)} pixels (${latent})`, `${size.tokens.toLocaleString("en")} tokens`, time];
 }
+
+const stepText = (seconds) => (seconds !== null && seconds < 0.1 ? `${(1000 * seconds).toPrecision(2)} ms` : secondsText(seconds));
 
 function switchText(track, k, steps) {
   const next = track.rates[k + 1] ?? 1;
   return `after step ${track.ends[k]} of ${steps}: rate ${rateText(track.rates[k])} until there, then ${rateText(next)}`;
-}
-
-/** Distance of the ruler's labelled steps: 1, 2 or 5 times a power of ten, about ten of them. */
-function rulerEvery(steps) {
-  const nice = [1, 2, 5, 10, 20, 50, 100, 200];
-  return nice.find((every) => steps / every <= 10.5) ?? 200;
-}
-
-/** The staircase of settling bands as a clip-path: until a band settles, its resolution is what the steps work on. */
-function bandShape(bands, steps) {
-  const points = ["0% 100%"];
-  let from = 0;
-  for (const { upTo, step } of bands) {
-    points.push(`${percent(from / steps)} ${percent(1 - upTo)}`, `${percent(step / steps)} ${percent(1 - upTo)}`);
-    from = step;
-  }
-  points.push(`${percent(from / steps)} 100%`);
-  return `polygon(${points.join(",")})`;
 }

@@ -6,10 +6,10 @@ class Numbers {
     this.policy = make("p.summary");
     this.body = make("tbody");
     this.message = make("p.message", { role: "alert", id: `${host.key}-${id}-message` });
-    const names = ["Stage", "Rate", "Until step", "Size", "Tokens", "A step", ""];
+    const names = ["Stage", "Rate", "Until step", "Size", "Tokens", "One step", ""];
     this.node = make("div.numbers", { hidden: true },
       make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => (name
-        ? make("th", { scope: "col" }, name) : make("td"))))), this.body),
+        ? make({ Tokens: "th.minor", "One step": "th.minor", Size: "th.size" }[name] ?? "th", { scope: "col" }, name) : make("td"))))), this.body),
       this.message,
       make("div.actions", {}, this.policy,
         make("button", { type: "button", onclick: () => host.move(id, -1) }, icon("up"), "Move up"),
@@ -34,12 +34,13 @@ class Numbers {
   addRow() {
     const k = this.rows.length;
     const field = (label, attributes, check) => make("input", { type: "number", "aria-label": label, ...attributes,
+      onkeydown: (event) => this.step(event, k),
       "aria-describedby": this.message.id,
       oninput: (event) => this.complain(event.target, check(event.target.value)),
       onchange: (event) => this.commit(event.target, check) });
     const rate = field(`Rate of stage ${k + 1}`, { step: "any", "data-kind": "rate" }, (text) => this.rateFault(text));
     const end = field(`Last step of stage ${k + 1}`, { step: 1, "data-kind": "end" }, (text) => this.endFault(text, k));
-    const [size, tokens, time] = ["td.size", "td", "td"].map((kind) => make(kind));
+    const [size, tokens, time] = ["td.size", "td.minor", "td.minor"].map((kind) => make(kind));
     const split = make("button", { type: "button", onclick: () => this.host.split(this.id, k) }, "Split");
     const merge = make("button", { type: "button", onclick: () => this.host.merge(this.id, k) }, "Merge");
     const cells = [rate, end].map((input) => make("td", {}, input, make("span.fixed")));
@@ -62,11 +63,28 @@ class Numbers {
     const facts = stageFacts(size);
     say(row.size, size ? `${pixelsText(size)} px` : facts[0]);
     say(row.tokens, size ? size.tokens.toLocaleString("en") : "–");
-    say(row.time, size ? secondsText(size.seconds) : "–");
+    say(row.time, size ? stepText(size.seconds) : "–");
+    const range = boundaryRange(this.track, k, this.steps);
+    [[row.rate, this.host.context.rates[0].rate, 1], [row.end, ...range]].forEach(([input, low, high]) => {
+      set(input, "min", low);
+      set(input, "max", high);
+    });
     row.split.disabled = first === last;
     row.merge.hidden = locked;
     set(row.split, "aria-label", `Split stage ${k + 1}`);
     set(row.merge, "aria-label", `Merge stage ${k + 1} into the next`);
+  }
+
+  /** Arrow keys go to the next rate that the model can run, or the next step. */
+  step(event, k) {
+    const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const { kind } = event.target.dataset;
+    event.target.dataset.sound = "yes";
+    this.host.edit(this.id, (track, steps) => (kind === "rate"
+      ? setRate(track, k, steppedRate(this.host.context, track.rates[k], by))
+      : moveBoundary(track, k, track.ends[k] + by, steps)), `field-${kind}-${k}`);
   }
 
   complain(input, sentence) {
@@ -82,8 +100,8 @@ class Numbers {
     if (fault) return;
     const k = this.rows.findIndex((row) => row.rate === input || row.end === input);
     const value = Number(input.value);
-    if (input.dataset.kind === "rate") this.host.edit(this.id, (track) => setRate(track, k, value), "field");
-    else this.host.edit(this.id, (track, steps) => moveBoundary(track, k, value, steps), "field");
+    if (input.dataset.kind === "rate") this.host.edit(this.id, (track) => setRate(track, k, value));
+    else this.host.edit(this.id, (track, steps) => moveBoundary(track, k, value, steps));
   }
 
   rateFault(text) {

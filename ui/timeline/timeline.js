@@ -10,6 +10,7 @@ class Board {
     this.view = { sigma: true, bands: true };
     this.build(home);
     this.gestures = new Gestures(this);
+    this.look(props.context);
     this.receive(props.value);
   }
 
@@ -26,6 +27,9 @@ class Board {
     this.guideLine = make("div.guide", { hidden: true, "aria-hidden": "true" });
     this.drop = make("div.drop", { hidden: true, "aria-hidden": "true" });
     this.list = make("div.tracks");
+    this.stack = make("div.stack", {},
+      make("div.head-row", {}, make("div.corner"), this.ruler, make("div.heading", {}, "Predicted")),
+      this.list, this.guideLine, this.drop);
     this.bandText = make("p.legend");
     this.voice = make("div.unseen", { role: "status", "aria-live": "polite" });
     this.tip = new Tip();
@@ -33,8 +37,7 @@ class Board {
     this.node = make("div.board", { role: "group", "aria-label": "Resolution schedules" },
       make("div.bar-top", {}, this.undoButton, this.redoButton, this.addButton, ...Object.values(this.toggles),
         make("div.spacer"), this.subject, this.calibration), this.note,
-      make("div.head-row", {}, make("div.corner"), this.ruler, make("div.heading", {}, "Predicted")),
-      this.list, this.guideLine, this.drop, this.bandText, this.voice, this.tip.node);
+      this.stack, this.bandText, this.voice, this.tip.node);
     home.replaceChildren(this.empty, this.node);
     this.tip.home = this.node;
   }
@@ -49,16 +52,40 @@ class Board {
 
   // ---- values ---------------------------------------------------------------------------------------------
 
-  get context() { return props.context; }
+  /** A context from Python, as plain data: Gradio's own object is watched at every access, too slow for a drag. */
+  look(context) { this.context = context ? JSON.parse(JSON.stringify(context)) : null; }
+
+  /** A new context: rates that it cannot run go to the smallest that it can, and the board says so. */
+  relook(context) {
+    this.gestures.cancel();
+    this.look(context);
+    this.note.hidden = true;
+    this.drawAll();
+    this.snap();
+  }
+
+  snap() {
+    if (!this.context?.rates?.length) return;
+    const smallest = this.context.rates[0].rate;
+    const fitted = (track) => (track.rates.some((rate) => rate < smallest)
+      ? { ...track, rates: track.rates.map((rate) => Math.max(rate, smallest)) } : track);
+    const changed = this.board.tracks.filter((track) => fitted(track) !== track);
+    if (!changed.length) return;
+    const named = changed.map((track) => `“${track.name}”`).join(", ");
+    this.note.textContent = `${named}: rates under ${rateText(smallest)} leave less than one patch at this size and became ${rateText(smallest)}.`;
+    this.note.hidden = false;
+    this.commit({ ...this.board, tracks: this.board.tracks.map(fitted) }, this.note.textContent);
+  }
 
   /** A value from Python. It can be undone like an edit, except where the number of steps is another. */
   receive(value) {
     this.gestures?.cancel();
-    const next = boardFrom(value);
+    const next = boardFrom(value ? JSON.parse(JSON.stringify(value)) : null);
     if (this.board?.steps === next.steps) this.remember(next);
     else Object.assign(this, { past: [], future: [], board: next });
     this.burst = null;
     this.drawAll();
+    this.snap();
   }
 
   remember(next, tag = null) {
@@ -99,13 +126,15 @@ class Board {
 
   track(id) { return this.board.tracks.find((track) => track.id === id); }
 
+  place(id) { return 1 + this.board.tracks.findIndex((track) => track.id === id); }
+
   others(id) { return this.board.tracks.filter((track) => track.id !== id); }
 
   replace(id, track, said, tag) {
     this.commit({ ...this.board, tracks: this.board.tracks.map((old) => (old.id === id ? track : old)) }, said, tag);
   }
 
-  edit(id, change, how, tag) {
+  edit(id, change, tag) {
     const before = this.track(id);
     const after = change(before, this.board.steps);
     if (!after || sameShape(before, after)) {
@@ -126,17 +155,21 @@ class Board {
   }
 
   split(id, k, after) {
-    if (!this.edit(id, (track, steps) => splitStage(track, k, after ?? middle(track, k, steps), steps), "split")) return;
+    if (!this.edit(id, (track, steps) => splitStage(track, k, after ?? middle(track, k, steps), steps))) return;
     this.lanes.get(id).boundaries[k].node.focus({ preventScroll: true });
   }
 
   merge(id, k) {
     if (k >= this.track(id).ends.length) return;
-    if (!this.edit(id, (track) => mergeStages(track, k), "merge")) return;
+    if (!this.edit(id, (track) => mergeStages(track, k))) return;
     this.lanes.get(id).stages[k].level.focus({ preventScroll: true });
   }
 
-  shape(id, shape) { this.edit(id, (track, steps) => shaped(track, shape, steps, this.context), "shape"); }
+  shape(id, shape) {
+    const after = shaped(this.track(id), shape, this.board.steps, this.context);
+    if (after) this.edit(id, () => after);
+    else this.announce(`${SHAPES[shape].label} does not fit into ${this.board.steps} steps`);
+  }
 
   rename(id, text) {
     const name = text.replace(/[\u0000-\u001f]/g, " ").trim().slice(0, MAX_NAME);
@@ -242,6 +275,7 @@ class Board {
     this.toggles.bands.hidden = !context.bands;
     const bands = context.bands ? settledBands(context, steps) : [];
     this.ruler.replaceChildren(...rulerMarks(steps, this.view.bands ? bands : []));
+    this.ruler.classList.toggle("flagged", Boolean(bands.length && this.view.bands));
     this.bandText.hidden = !bands.length || !this.view.bands;
     say(this.bandText, bands.length ? `Hatched: what the baseline was still working on at each step. ${bandSentence(bands)} `
       + "Steps that stay above the hatching lose nothing that was settling then." : "");
@@ -257,7 +291,7 @@ class Board {
     this.guideLine.hidden = step === null;
     if (step === null) return;
     const plot = this.lanes.get("").plot.getBoundingClientRect();
-    const home = this.node.getBoundingClientRect();
+    const home = this.stack.getBoundingClientRect();
     this.guideLine.style.transform = `translateX(${plot.left - home.left + (step / this.board.steps) * plot.width}px)`;
   }
 
@@ -273,42 +307,10 @@ class Board {
     if (place === null) return;
     const { places } = this.gestures.drag;
     const y = place < places.length ? places[place].top : places.at(-1).bottom;
-    this.drop.style.transform = `translateY(${y - this.node.getBoundingClientRect().top}px)`;
+    this.drop.style.transform = `translateY(${y - this.stack.getBoundingClientRect().top}px)`;
   }
 
   announce(text) { this.voice.textContent = text; }
-}
-
-/** The line of facts at the pointer or beside a chip. */
-class Tip {
-  constructor() {
-    this.node = make("div.tip", { role: "tooltip", hidden: true });
-    this.hide = () => { this.node.hidden = true; };
-  }
-
-  show(lines, x, y) {
-    const text = lines.join("\n");
-    if (this.text !== text || this.node.hidden) {
-      this.node.replaceChildren(make("b", {}, lines[0]), ...lines.slice(1).map((line) => make("span", {}, line)));
-      this.text = text;
-      this.node.hidden = false;
-      this.size = [this.node.offsetWidth, this.node.offsetHeight];
-    }
-    const [width, height] = this.size;
-    const left = clamp(x - width / 2, 4, this.home.clientWidth - width - 4);
-    const above = y - height - 18;
-    this.node.style.transform = `translate(${left}px, ${above < -40 ? y + 28 : above}px)`;
-  }
-
-  pointer({ x, y }, lines) {
-    const home = this.home.getBoundingClientRect();
-    this.show(lines, x - home.left, y - home.top);
-  }
-
-  at(node, sentence) {
-    const [home, box] = [this.home.getBoundingClientRect(), node.getBoundingClientRect()];
-    this.show([sentence], box.left + box.width / 2 - home.left, box.top - home.top + 8);
-  }
 }
 
 function middle(track, k, steps) {
@@ -316,25 +318,6 @@ function middle(track, k, steps) {
   return (first + last - 1) / 2;
 }
 
-function rulerMarks(steps, bands) {
-  const every = rulerEvery(steps);
-  const marks = [];
-  for (let step = 0; step <= steps; step += every) {
-    if (step + every > steps && step !== steps && steps - step < every / 2) continue; // no room beside the last one
-    marks.push(make("span.mark", { style: { left: percent(step / steps) } }, String(step)));
-  }
-  if (steps % every) marks.push(make("span.mark", { style: { left: "100%" } }, String(steps)));
-  for (const { upTo, step } of bands) {
-    marks.push(make("span.flag", { style: { left: percent(step / steps) },
-      title: `Up to ${fractionText(upTo)} of the resolution settled at step ${step}` }, fractionText(upTo)));
-  }
-  return marks;
-}
-
-const bandSentence = (bands) => `${bands.map(({ upTo, step }) =>
-  `${upTo === 1 ? "All of it" : `Up to ${fractionText(upTo)} of the resolution`} settled at step ${step}`).join(", ")
-  .replace(/, (?=[^,]*$)/, ", and ").replace(/, Up to/g, ", up to").replace(/and All/, "and all")}.`;
-
 const board = new Board(root);
 watch("value", () => board.receive(props.value));
-watch("context", () => board.drawAll());
+watch("context", () => board.relook(props.context));

@@ -20,7 +20,7 @@ class Timeline(Widget):
     `Timeline(context=…)`. Listen to `.input` with `trigger_mode="always_last"`: other modes drop events of a burst.
     """
 
-    scripts: ClassVar[tuple[str, ...]] = ("schedule.js", "lane.js", "numbers.js", "gestures.js")
+    scripts: ClassVar[tuple[str, ...]] = ("schedule.js", "tip.js", "ruler.js", "lane.js", "numbers.js", "gestures.js")
 
     def __init__(
         self, value: Any = None, *, context: Mapping[str, Any] | None = None, label: str = "Schedules", **options: Any

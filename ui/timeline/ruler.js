@@ -1,0 +1,39 @@
+// The shared ruler of steps, and the bands that settle behind the lanes.
+
+/** Distance of the ruler's labelled steps: 1, 2 or 5 times a power of ten, about ten of them. */
+function rulerEvery(steps) {
+  const nice = [1, 2, 5, 10, 20, 50, 100, 200];
+  return nice.find((every) => steps / every <= 10.5) ?? 200;
+}
+
+function rulerMarks(steps, bands) {
+  const every = rulerEvery(steps);
+  const ticks = Array.from({ length: steps + 1 }, (_, step) => (step % every ? (steps <= 120 ? `M${step} 4V6` : "") : `M${step} 0V6`));
+  const marks = [make("svg", { viewBox: `0 0 ${steps} 6`, preserveAspectRatio: "none" }, make("path", { d: ticks.join("") }))];
+  for (let step = 0; step <= steps; step += every) {
+    if (step + every > steps && step !== steps && steps - step < every / 2) continue; // no room beside the last one
+    marks.push(make("span.mark", { style: { left: percent(step / steps) } }, String(step)));
+  }
+  if (steps % every) marks.push(make("span.mark", { style: { left: "100%" } }, String(steps)));
+  for (const { upTo, step } of bands) {
+    marks.push(make("span.flag", { style: { left: percent(step / steps) },
+      title: `Up to ${fractionText(upTo)} of the resolution settled at step ${step}` }, fractionText(upTo)));
+  }
+  return marks;
+}
+
+const bandSentence = (bands) => `${bands.map(({ upTo, step }) =>
+  `${upTo === 1 ? "All of it" : `Up to ${fractionText(upTo)} of the resolution`} settled at step ${step}`).join(", ")
+  .replace(/, (?=[^,]*$)/, ", and ").replace(/, Up to/g, ", up to").replace(/and All/, "and all")}.`;
+
+/** The staircase of settling bands as a clip-path: until a band settles, its resolution is what the steps work on. */
+function bandShape(bands, steps) {
+  const points = ["0% 100%"];
+  let from = 0;
+  for (const { upTo, step } of bands) {
+    points.push(`${percent(from / steps)} ${percent(1 - upTo)}`, `${percent(step / steps)} ${percent(1 - upTo)}`);
+    from = step;
+  }
+  points.push(`${percent(from / steps)} 100%`);
+  return `polygon(${points.join(",")})`;
+}
