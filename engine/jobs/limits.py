@@ -41,6 +41,10 @@ class Limits:
         names = {one.name: f"{PREFIX}{one.name.upper()}" for one in fields(cls)}
         return cls(**{name: _number(key, environ[key]) for name, key in names.items() if environ.get(key)})
 
+    def to_environment(self) -> dict[str, str]:
+        """The table for another process's `from_environment`."""
+        return {f"{PREFIX}{one.name.upper()}": repr(getattr(self, one.name)) for one in fields(self)}
+
     def check(self, experiment: Experiment) -> None:
         """Raises OverLimit naming the limit, what was asked for, and what the comparison would cost."""
         if experiment.spec.id not in catalogue() or catalogue()[experiment.spec.id] != experiment.spec:

@@ -50,7 +50,7 @@ class Jobs:
             self._store, corrupt = open_or_renew(self.data.database)
             opened.callback(self._store.close)
             self._recover(corrupt)
-            self._supervisor = Supervisor(self.data, self._store, runner=runner)
+            self._supervisor = Supervisor(self.data, self._store, runner=runner, limits=self.limits)
             opened.callback(self._supervisor.close)
             if worker:
                 self._supervisor.start()

@@ -18,6 +18,7 @@ from typing import IO
 from engine.jobs import logs, recovery
 from engine.jobs.data_dir import DataDir
 from engine.jobs.errors import StorageError
+from engine.jobs.limits import Limits
 from engine.jobs.notices import notice
 from engine.jobs.store import Store
 
@@ -48,12 +49,14 @@ class Supervisor:
         store: Store,
         *,
         runner: str = RUNNER,
+        limits: Limits | None = None,
         environ: Mapping[str, str] | None = None,
         deaths: int = DEATHS,
         within_s: float = WITHIN_S,
     ) -> None:
         self._data, self._store, self._runner = data, store, runner
         self._environ = dict(os.environ if environ is None else environ)
+        self._environ |= limits.to_environment() if limits else {}
         self._most, self._within_s = deaths, within_s
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
