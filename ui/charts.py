@@ -6,10 +6,13 @@ backgrounds, mid-grey ink, accents between those of both themes. What is unknown
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
+from gradio.components.plot import PlotData
 from plotly.subplots import make_subplots
 
 from engine.errors import InvalidInput
@@ -24,23 +27,36 @@ DASHES = ("dot", "solid", "solid", "solid", "solid", "solid", "solid", "solid")
 SYMBOLS = ("circle", "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "star")
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 MIB = 2**20
+TALL = (340, 470)  # pixels of one panel and of two
 MARKED = 60  # points a line may have and still carry a mark for each
+
+
+def shown(figure: go.Figure) -> PlotData:
+    """A figure as the value of a `gr.Plot`, without plotly's row of buttons."""
+    plot = json.loads(figure.to_json())
+    return PlotData(type="plotly", plot=json.dumps(plot | {"config": {"displayModeBar": False}}))
 
 
 def steps_chart(report: Report) -> go.Figure:
     """Seconds of every step above, the resolution that it ran at below, over one axis of steps."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09, row_heights=[0.62, 0.38])
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.18, row_heights=[0.66, 0.34])
     for number, run in enumerate(report.runs):
         if run.latency.steps_s:
             line = _line(number, run, run.latency.steps_s, "%{y:.3~f} s")
             figure.add_trace(line, row=1, col=1)
         if run.stages:
             figure.add_trace(_resolution(number, run, legend=not run.latency.steps_s), row=2, col=1)
-    _dress(figure, "step", report.steps)
-    _scale(figure, "seconds a step", row=1)
+    _dress(figure, report.steps)
+    _scale(figure, "seconds by step", row=1)
     heights = sorted({stage.height for run in report.runs for stage in run.stages})
-    _scale(figure, "height, px", row=2, tickvals=[0, *_apart(heights)])
-    figure.update_layout(height=430)
+    _scale(
+        figure,
+        "height in pixels, by step",
+        row=2,
+        tickvals=[0, *_apart(heights)],
+        range=[0, 1.15 * max(heights, default=1)],
+    )
+    figure.update_layout(height=TALL[1] + _legend_room(figure))
     return figure
 
 
@@ -52,14 +68,14 @@ def memory_chart(report: Report) -> go.Figure:
         if any(value is not None for value in values):
             figure.add_trace(_line(number, run, values, "%{y:.0f} MiB"))
     cuda = report.baseline.memory.kind == "cuda"
-    _dress(figure, "step", report.steps)
-    _scale(figure, "VRAM, MiB" if cuda else "resident memory, MiB")
+    _dress(figure, report.steps)
+    _scale(figure, "allocated VRAM in MiB, by step" if cuda else "resident MiB above the start, by step")
     return figure
 
 
 def similarity_chart(report: Report, metric: str = "psnr") -> go.Figure:
     """Similarity to the baseline, which is not quality, of every frame. Raises InvalidInput for an unknown metric."""
-    if metric not in KINDS:
+    if not isinstance(metric, str) or metric not in KINDS:
         raise InvalidInput("metric", f"metric is {str(metric)[:40]!r}; it must be one of {', '.join(KINDS)}.")
     kind = KINDS[metric]
     unit = f" {kind.unit}" if kind.unit else ""
@@ -68,9 +84,9 @@ def similarity_chart(report: Report, metric: str = "psnr") -> go.Figure:
         frames = run.similarity.metrics()[metric].frames
         if frames:
             figure.add_trace(_line(number, run, frames, f"%{{y:.{kind.decimals}f}}{unit}"))
-    _dress(figure, "frame", report.size.frames)
+    _dress(figure, report.size.frames)
     side = "higher" if kind.higher_is_better else "lower"
-    _scale(figure, f"{kind.label}{',' if unit else ''}{unit} ({side} is closer)", tozero=False)
+    _scale(figure, f"{kind.label}{' in' if unit else ''}{unit} by frame, {side} is closer", tozero=False)
     return figure
 
 
@@ -88,8 +104,8 @@ def bands_chart(report: Report) -> go.Figure | None:
     for number, (name, error) in enumerate(zip(names, bands.error, strict=True)):
         line = _line(number + 1, None, error, "%{y:.3f}")
         figure.add_trace(line.update(name=name))
-    _dress(figure, "step", report.steps)
-    _scale(figure, "distance from the end")
+    _dress(figure, report.steps)
+    _scale(figure, "distance of each band from its end, by step")
     figure.add_hline(y=bands.threshold, line={"color": INK, "width": 1, "dash": "dot"})
     figure.add_annotation(
         x=1, xref="paper", y=bands.threshold, yshift=9, text="settled below", showarrow=False, xanchor="right"
@@ -99,7 +115,7 @@ def bands_chart(report: Report) -> go.Figure | None:
 
 def _band_names(edges: Sequence[float]) -> list[str]:
     """Bands in words: their edges as shares of the highest frequency."""
-    parts = [f"{low:.0%} to {high:.0%}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [f"{low:.0%} to {high:.0%}" for low, high in pairwise(edges)]
     ends = {0: " (coarse)", len(parts) - 1: " (fine)"}
     return [part + ends.get(k, "") for k, part in enumerate(parts)]
 
@@ -157,20 +173,29 @@ def _apart(heights: Sequence[int]) -> list[int]:
     return sorted(kept)
 
 
-def _dress(figure: go.Figure, across: str, count: int) -> None:
+def _dress(figure: go.Figure, count: int) -> None:
     """What all charts share: ink, paper, legend, hover, and one axis of whole numbers."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 12, "color": INK},
-        margin={"l": 56, "r": 12, "t": 24, "b": 44},
-        height=320,
+        margin={"l": 40, "r": 12, "t": 58, "b": 32},
+        height=TALL[0] + _legend_room(figure),
         hovermode="x unified",
         hoverlabel={"bgcolor": "rgba(32, 34, 39, 0.94)", "bordercolor": "rgba(0,0,0,0)", "font": {"color": "#f2f0ea"}},
         dragmode=False,
         modebar={"remove": _BUTTONS},
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 0,
+            "yanchor": "top",
+            "font": {"size": 11.5},
+            # An unseen line above the names, where the axis has its ticks.
+            "title": {"text": "ticks", "side": "top", "font": {"size": 14, "color": "rgba(0,0,0,0)"}},
+        },
     )
     if not figure.data:
         figure.add_annotation(text="not measured", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
@@ -179,6 +204,7 @@ def _dress(figure: go.Figure, across: str, count: int) -> None:
         tick0=1,
         dtick=max(1, -(-count // 12)),
         hoverformat="d",
+        tickangle=0,
         showgrid=False,
         zeroline=False,
         linecolor=INK,
@@ -187,24 +213,32 @@ def _dress(figure: go.Figure, across: str, count: int) -> None:
         tickcolor=INK,
         fixedrange=True,
     )
-    figure.update_xaxes(
-        title={"text": across, "font": {"size": 12}}, row=len(figure._grid_ref or [0]), col=1
-    ) if figure._grid_ref else figure.update_xaxes(title={"text": across})
 
 
 _BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale", "toImage"]
 
 
-def _scale(figure: go.Figure, title: str, *, row: int | None = None, tozero: bool = True, **axis: Any) -> None:
-    """The axis of figures, of one panel or of the only one."""
-    figure.update_yaxes(
-        title={"text": title, "standoff": 8, "font": {"size": 12}},
-        gridcolor=RULE,
-        zeroline=False,
-        rangemode="tozero" if tozero else "normal",
-        fixedrange=True,
-        automargin=True,
-        nticks=6,
-        **axis,
-        **({} if row is None else {"row": row, "col": 1}),
+def _legend_room(figure: go.Figure) -> int:
+    """Pixels that a narrow screen needs for names under each other, past the few that every chart has room for."""
+    return 24 * max(0, sum(trace.showlegend is not False for trace in figure.data) - 3)
+
+
+def _scale(figure: go.Figure, title: str, *, row: int = 1, tozero: bool = True, **axis: Any) -> None:
+    """The axis of figures of one panel; its title lies above it, where it needs no turned letters."""
+    panel = "" if row == 1 else str(row)
+    figure.update_layout(
+        {
+            f"yaxis{panel}": {
+                "gridcolor": RULE,
+                "zeroline": False,
+                "rangemode": "tozero" if tozero else "normal",
+                "fixedrange": True,
+                "automargin": True,
+                "nticks": 6,
+                **axis,
+            }
+        }
+    )
+    figure.add_annotation(
+        text=title, showarrow=False, x=0, xref="paper", xanchor="left", y=1, yref=f"y{panel} domain", yshift=14
     )
