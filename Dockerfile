@@ -4,8 +4,10 @@ FROM python:3.12-slim
 RUN useradd --create-home --uid 1000 resolute && mkdir /data && chown resolute /data
 WORKDIR /home/resolute/app
 
+# For a smaller image give PyTorch's index of CPU builds: --build-arg TORCH_INDEX=...
+ARG TORCH_INDEX=""
 COPY requirements.txt .
-RUN pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0 \
  && pip install --no-cache-dir -r requirements.txt
 
 COPY --chown=resolute . .

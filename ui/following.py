@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import report as reports
-from engine.errors import InvalidInput
-from engine.jobs.errors import NotFound
+from engine.jobs.notices import Notice
 from engine.jobs.service import Jobs
 from engine.jobs.views import JobView, RunView
 from engine.report import Report
@@ -39,22 +38,7 @@ def example_comparison() -> Comparison | None:
 
 def report_of(jobs: Jobs, job: str | None) -> Report | None:
     """The report of a job as far as it has come, of the example where there is no job; None before the first run."""
-    if job is None:
-        return example_report()
-    try:
-        path = jobs.file(job, "report.json")
-        stamp = path.stat()
-    except (NotFound, OSError):
-        return None
-    return _loaded(str(path), stamp.st_mtime_ns, stamp.st_size)
-
-
-@lru_cache(maxsize=64)
-def _loaded(path: str, changed: int, size: int) -> Report | None:
-    try:
-        return reports.load(path)
-    except InvalidInput:  # a report of a newer version, or a damaged disk: the videos are still shown
-        return None
+    return jobs.report(job) if job else example_report()
 
 
 def comparison(view: JobView, report: Report | None) -> Comparison:
@@ -101,12 +85,12 @@ def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
     )
 
 
-def status_html(view: JobView, notices: Sequence[str]) -> str:
-    """The job in words, and what happened to the server since."""
-    told = "".join(f'<p class="notice">{html.escape(text)}</p>' for text in notices)
-    if view.status in ("failed", "interrupted"):
-        return f'<p class="notice failed" role="alert">{html.escape(view.sentence)}</p>{told}'
-    return f'<p class="state" role="status"><b>{html.escape(view.sentence)}</b></p>{told}'
+def status_html(view: JobView, notices: Sequence[Notice]) -> str:
+    """What went wrong with the job or with the server while it was there; nothing where all is well."""
+    lost = view.status in ("failed", "interrupted")
+    own = f'<p class="notice failed" role="alert">{html.escape(view.sentence)}</p>' if lost else ""
+    since = [notice.text for notice in notices if notice.created >= view.created]
+    return own + "".join(f'<p class="notice">{html.escape(text)}</p>' for text in since)
 
 
 def downloads_html(view: JobView, files: Sequence[str]) -> str:

@@ -139,7 +139,7 @@ def build_form() -> Form:
     values, limits = default_values(spec), ranges(spec)
     number = {"render": False, "min_width": 90}
     return Form(
-        model=gr.Dropdown(model_choices(), value=values["model"], label="Model", render=False, min_width=180),
+        model=gr.Dropdown(model_choices(), value=values["model"], label="Model", render=False, min_width=180, elem_id="model"),
         prompt=gr.Textbox(
             values["prompt"], label="Prompt", lines=2, max_lines=5, max_length=MAX_PROMPT, render=False,
             elem_id="prompt", autofocus=False, placeholder="What to show",

@@ -9,14 +9,18 @@ from typing import Annotated
 
 import typer
 
+# A Space's outer server reaches the app from another address; everywhere else only this machine does.
+HOST = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
+PORT = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+
 Host = Annotated[str, typer.Option(help="Address to listen on; another than 127.0.0.1 lets others in.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where runs are kept; RESOLUTE_DATA does the same.")]
 
 
 def serve(
-    host: Host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
-    port: Port = int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+    host: Host = HOST,
+    port: Port = PORT,
     data_dir: DataDir = None,
 ) -> None:
     """Start the studio and print its address."""

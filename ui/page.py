@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ def _initial(jobs: Jobs) -> dict[str, Any]:
 def _masthead(jobs: Jobs) -> str:
     """Mark, name, theme; and what must be known before anybody relies on this server."""
     warning = jobs.ephemeral
-    note = f'<p class="ephemeral" role="note">{warning}</p>' if warning else ""
+    note = f'<p class="ephemeral" role="note">{html.escape(warning)}</p>' if warning else ""
+    mark = MARK.read_text("utf-8").replace("<svg ", '<svg class="mark" aria-hidden="true" ', 1)
     return (
-        f'<header class="masthead">{MARK.read_text("utf-8").replace("<svg ", "<svg aria-hidden='true' class='mark' ")}'
-        '<h1>Resolute</h1><p class="claim">See what a resolution schedule costs</p>'
-        '<button type="button" class="theme" onclick="resolute.toggleTheme()" aria-label="Light or dark" title="Light or dark">'
-        '<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="7.2" fill="none" stroke="currentColor" '
-        'stroke-width="1.6"/><path d="M10 2.8a7.2 7.2 0 0 1 0 14.4z" fill="currentColor"/></svg></button>'
-        f"</header>{note}"
+        f'<header class="masthead">{mark}<h1>Resolute</h1><p class="claim">See what a resolution schedule costs</p>'
+        '<button type="button" class="theme" onclick="resolute.toggleTheme()" aria-label="Light or dark" '
+        'title="Light or dark"><svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="7.2" fill="none" '
+        'stroke="currentColor" stroke-width="1.6"/><path d="M10 2.8a7.2 7.2 0 0 1 0 14.4z" fill="currentColor"/></svg>'
+        f"</button></header>{note}"
     )

@@ -14,6 +14,7 @@ from ui.form import Form, build_form, default_model
 from ui.timeline.timeline import Timeline
 
 ADD = "Add a preset…"
+OPEN_HINT = '<p class="hint">A preset, LightX2V config, report or video; or drop it anywhere on the page.</p>'
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Studio:
     bands_plot: gr.Plot
     metric: gr.Radio
     add_preset: gr.Dropdown
-    open_file: gr.File
+    open_file: gr.UploadButton
     share: gr.Button
     link: gr.Textbox
     export_track: gr.Dropdown
     exports: gr.HTML
     downloads: gr.HTML
     noise_floor: gr.Checkbox
-    job: gr.State
+    job: gr.Textbox
     revision: gr.State
     documents: gr.State
     timer: gr.Timer
@@ -67,7 +68,10 @@ def build_studio(initial: dict[str, Any]) -> Studio:
         parts["figures"] = FiguresPanel(initial["figures"], elem_id="figures")
         _charts(parts)
         parts["downloads"] = gr.HTML("", elem_id="downloads", padding=False)
-    parts["job"], parts["revision"] = gr.State(None), gr.State(-1)
+    parts["job"] = gr.Textbox(
+        "", visible="hidden", label="Job", elem_id="job"
+    )  # in the page: scripts put it into the address
+    parts["revision"] = gr.State(-1)
     parts["documents"] = gr.State({})
     parts["timer"] = gr.Timer(0.5, active=False)
     return Studio(**parts)
@@ -116,10 +120,10 @@ def _desk(parts: dict[str, Any]) -> None:
         parts["add_preset"] = gr.Dropdown(
             [ADD, *ORDINARY], value=ADD, label="Presets", elem_id="add-preset", min_width=150
         )
-        parts["open_file"] = gr.File(
-            label="Open a preset, LightX2V config, report or video", file_types=[".json", ".mp4"], elem_id="open-file",
-            height=72, type="filepath", min_width=150,
-        )  # fmt: skip
+        parts["open_file"] = gr.UploadButton(
+            "Open a file…", file_types=[".json", ".mp4"], elem_id="open-file", scale=0, min_width=150
+        )
+        gr.HTML(OPEN_HINT, padding=False, elem_id="open-hint")
     with gr.Accordion("Share and export", open=False, elem_id="keep"):
         with gr.Row(elem_classes="fields", equal_height=True):
             parts["share"] = gr.Button("Copy link", elem_id="share", scale=0, min_width=120)

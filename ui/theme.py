@@ -89,6 +89,7 @@ _ONE = {
     "button_medium_radius": "4px",
     "button_small_radius": "4px",
     "button_border_width": "1px",
+    "input_border_width": "1px",
     "button_large_text_weight": "600",
     "layout_gap": "16px",
     "form_gap_width": "0px",

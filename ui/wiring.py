@@ -18,11 +18,13 @@ from engine.reproduce import parse_experiment
 from engine.schedule import checked_steps
 from engine.share import pack, unpack
 from ui import files, following
-from ui.comparator.value import parse_action
+from ui.comparator.value import Comparison, parse_action
 from ui.figures.value import figures_of
 from ui.figures.value import parse_action as parse_figures_action
 from ui.forecast import board_context, forecast_html
 from ui.form import default_model, default_values, experiment_of, known_model, ranges, roll, values_of, whole
+from ui.library.asking import picks_of
+from ui.library.comparing import compare_runs
 from ui.studio import ADD, Studio
 from ui.timeline.board import MAX_TRACKS, Board, board_of, parse_board, snapped, with_steps
 
@@ -122,14 +124,42 @@ class Wiring:
         """A page is opened: with a job, with a shared experiment, or plainly."""
         s, query = self.studio, dict(request.query_params)
         if "job" in query:
-            view = self.jobs.view(query["job"])
-            experiment = parse_experiment(view.document, "the job", catalogue_model)
-            return self._show_experiment(experiment) | self._follow(view.id, -1)
+            return self.open_job(query["job"])
         if "s" in query:
             return self._show_experiment(unpack(query["s"]))
         values = default_values(default_model())
         board = board_of(files.first_tracks(values["steps"]), values["steps"])
-        return {s.board: gr.update(context=self._context(values, None))} | self._words(values, parse_board(board), None)
+        shown = self.show_comparison(compare_runs(self.jobs, picks_of(query["compare"]))) if "compare" in query else {}
+        return (
+            {s.board: gr.update(context=self._context(values, None))}
+            | self._words(values, parse_board(board), None)
+            | shown
+        )
+
+    def shown(self) -> list[Any]:
+        """What `open_job` and `show_comparison` may change."""
+        return self._restored()
+
+    def open_job(self, job: str) -> dict[Any, Any]:
+        """The studio filled with a job: its fields, its board, its runs, followed where it still runs."""
+        s, view = self.studio, self.jobs.view(job)
+        experiment = parse_experiment(view.document, "the job", catalogue_model)
+        return {s.figures: None, s.downloads: ""} | self._show_experiment(experiment) | self._follow(view.id, -1)
+
+    def show_comparison(self, shown: Comparison) -> dict[Any, Any]:
+        """Runs of several jobs in the comparator; the fields and the board stay, and no job is followed."""
+        s = self.studio
+        hidden = {button: gr.update(visible=False) for button in (s.stop, s.retry)}
+        return hidden | {
+            s.comparator: shown,
+            s.status: "",
+            s.figures: None,
+            s.downloads: "",
+            s.run: gr.update(visible=True),
+            s.timer: gr.update(active=False),
+            s.job: None,
+            s.revision: -1,
+        }
 
     def _show_experiment(self, experiment: Experiment) -> dict[Any, Any]:
         """The fields and the board for an experiment."""
@@ -157,7 +187,7 @@ class Wiring:
             self.studio.board: gr.update(value=board_of(experiment.tracks, experiment.steps))
         }
 
-    def poll(self, job: str | None, revision: int, values: Any = None) -> dict[Any, Any]:
+    def poll(self, job: str, revision: int) -> dict[Any, Any]:
         """Twice a second while a job is on its way; an unchanged job changes nothing."""
         return self._follow(job, revision) if job else {self.studio.timer: gr.update(active=False)}
 
@@ -169,7 +199,7 @@ class Wiring:
         report = following.report_of(self.jobs, job)
         changes: dict[Any, Any] = {
             s.comparator: following.comparison(view, report),
-            s.status: following.status_html(view, self.jobs.notices_since(view.created)),
+            s.status: following.status_html(view, self.jobs.notices()),
             s.run: gr.update(visible=view.finished),
             s.stop: gr.update(visible=not view.finished, interactive=not view.stopping),
             s.retry: gr.update(visible=view.can_retry),
@@ -257,7 +287,11 @@ class Wiring:
     def added(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """A preset of the list becomes a track."""
         s, name = self.studio, values[self.studio.add_preset]
-        board = self._board(values) if name == ADD else files.added(self._board(values), files.preset_of(name, self._board(values).infer_steps))
+        board = (
+            self._board(values)
+            if name == ADD
+            else files.added(self._board(values), files.preset_of(name, self._board(values).infer_steps))
+        )
         return self._changed_board(values, board) | {s.add_preset: ADD}
 
     def dropped(self, values: dict[Any, Any]) -> dict[Any, Any]:
