@@ -2,7 +2,8 @@
 
 The pipeline computes everything that depends on size because it is called at that stage's size. Two things are replaced
 on the instance while a run lasts: the scheduler by a view that holds one stage's window of levels and reports every
-step, and `prepare_latents` by a wrapper that hands over the latents of the stage before.
+step, and `prepare_latents` by a wrapper that hands over the latents of the stage before. Beside that the transformer is
+kept from repeating work that no step changes (engine.fixed_work).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from engine.errors import RunFailed, UnsupportedPipeline
 from engine.events import OnStep, StepEvent
+from engine.fixed_work import Kept, done_once
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
 from engine.meter import Meter, Readings, wait_for
 from engine.policies import Policy
@@ -122,6 +124,7 @@ class _Run:
         self.injected: Tensor | None = None
         self.obeyed: Tensor | None = None
         self.finite: list[Tensor] = []
+        self.kept: Kept | None = None
         self.encoded = 0
 
     @property
@@ -135,7 +138,7 @@ class _Run:
             "prepare_latents": self._prepare(pipe.prepare_latents),
             "_progress_bar_config": {"disable": True},
         }
-        with torch.no_grad(), self.meter, patched(pipe, **replaced):
+        with torch.no_grad(), self.meter, done_once(pipe) as self.kept, patched(pipe, **replaced):
             for size in self.request.sizes[:-1]:
                 with patched(pipe, maybe_free_model_hooks=functools.partial(reset_caches, pipe)):
                     self._call(size, output_type="latent")
@@ -232,6 +235,8 @@ class _Run:
     def stepped(self, x: Tensor, velocity: Tensor, result: Tensor) -> None:
         self.step += 1
         self.meter.step_done()
+        if self.kept and self.step == self.request.schedule.infer_steps:
+            self.kept.drop()  # decoding needs the memory
         if self.handover is not None:
             self.handover.record(x, velocity, result)
         self.finite.append(torch.isfinite(result).all())

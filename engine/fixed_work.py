@@ -1,0 +1,243 @@
+"""Work that a denoising loop repeats at every step and need not: done once while a run lasts, with the very same bits.
+
+Every forward pass of Wan's transformer computes anew what depends on the prompt alone (the text embedding, each block's
+cross-attention keys and values), on the timestep alone (for both passes of guidance) and on the latent size alone (the
+rotary tables). None of it shrinks with the latent, so it weighs most just where a schedule hopes to save. Here the
+modules that compute it remember their answers, and give one again only for the same tensor object, unchanged since.
+
+The pipeline's loop and the model's code stay as they are: `forward` is replaced on the instances, and put back after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from diffusers.models.embeddings import PixArtAlphaTextProjection, TimestepEmbedding, Timesteps
+from diffusers.models.transformers.transformer_wan import (
+    WanAttnProcessor,
+    WanRotaryPosEmbed,
+    WanTransformer3DModel,
+)
+from torch import Tensor, nn
+
+from engine.views import patched
+
+Forward = Callable[..., Any]
+PROMPTS = 2  # the prompt and the negative one take turns
+KEPT_BYTES = (
+    256 * 2**20
+)  # keys and values of one model: all of Wan 2.1 1.3B's (190 MB in bfloat16), what fits of larger ones'
+PLAIN = ("torch.nn.modules.", "diffusers.models.")  # where classes live whose answer depends on their input alone
+
+
+@contextlib.contextmanager
+def done_once(pipe: Any) -> Iterator[Kept]:
+    """While the block runs, the pipeline's Wan transformers do unchanging work once only, to the bit.
+
+    Yields what is kept, so that it can be dropped early; it is dropped at the end in any case. Steps aside, and leaves
+    the work as it was, where an answer might change meanwhile or the saving would be lost: another class of
+    transformer, training mode, a compiled model or block; and for each single module that is of another class than
+    Wan's own (LoRA adapters, quantised layers), has fused projections, or carries hooks (offload, layerwise casting,
+    caches).
+    """
+    kept = Kept()
+    try:
+        with contextlib.ExitStack() as stack:
+            for model in _transformers(pipe):
+                for module, forward in _replacements(model, kept):
+                    stack.enter_context(patched(module, forward=forward))
+            yield kept
+    finally:
+        kept.drop()
+
+
+class Kept:
+    """All that a run remembers."""
+
+    def __init__(self) -> None:
+        self.memos: list[Memo | SizeMemo] = []
+
+    def drop(self) -> None:
+        """Forget it all; what is asked for again is computed again."""
+        for memo in self.memos:
+            memo.clear()
+
+
+class Memo:
+    """A module's `forward` that remembers its newest answers, by the identity of the one tensor that it is given.
+
+    `room` limits the bytes of all memos that share it: what finds no room is computed each time.
+    """
+
+    def __init__(self, forward: Forward, entries: int, room: Room | None = None) -> None:
+        self._forward, self._entries, self._room = forward, entries, room
+        self._answers: list[tuple[Tensor, int, Tensor]] = []
+
+    def __call__(self, x: Tensor, *others: Any, **named: Any) -> Any:
+        if others or named:
+            return self._forward(x, *others, **named)
+        found = self.find(x)
+        if found is None:
+            found = self._forward(x)
+            self.keep(x, found)
+        return found
+
+    def find(self, x: Tensor) -> Tensor | None:
+        """The answer for this very tensor, if it is remembered and the tensor has not been written to since."""
+        return next((answer for seen, version, answer in self._answers if seen is x and version == _version(x)), None)
+
+    def keep(self, x: Tensor, answer: Tensor) -> bool:
+        """Remember an answer, forgetting the oldest; False where there is no room."""
+        while len(self._answers) >= self._entries:
+            self._forget(self._answers.pop(0)[2])
+        if self._room and not self._room.take(answer.nbytes):
+            return False
+        self._answers.append((x, _version(x), answer))
+        return True
+
+    def made(self, tensor: Tensor) -> bool:
+        """Whether a tensor is one of the remembered answers."""
+        return any(answer is tensor for _, _, answer in self._answers)
+
+    def clear(self) -> None:
+        while self._answers:
+            self._forget(self._answers.pop()[2])
+
+    def _forget(self, answer: Tensor) -> None:
+        if self._room:
+            self._room.left += answer.nbytes
+
+
+class Room:
+    """Bytes that memos may still keep together."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, size: int) -> bool:
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+class KeyMemo(Memo):
+    """In `to_k`'s place: remembers the keys as they are after `norm_k`, so that no second copy of them is kept.
+
+    `normed`, in `norm_k`'s place, then lets them pass.
+    """
+
+    def __init__(self, project: Forward, norm: Forward, entries: int, room: Room) -> None:
+        super().__init__(project, entries, room)
+        self._norm = norm
+
+    def __call__(self, x: Tensor, *others: Any, **named: Any) -> Any:
+        found = self.find(x)
+        if found is not None:
+            return found
+        raw = self._forward(x)
+        normed = self._norm(raw)
+        return normed if self.keep(x, normed) else raw
+
+    def normed(self, keys: Tensor) -> Any:
+        return keys if self.made(keys) else self._norm(keys)
+
+
+class SizeMemo:
+    """The rotary tables of the latest latent size: they depend on nothing else of the latents."""
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+        self._size: Any = None
+        self._tables: Any = None
+
+    def __call__(self, x: Tensor) -> Any:
+        size = x.shape, x.device
+        if size != self._size:
+            self.clear()
+            self._tables, self._size = self._forward(x), size
+        return self._tables
+
+    def clear(self) -> None:
+        self._size = self._tables = None
+
+
+def _transformers(pipe: Any) -> list[Any]:
+    models: list[Any] = [getattr(pipe, name, None) for name in ("transformer", "transformer_2")]
+    return [m for m in models if type(m) is WanTransformer3DModel and not m.training and not _compiled(m)]
+
+
+def _replacements(model: Any, kept: Kept) -> Iterator[tuple[nn.Module, Forward]]:
+    """Modules of a transformer, and what takes their `forward`'s place."""
+    room, embedder, light = Room(KEPT_BYTES), model.condition_embedder, _plain(model, WanTransformer3DModel)
+
+    def memo(new: Memo | SizeMemo) -> Forward:
+        kept.memos.append(new)
+        return new
+
+    if _plain(model.rope, WanRotaryPosEmbed):
+        yield model.rope, memo(SizeMemo(model.rope.forward))
+    if _plain(embedder.text_embedder, PixArtAlphaTextProjection):
+        yield embedder.text_embedder, memo(Memo(embedder.text_embedder.forward, PROMPTS))
+    # A chain: each gets the very object that the one before it remembers (where no cast to another dtype is between).
+    chain = {"timesteps_proj": Timesteps, "time_embedder": TimestepEmbedding, "act_fn": nn.SiLU, "time_proj": nn.Linear}
+    for module, kind in ((getattr(embedder, name), kind) for name, kind in chain.items()):
+        if _plain(module, kind):
+            yield module, memo(Memo(module.forward, entries=1))
+    for attention in (block.attn2 for block in model.blocks):
+        if _attends_to_text(attention):
+            keys = KeyMemo(attention.to_k.forward, attention.norm_k.forward, PROMPTS, room)
+            yield attention.norm_k, keys.normed
+            yield attention.to_k, memo(keys)
+            yield attention.to_v, memo(Memo(attention.to_v.forward, PROMPTS, room))
+    if light:
+        yield model, _without_autograd(model.forward)
+
+
+def _attends_to_text(attention: Any) -> bool:
+    """Whether an attention's keys and values are of the text alone, computed in the plain way."""
+    return (
+        _plain(attention.to_k, nn.Linear)
+        and _plain(attention.to_v, nn.Linear)
+        and _plain(attention.norm_k, nn.RMSNorm)
+        and type(attention.processor) is WanAttnProcessor
+        and attention.is_cross_attention
+        and attention.add_k_proj is None  # with an image, the text is cut out anew in every pass
+        and not getattr(attention, "fused_projections", False)
+    )
+
+
+def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module and all in it are the library's own classes, without hooks and with nothing replaced."""
+    return type(module) is kind and all(
+        type(part).__module__.startswith(PLAIN)
+        and not {"forward", "_hf_hook"} & part.__dict__.keys()
+        and not part._forward_hooks
+        and not part._forward_pre_hooks
+        for part in module.modules()
+    )
+
+
+def _compiled(model: nn.Module) -> bool:
+    """Whether a model or a block of it is compiled: replacing `forward` in it would have it compiled again."""
+    return any(getattr(part, "_compiled_call_impl", None) is not None for part in model.modules())
+
+
+def _without_autograd(forward: Forward) -> Forward:
+    """A forward pass in inference mode: the same kernels, and less to note down for every one of its 1,500 calls."""
+
+    @functools.wraps(forward)
+    def light(*args: Any, **kwargs: Any) -> Any:
+        with torch.inference_mode():
+            return forward(*args, **kwargs)
+
+    return light
+
+
+def _version(x: Tensor) -> int:
+    """How often a tensor was written to. Inference tensors do not count: they live inside one pass's chain only."""
+    return 0 if x.is_inference() else x._version
