@@ -1,6 +1,7 @@
 // The comparator: takes the value, keeps what a person has chosen, and puts the parts together.
 
 const NARROW = 168; // px: no tile of a grid is narrower
+const AROUND = 300; // px of the window's height that controls and curves take
 const PHONE = 560; // px: below this width few tiles stand in two columns, many in a strip
 const STATUS = { queued: "Queued", running: "Running", done: "Done", failed: "Failed", cancelled: "Stopped", interrupted: "Interrupted" };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -40,6 +41,7 @@ const live = make("p.unseen", { role: "status" });
 const empty = make("p.empty", {}, "Nothing to compare yet.");
 const desk = make("section.desk.dark", { "aria-label": "Comparison of the runs", tabindex: "-1", hidden: true }, toolbar.node, viewer, scale,
   timebar.node, transport.node, keys);
+if (props.heat) desk.style.setProperty("--heat", props.heat.join(", "));
 root.append(make("header.top", {}, make("div", {}, title, note), make("div.side", {}, state, retry)), desk, empty, live);
 const zoom = new Zoom(viewer, (by) => { put(toolbar.percent, `${Math.round(100 * by)} %`); });
 let again = false;
@@ -272,7 +274,7 @@ function arrange() {
   if (!value || width < 10) return;
   const aspect = value.width / value.height;
   const full = Boolean(document.fullscreenElement);
-  const tall = full ? viewer.clientHeight : clamp(innerHeight * 0.72, 320, 1100);
+  const tall = full ? viewer.clientHeight : clamp(innerHeight - AROUND, 380, 1100);
   const count = seen().length;
   const single = isPair(view.mode) || view.solo !== null;
   const chrome = single ? (isPair(view.mode) ? 0 : 110) : 130;
@@ -295,11 +297,12 @@ function bestColumns(count, width, tall, aspect, chrome) {
   let best = null;
   for (let rows = 1; rows <= count; rows += 1) {
     const columns = Math.ceil(count / rows);
-    const tile = Math.min(width / columns, (tall - chrome) * aspect);
-    const fits = rows * (tile / aspect + chrome) <= tall * 1.25;
-    if (tile >= NARROW && (!best || (fits && tile > best[1]))) best = [columns, tile];
+    const tile = Math.min(width / columns, ((tall * 1.12) / rows - chrome) * aspect);
+    const worth = tile * (tile === width / columns ? 1.25 : 1); // no empty sides, if that costs little
+    if (tile >= NARROW && (!best || worth > best[2])) best = [columns, tile, worth];
   }
-  return best || [Math.max(1, Math.floor(width / NARROW)), width / Math.max(1, Math.floor(width / NARROW))];
+  const most = Math.max(1, Math.floor(width / NARROW));
+  return best || [most, width / most]; // too many to fit: they scroll
 }
 
 // ---- the value ----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.metrics import HEAT
 from ui.comparator.value import Comparison
 from ui.widget import Widget
 
@@ -19,7 +20,7 @@ class Comparator(Widget):
 
     def __init__(self, value: Comparison | None = None, *, selected: list[int] | None = None, **options: Any) -> None:
         self.selected = selected
-        super().__init__(value, selected=selected, **options)
+        super().__init__(value, selected=selected, heat=_heat_colours(), **options)
 
     def postprocess(self, value: Comparison | dict[str, Any] | None) -> dict[str, Any] | None:  # type: ignore[override]
         """A `Comparison`, or the JSON of one."""
@@ -37,3 +38,8 @@ class Comparator(Widget):
 
     def example_value(self) -> None:
         return None
+
+
+def _heat_colours() -> list[str]:
+    """Colours of the heat-maps from equal to most different, as CSS writes them."""
+    return [f"rgb({r} {g} {b})" for r, g, b in (HEAT[::32] * 255).round().astype(int)]

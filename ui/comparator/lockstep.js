@@ -51,6 +51,7 @@ class Lockstep {
     this.presented = null; // the leader's frame that was last put on the screen, where the browser tells
     this.turn = 0; // counts starts and stops, so that what waited for an older one gives up
     this.seekers = new WeakMap();
+    this.covers = new Map(); // pictures that lie over videos on their way
   }
 
   /** The videos to keep together, loaded ones only; those that leave are paused. */
@@ -94,6 +95,7 @@ class Lockstep {
     const was = this.playing;
     this.playing = false;
     for (const video of this.videos) video.pause();
+    this.uncover();
     this.set(at);
     if (was) this.onstate();
     this.leader = null;
@@ -127,12 +129,31 @@ class Lockstep {
     this.leader = null;
     this.presented = null;
     for (const video of this.videos) video.pause();
+    this.cover();
     await this.rest(inside);
     if (turn !== this.turn) return;
+    this.uncover();
+    this.onframe(this.frame);
     for (const video of this.videos) this.run(video);
     [this.leader] = this.videos;
     if (this.leader?.requestVideoFrameCallback) this.watchLeader(this.leader, turn);
     requestAnimationFrame(() => this.follow(turn));
+  }
+
+  /** Keeps the picture of every video until all have arrived, so that they jump in the same instant. */
+  cover() {
+    this.uncover();
+    for (const video of this.videos) {
+      const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+      canvas.getContext("2d").drawImage(video, 0, 0);
+      video.after(canvas);
+      this.covers.set(video, canvas);
+    }
+  }
+
+  uncover() {
+    for (const canvas of this.covers.values()) canvas.remove();
+    this.covers.clear();
   }
 
   run(video) {
@@ -182,7 +203,7 @@ class Lockstep {
 
   finished() {
     if (this.loop) {
-      this.set(0);
+      this.frame = 0; // told when the videos stand there
       this.start(EARLY);
       return;
     }

@@ -14,6 +14,9 @@ function doing(tile) {
   return tile.step ? `Step ${tile.step} of ${tile.steps}` : "Starts…";
 }
 
+/** What is left is a guess: whole seconds are enough. */
+const soon = (seconds) => (seconds < 99.5 ? `${Math.ceil(seconds)} s` : secondsText(seconds));
+
 function doingMore(tile) {
   const parts = [];
   if (tile.stage && tile.stages > 1) parts.push(`stage ${tile.stage} of ${tile.stages}`);
@@ -129,7 +132,7 @@ class TileView {
     this.running.hidden = !waits;
     if (!waits) return;
     put(this.now, tile.status === "queued" ? "Queued" : doing(tile));
-    put(this.left, tile.seconds_left === null || tile.status === "queued" ? "" : `${secondsText(tile.seconds_left)} left`);
+    put(this.left, tile.seconds_left === null || tile.status === "queued" ? "" : `${soon(tile.seconds_left)} left`);
     put(this.more, tile.status === "queued" ? "" : doingMore(tile));
     mark(this.skip, "aria-label", `Skip ${tile.name}`);
   }

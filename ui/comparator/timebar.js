@@ -36,12 +36,13 @@ class Timebar {
     this.playhead = make("i.playhead");
     this.hover = make("i.hover", { hidden: true });
     this.flag = make("i.flag", { hidden: true });
+    this.plot = make("div.plot", {}, this.svg, this.flag);
     this.bounds = [make("span.bound.high"), make("span.bound.low")];
     this.reason = make("p.reason", { hidden: true });
     this.track = make("div.track", { role: "slider", tabindex: "0", "aria-label": "Frame", "aria-valuemin": "1",
       onpointerdown: (event) => this.down(event), onpointermove: (event) => this.move(event),
       onpointerleave: () => { this.hover.hidden = true; this.values(this.frame); } },
-    this.hover, this.playhead, this.svg, this.flag, ...this.bounds, this.reason);
+    this.hover, this.playhead, this.plot, ...this.bounds, this.reason);
     this.node = make("div.timebar", {}, make("div.readout", {}, this.tabs, this.legend), this.track);
   }
 

@@ -40,11 +40,12 @@ class Toolbar { // ways of looking
     this.percent = make("button.percent", { type: "button", title: "Back to the whole picture (0)", onclick: act.fit }, "100 %");
     this.pixels = make("button", { type: "button", "aria-pressed": "false", title: "Show the pixels as they are, not smoothed", onclick: act.pixels }, "Pixels");
     this.node = make("div.toolbar", { role: "group", "aria-label": "Ways of looking" },
-      make("div.modes", { role: "group", "aria-label": "Mode" }, ...this.modes), this.pair, this.hold, this.gainBox,
+      make("div.modes", { role: "group", "aria-label": "Mode" }, ...this.modes),
       make("div.zoom", { role: "group", "aria-label": "Zoom" }, iconButton("minus", "Zoom out (−)", act.out), this.percent,
         iconButton("plus", "Zoom in (+)", act.in), this.pixels,
         iconButton("full", "Full screen", act.full, { hidden: !document.fullscreenEnabled }),
-        make("button.icon.help", { type: "button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: act.help }, "?")));
+        make("button.icon.help", { type: "button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: act.help }, "?")),
+      this.pairbar = make("div.pairbar", {}, this.pair, this.hold, this.gainBox));
   }
 
   holding(flip) { // pressed is B, let go is A: by pointer, or with Space or Enter on the button
@@ -73,7 +74,7 @@ class Toolbar { // ways of looking
       const tile = tiles.find((one) => one.number === number);
       select.parentNode.style.setProperty("--accent", accent(tile?.colour ?? 0));
     });
-    this.pair.hidden = !isPair(view.mode);
+    this.pairbar.hidden = !isPair(view.mode);
     this.hold.hidden = view.mode !== "flip";
     mark(this.hold, "aria-pressed", view.flipped ? "true" : "false");
     this.gainBox.hidden = view.mode !== "difference";

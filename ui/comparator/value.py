@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from engine.errors import InvalidInput
 from engine.metrics import KINDS, Metric
+from engine.page import colour_of
 from engine.report import Report, Run
 from engine.strict_json import shown
 
@@ -19,7 +20,6 @@ Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupte
 ActionName = Literal["skip", "retry", "select"]
 
 MAX_NUMBER = 64  # the baseline and 64 runs
-ACCENTS = 7  # colours of the tracks in ui/style.css; the baseline has its own
 CURVES = ("psnr", "ssim", "vmaf")
 IS_BASELINE = "The baseline is what the others are compared with."
 
@@ -144,11 +144,6 @@ def parse_action(value: object) -> Action:
     return Action(action, number)  # type: ignore[arg-type]
 
 
-def accent_of(number: int) -> int:
-    """The colour of a run: 0 the baseline, then 1..7 over and over."""
-    return 1 + (number - 1) % ACCENTS if number else 0
-
-
 def comparison_of_report(
     report: Report, url: Callable[[str], str], key: str, title: str | None = None, note: str | None = None
 ) -> Comparison:
@@ -157,11 +152,11 @@ def comparison_of_report(
     `title` is the prompt unless another is given. The job counts as done when its runs are; a failed baseline
     does not hide the others.
     """
-    lost = next((run.status for run in report.runs if run.status != "done"), "done")
+    ended: set[Status] = {run.status for run in report.runs}
     return Comparison(
         key=key,
         title=report.prompt if title is None else title,
-        status=lost if all(run.status != "done" for run in report.runs) else "done",
+        status="done" if "done" in ended else "failed" if "failed" in ended else "cancelled",
         fps=report.fps,
         frames=report.size.frames,
         width=report.size.width,
@@ -209,14 +204,15 @@ def _metric_fact(name: str, metric: Metric) -> Fact:
     if metric.mean is None:
         return Fact(kind.label, "–", metric.reason)
     unit = f" {kind.unit}" if kind.unit else ""
-    return Fact(kind.label, f"{metric.mean:.{kind.decimals}f}{unit}", "Mean over the frames: similarity, not quality.")
+    text = f"{metric.mean:.{kind.decimals - 1}f}{unit}"  # one decimal less than in a table: a tile is read at a glance
+    return Fact(kind.label, text, "Mean over the frames: similarity, not quality.")
 
 
 def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
     return Tile(
         number=number,
         name=run.name,
-        colour=accent_of(number),
+        colour=colour_of(number),
         status=run.status,
         policy=run.policy,
         error=run.error,
