@@ -40,7 +40,7 @@ def test_engine_does_not_pull_gradio_or_torchvision_in(module):
 
 TORCH_FREE = (
     "errors", "strict_json", "schedule", "sizes", "policies", "experiment", "lightx2v", "presets", "reproduce", "share",
-    "arithmetic", "curve", "timings", "predict",
+    "arithmetic", "curve", "timings", "predict", "snippet",
     "report", "page", "metrics", "video", "models.catalogue",
 )  # fmt: skip
 HEAVY = ("torch", "diffusers", "transformers", "skimage", "scipy", "plotly", "gradio")
