@@ -1,18 +1,22 @@
 """Time of the shipped model: schedules against the baseline, and what driving costs. `python -m benchmarks.speed`.
 
 Runs are interleaved (baseline, schedule, schedule, schedule, and again), so that a machine whose speed drifts does not
-favour one of them; medians over the rounds. Run it on an otherwise idle machine.
+favour one of them; a speed-up is the ratio of two medians over the rounds. Run it on an otherwise idle machine: two
+threads that wait for each other are slowed many times over by a third that runs. What others took is measured and said.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from benchmarks.fidelity import run
@@ -22,7 +26,7 @@ from engine.experiment import Experiment, make_experiment
 from engine.meter import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.outcome import environment
-from engine.schedule import flat
+from engine.schedule import ResolutionSchedule, flat
 from engine.staged import TextMemo
 from engine.views import patched
 
@@ -39,25 +43,44 @@ def schedules_against_baseline(model: LoadedModel, experiment: Experiment, round
             if number:  # the first round warms every size up
                 times[name].append(readings.denoise_s)
                 whole[name].append(readings.denoise_s + readings.decode_s)
-    result = []
-    for name, schedule in todo.items():
-        ratios = [base / mine for base, mine in zip(times["baseline"], times[name], strict=True)]
-        by_flops = schedule_cost(
-            experiment.spec, schedule, height=experiment.height, width=experiment.width, frames=experiment.frames,
-            guidance=experiment.guidance,
-        ).speedup  # fmt: skip
-        measured = statistics.median(ratios)
-        result.append(
-            {
-                "schedule": name,
-                "denoise_s": statistics.median(times[name]),
-                "denoise_and_decode_s": statistics.median(whole[name]),
-                "speedup": measured,
-                "by_flops": by_flops,
-                "share": measured / by_flops,
-            }
-        )
-    return result
+    return [row(name, times, whole, _by_flops(experiment, schedule)) for name, schedule in todo.items()]
+
+
+def row(name: str, times: dict[str, list[float]], whole: dict[str, list[float]], by_flops: float) -> dict[str, Any]:
+    """One schedule's line: seconds of the denoising loop, without and with decoding, by run, against the baseline's."""
+    mine, base = statistics.median(times[name]), statistics.median(times["baseline"])
+    ratios = sorted(b / m for b, m in zip(times["baseline"], times[name], strict=True))
+    return {
+        "schedule": name,
+        "denoise_s": mine,
+        "denoise_and_decode_s": statistics.median(whole[name]),
+        "speedup": base / mine,
+        "speedup_of_rounds": [ratios[0], ratios[-1]],
+        "by_flops": by_flops,
+        "share": base / mine / by_flops,
+    }
+
+
+def _by_flops(experiment: Experiment, schedule: ResolutionSchedule) -> float:
+    return schedule_cost(
+        experiment.spec, schedule, height=experiment.height, width=experiment.width, frames=experiment.frames,
+        guidance=experiment.guidance,
+    ).speedup  # fmt: skip
+
+
+class Watch:
+    """How much of the processors others took since it was made: other processes and, where told, other guests."""
+
+    def __init__(self) -> None:
+        self._times, self._own = psutil.cpu_times(), time.process_time()
+
+    def others(self) -> float:
+        """A share of all processor time, 0 to 1."""
+        then, now = self._times._asdict(), psutil.cpu_times()._asdict()
+        spent = {kind: now[kind] - then[kind] for kind in now if not kind.startswith("guest")}  # guests are in user
+        busy = sum(seconds for kind, seconds in spent.items() if kind not in ("idle", "iowait"))
+        own = time.process_time() - self._own
+        return max(0.0, busy - own) / max(sum(spent.values()), 1e-9)
 
 
 def flat_overhead(model: LoadedModel, experiment: Experiment, rounds: int) -> dict[str, float]:
@@ -91,34 +114,46 @@ def flat_overhead(model: LoadedModel, experiment: Experiment, rounds: int) -> di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="emoji-wan")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9, help="runs of each schedule, after one that warms up")
+    parser.add_argument(
+        "--flat-rounds", type=int, default=7, help="pairs of a flat run and the untouched call; 0: none"
+    )
     parser.add_argument("--steps", type=int)
     parser.add_argument("--out", type=Path, default=Path("out/speed.json"))
     options = parser.parse_args()
+    load, cores, watch = os.getloadavg()[0], os.cpu_count() or 1, Watch()
+    if load > cores / 4:
+        print(f"The load average is {load:.1f}: others use this machine, the figures will be rough.", file=sys.stderr)
     model = load_model(options.model)
     prompt = (model.spec.examples or ("a test",))[0]
     experiment = make_experiment(model.spec, [], prompt=prompt, seed=0, steps=options.steps)
     with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
         table = schedules_against_baseline(model, experiment, options.rounds)
-        overhead = flat_overhead(model, experiment, options.rounds)
+        others = watch.others()
+        overhead = flat_overhead(model, experiment, options.flat_rounds) if options.flat_rounds else None
     result = {
         "environment": environment(model).model_dump(),
         "steps": experiment.steps,
+        "rounds": options.rounds,
+        "load_average_before": load,
+        "processor_share_of_others": others,
         "schedules": table,
         "flat": overhead,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print("| schedule | denoise s | with decoding s | speed-up | by FLOPs | share |\n|---|---|---|---|---|---|")
-    for row in table:
+    for line in table:
         print(
-            f"| {row['schedule']} | {row['denoise_s']:.2f} | {row['denoise_and_decode_s']:.2f} | "
-            f"{row['speedup']:.2f} | {row['by_flops']:.2f} | {row['share']:.2f} |"
+            f"| {line['schedule']} | {line['denoise_s']:.2f} | {line['denoise_and_decode_s']:.2f} | "
+            f"{line['speedup']:.2f} | {line['by_flops']:.2f} | {line['share']:.2f} |"
         )
-    print(
-        f"\nFlat, driven / untouched: {overhead['ratio_median']:.4f} "
-        f"({overhead['ratio_min']:.4f}..{overhead['ratio_max']:.4f})"
-    )
+    print(f"\n{options.rounds} rounds; load average before {load:.1f}; others took {others:.0%} of the processors.")
+    if overhead:
+        print(
+            f"Flat, driven / untouched: {overhead['ratio_median']:.4f} "
+            f"({overhead['ratio_min']:.4f}..{overhead['ratio_max']:.4f})"
+        )
 
 
 if __name__ == "__main__":
