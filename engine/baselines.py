@@ -153,7 +153,7 @@ def _size(entry: Path) -> int:
     return total
 
 
-def _used(entry: Path) -> float:
+def _used(entry: Path) -> int:
     with contextlib.suppress(OSError):
-        return entry.stat().st_mtime
-    return 0.0
+        return entry.stat().st_mtime_ns
+    return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from engine.arithmetic import wan_flops
 from engine.errors import Cancelled, Skipped
 from engine.events import StepEvent
 from engine.experiment import Experiment
@@ -35,12 +37,19 @@ class JobListener:
     """The listener of one job's comparison. Its methods raise Skipped, Cancelled, TimeUp or DeviceLost."""
 
     def __init__(
-        self, store: Store, job_id: str, experiment: Experiment, deadline: float, on_run_ended: OnRunEnded
+        self,
+        store: Store,
+        job_id: str,
+        experiment: Experiment,
+        deadline: float,
+        on_run_ended: OnRunEnded,
+        after_s: float = 0.0,
     ) -> None:
         self.store, self.job_id, self.deadline = store, job_id, deadline
         self.numbers = {track.name: number for number, track in enumerate(queue.tracks_of(experiment))}
         self.shares = [_shares(experiment, number) for number in range(len(self.numbers))]
         self.on_run_ended = on_run_ended
+        self.after_s = after_s  # what a run takes after its last step
         self.loading = False
         self.lost: str | None = None
         self.told = "starting"
@@ -65,7 +74,9 @@ class JobListener:
         self._number, self._started, self._begun = number, True, 0.0
         self.check()
         log_event("run started", job=self.job_id, run=number, name=name)
-        self._write(Progress("starting", step=0))
+        self._written, self.told = time.monotonic(), "starting"
+        with self._unharmed():
+            queue.start_run(self.store, self.job_id, number)
 
     def step(self, name: str, event: StepEvent) -> None:
         self._number = self.numbers[name]
@@ -79,7 +90,7 @@ class JobListener:
     def phase(self, name: str, phase: str) -> None:
         self._number = self.numbers[name]
         self.check()
-        self._write(Progress(phase))
+        self._write(Progress(phase, seconds_left=self.after_s or None if phase == "decoding" else None))
 
     def run_ended(self, run: Run) -> None:
         number = self.numbers[run.name]
@@ -122,7 +133,7 @@ class JobListener:
 
     def _progress(self, event: StepEvent, moment: float) -> Progress:
         share = self.shares[self._number][event.step - 1]
-        left = (moment - self._begun) * (1 - share) / share
+        left = (moment - self._begun) * (1 - share) / share + self.after_s
         phase = "denoising" if self._started else "warming up"
         return Progress(phase, event.step, event.stage + 1, event.rate, left, self._preview(event))
 
@@ -153,17 +164,16 @@ class JobListener:
 
 
 def _shares(experiment: Experiment, number: int) -> Sequence[float]:
-    """What share of a run's denoising is done after each step, going by tokens."""
+    """What share of a run's denoising is done after each step, going by FLOPs."""
     schedule = queue.tracks_of(experiment)[number].schedule
     sizes = experiment.sizes(schedule)
-    tokens = [
-        size.tokens for stage, size in zip(schedule.stages, sizes, strict=True) for _ in range(stage.steps)
-    ]  # a token costs more at high resolution, so this is early rather than late
-    total, done, shares = sum(tokens), 0, []
-    for count in tokens:
-        done += count
-        shares.append(done / total)
-    return shares
+    transformer, text = experiment.spec.transformer, experiment.spec.defaults.max_sequence_length
+    flops = [
+        wan_flops(transformer, size, text)
+        for stage, size in zip(schedule.stages, sizes, strict=True)
+        for _ in range(stage.steps)
+    ]
+    return [done / sum(flops) for done in itertools.accumulate(flops)]
 
 
 class Watchdog:

@@ -10,13 +10,16 @@ from torch import nn
 
 from engine.compare import compare
 from engine.experiment import Experiment
+from engine.jobs.learning import learn
 from engine.jobs.logs import event
 from engine.jobs.store import Store
 from engine.jobs.worker import Task
 from engine.meter import trim_heap
 from engine.models.catalogue import ModelSpec
 from engine.models.loading import LoadedModel, load_model
+from engine.outcome import environment
 from engine.report import Report, Run
+from engine.timings import timing_key
 from engine.views import free
 
 
@@ -56,7 +59,10 @@ class TorchRunner:
             trim_heap()
 
     def record(self, store: Store, experiment: Experiment, run: Run) -> None:
-        """Nothing yet."""
+        """Keep how long its parts took, for the predictions of later runs."""
+        if self._model is not None:
+            key = timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(self._model))
+            learn(store, key, run)
 
     def _release(self) -> None:
         if self._model is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from engine.experiment import Experiment
-from engine.jobs import folders, logs, queue, quota, recovery
+from engine.jobs import archive, folders, learning, logs, queue, quota, recovery
 from engine.jobs import notices as noticing
 from engine.jobs.data_dir import DataDir, default_folder, new_id
 from engine.jobs.errors import NotFound, NotNow
@@ -19,7 +20,9 @@ from engine.jobs.quota import DiskUse
 from engine.jobs.store import now, open_or_renew
 from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
 from engine.jobs.views import JobView, job_view, without_previews
+from engine.models.catalogue import ModelSpec
 from engine.report import Report
+from engine.timings import Timings, workload_of
 
 Sort = Literal["newest", "oldest", "prompt", "model", "largest"]
 SORTS = ("newest", "oldest", "prompt", "model", "largest")
@@ -92,16 +95,21 @@ class Jobs:
         """
         self.limits.check(experiment)
         job_id = new_id()
+        folder = self.data.job(job_id)
         record = {"id": job_id, "created": now(), "pinned": False, "document": queue.dumps(experiment)}
-        queue.insert(
-            self._store,
-            job_id,
-            experiment,
-            visitor=visitor,
-            noise_floor=noise_floor,
-            limits=self.limits,
-            write=lambda: folders.make(self.data.job(job_id), record),
-        )
+        try:
+            queue.insert(
+                self._store,
+                job_id,
+                experiment,
+                visitor=visitor,
+                noise_floor=noise_floor,
+                limits=self.limits,
+                write=lambda: folders.make(folder, record),
+            )
+        except BaseException:
+            folders.remove(folder)
+            raise
         logs.event("job submitted", job=job_id, model=experiment.spec.id, runs=len(experiment.tracks) + 1)
         self._supervisor.wake()
         return job_id
@@ -162,6 +170,10 @@ class Jobs:
         if report is not None:
             self._remember(self._reports, job_id, (changed, report))
         return report
+
+    def timings(self, spec: ModelSpec, *, frames: int, guidance: float) -> Timings | None:
+        """What runs of a model have taken here; None where none has run. Of the device that the last one ran on."""
+        return learning.known(self._store, workload_of(spec, frames, guidance))
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a job's file, for handing out. Raises NotFound for everything that is none."""
@@ -251,6 +263,18 @@ class Jobs:
             raise NotNow("the job is not deleted; delete it first.")
         quota.purge(self._store, self.data, job_id)
         self._forget(job_id)
+
+    def archive(self, job_id: str) -> Iterator[bytes]:
+        """A finished job as one zip, piece by piece. Raises NotFound where there is nothing to export."""
+        if not self.view(job_id).finished:
+            raise NotFound("there is nothing to export yet.")
+        return archive.pack(self.data.job(job_id))
+
+    def take_in(self, path: Path) -> str:
+        """Add the job of an archive under a new id. Raises InvalidInput for any other file, StorageError."""
+        job_id = archive.take_in(path, self._store, self.data, self.limits)
+        logs.event("archive taken in", job=job_id)
+        return job_id
 
     def disk(self) -> DiskUse:
         """What the results take, and what they may."""

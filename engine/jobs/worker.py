@@ -28,6 +28,7 @@ from engine.experiment import Experiment
 from engine.jobs import folders, logs, queue, quota
 from engine.jobs.data_dir import DataDir
 from engine.jobs.errors import DeviceLost, StorageError, TimeUp
+from engine.jobs.learning import known
 from engine.jobs.limits import Limits
 from engine.jobs.listening import JobListener, Watchdog
 from engine.jobs.queue import Claimed, End
@@ -36,6 +37,7 @@ from engine.jobs.supervisor import EXIT_AGAIN, EXIT_DEVICE, RUNNER
 from engine.models.catalogue import ModelSpec, catalogue_model
 from engine.report import Report, Run
 from engine.reproduce import parse_experiment
+from engine.timings import by_area, workload_of
 
 GRACE_S = 20.0  # for a cancel to be heard before the process is ended
 IDLE_S = 1.0  # between two looks into the queue where nobody wakes the worker
@@ -126,6 +128,7 @@ class Worker:
             experiment,
             deadline,
             lambda number, run: self.runner.record(self.store, experiment, run),
+            self._after_s(experiment),
         )
 
         def end(late: bool) -> None:
@@ -144,6 +147,14 @@ class Worker:
             if any(run.status == "cancelled" for run in report.runs) or listener.lost:
                 listener.check_job()
             return report
+
+    def _after_s(self, experiment: Experiment) -> float:
+        """Seconds that decoding and writing will take, as far as they have been measured."""
+        timings = known(self.store, workload_of(experiment.spec, experiment.frames, experiment.guidance))
+        if timings is None:
+            return 0.0
+        size = experiment.height, experiment.width
+        return sum(by_area(values, size)[0] or 0.0 for values in (timings.decode, timings.encode))
 
 
 def _outcome(report: Report) -> tuple[End, str | None]:

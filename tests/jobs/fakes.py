@@ -66,7 +66,7 @@ class _Fake:
         tracks = tracks_of(self.experiment)
         if self.task.earlier:
             names = [track.name for track in tracks]
-            done = [run for run in self.task.earlier.runs if run.status == "done"]
+            done = [run for run in self.task.earlier.runs if run.video and (self.task.folder / run.video).is_file()]
             self.runs = {names.index(run.name): run for run in done}
         self.trace("begin", os.getpid())
         for number, track in enumerate(tracks):

@@ -1,0 +1,38 @@
+"""What runs have taken on this machine, kept by what they were and where they ran: the page predicts from it."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from engine.jobs.store import Store, now
+from engine.report import Run
+from engine.timings import TimingKey, Timings
+
+
+def learn(store: Store, key: TimingKey, run: Run) -> None:
+    """Add a finished run to the timings of its key; a reused one has taken nothing here."""
+    if run.status != "done" or run.reused:
+        return
+    with store.transaction() as db:
+        row = db.execute("SELECT document FROM timings WHERE key = ?", (key.text,)).fetchone()
+        timings = (_parsed(row["document"]) if row else None) or Timings(key=key)
+        db.execute(
+            "INSERT INTO timings VALUES (?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET document = excluded.document, updated = excluded.updated",
+            (key.text, timings.with_run(run).model_dump_json(), now()),
+        )
+
+
+def known(store: Store, workload: str) -> Timings | None:
+    """The timings of a workload on the device that ran it last; None where nothing has been measured."""
+    rows = store.read("SELECT key, document FROM timings ORDER BY updated DESC")
+    found = (_parsed(row["document"]) for row in rows if row["key"].startswith(f"{workload} on "))
+    return next((timings for timings in found if timings and timings.key.workload == workload), None)
+
+
+def _parsed(document: str) -> Timings | None:
+    """Timings of this version; those of another are measured anew."""
+    try:
+        return Timings.model_validate_json(document)
+    except ValidationError:
+        return None

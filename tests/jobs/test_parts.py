@@ -1,0 +1,189 @@
+"""The small parts: previews, the watchdog, timings, logs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.errors import Cancelled
+from engine.jobs import learning, logs, queue
+from engine.jobs.errors import DeviceLost, TimeUp
+from engine.jobs.limits import Limits
+from engine.jobs.listening import JobListener, Watchdog
+from engine.jobs.previews import MAX_BYTES, data_uri
+from engine.jobs.queue import Flags
+from engine.jobs.store import Store
+from engine.report import Latency, Memory, Run, Similarity, Stage
+from engine.timings import timing_key, workload_of
+from tests.jobs.conftest import experiment, until
+
+
+def picture(uri: str) -> Image.Image:
+    head, _, data = uri.partition(",")
+    assert head == "data:image/webp;base64"
+    assert len(base64.b64decode(data)) <= MAX_BYTES
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_a_small_preview_moves_and_a_busy_one_is_a_still():
+    rng = np.random.default_rng(0)
+    smooth = np.linspace(0, 255, 21 * 16 * 16 * 3).reshape(21, 16, 16, 3).astype(np.uint8)
+    moving = picture(data_uri(smooth))
+    assert (moving.n_frames, moving.size) == (8, (16, 16))
+    busy = rng.integers(0, 255, (21, 60, 104, 3), dtype=np.uint8)
+    assert picture(data_uri(busy)).n_frames == 1
+    assert data_uri(rng.integers(0, 255, (1, 900, 900, 3), dtype=np.uint8)) is None
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "resolute.db", durable=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def job(store):
+    asked = experiment(steps=4)
+    queue.insert(store, "A" * 16, asked, visitor="", noise_floor=False, limits=Limits(), write=lambda: None)
+    queue.claim(store)
+    return "A" * 16
+
+
+def listener(store, job, deadline=None) -> JobListener:
+    return JobListener(store, job, experiment(steps=4), deadline or time.monotonic() + 60, lambda number, run: None)
+
+
+def test_flags_are_raised_at_the_next_look(store, job):
+    heard = listener(store, job)
+    heard.check()
+    queue.skip(store, job, 1)
+    heard.check()  # the present run is 0
+    queue.cancel(store, job)
+    with pytest.raises(Cancelled, match="cancelled"):
+        heard.check()
+    with pytest.raises(TimeUp):
+        listener(store, job, deadline=1.0).check()
+
+
+def test_a_job_that_is_no_longer_ours_is_given_up(store, job):
+    heard = listener(store, job)
+    queue.settle(store, job, [], 0, "someone thought that we were dead")
+    with pytest.raises(Cancelled):
+        heard.check()
+
+
+def test_a_device_that_is_lost_ends_the_job(store, job):
+    heard = listener(store, job)
+    failed = Run(
+        name="baseline",
+        policy=None,
+        schedule={"infer_steps": 4},
+        status="failed",
+        error="AcceleratorError: CUDA error: device-side assert triggered",
+        memory=Memory(kind="cuda", peak_bytes=None, reason="failed"),
+        similarity=Similarity.missing("failed"),
+    )
+    heard.run_ended(failed)
+    with pytest.raises(DeviceLost, match="device-side assert"):
+        heard.run_started("track 0", 1, 2)
+
+
+class Stub:
+    """What a watchdog looks at."""
+
+    def __init__(self, cancel=False, loading=False, deadline=None):
+        self.cancel, self.loading = cancel, loading
+        self.deadline = deadline or time.monotonic() + 60
+
+    def flags(self):
+        return Flags(self.cancel, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("stub", "grace", "ends"),
+    [
+        (Stub(), 0.0, None),
+        (Stub(cancel=True, loading=True), 60.0, False),
+        (Stub(cancel=True), 60.0, None),
+        (Stub(cancel=True), 0.05, False),
+        (Stub(deadline=1.0), 0.05, True),
+    ],
+)
+def test_the_watchdog_ends_what_hears_no_flag_and_nothing_else(stub, grace, ends):
+    ended = []
+    with Watchdog(stub, ended.append, grace) as dog:
+        if ends is None:
+            dog._thread.join(0.5)
+        else:
+            until(lambda: ended)
+    assert ended[:1] == ([] if ends is None else [ends])
+    assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+
+
+def finished_run(seconds: float, **changes) -> Run:
+    stage = Stage(
+        first_step=1, last_step=4, rate=1, width=128, height=128, latent_width=16, latent_height=16, tokens=320
+    )  # fmt: skip
+    fields = {
+        "name": "baseline",
+        "policy": None,
+        "schedule": {"infer_steps": 4},
+        "status": "done",
+        "stages": (stage,),
+        "latency": Latency(steps_s=(seconds,) * 4, decode_s=2.0, encode_s=0.5, text_s=0.1),
+        "memory": Memory(kind="cuda", peak_bytes=1),
+        "similarity": Similarity.missing("the baseline"),
+    }
+    return Run(**fields | changes)
+
+
+def test_finished_runs_are_learned_from_and_found_by_what_they_were(store):
+    asked = experiment()
+    key = timing_key(asked.spec, asked.frames, asked.guidance, None)
+    workload = workload_of(asked.spec, asked.frames, asked.guidance)
+    assert learning.known(store, workload) is None
+    learning.learn(store, key, finished_run(1.0))
+    learning.learn(store, key, finished_run(3.0))
+    learning.learn(store, key, finished_run(9.0, reused="computed on 2026-11-26"))
+    learning.learn(store, key, finished_run(9.0, status="cancelled"))
+    known = learning.known(store, workload)
+    assert known.runs == 2
+    assert known.step_seconds() == {(16, 16): 2.0}
+    assert learning.known(store, workload_of(asked.spec, asked.frames + 4, asked.guidance)) is None
+    other = key.model_copy(update={"device": "another"})
+    learning.learn(store, other, finished_run(0.1))
+    assert learning.known(store, workload).key == other  # the device that ran last
+    with store.transaction() as db:
+        db.execute("UPDATE timings SET document = '{}'")
+    assert learning.known(store, workload) is None
+    learning.learn(store, key, finished_run(1.0))
+    assert learning.known(store, workload).runs == 1
+
+
+def test_an_event_is_one_json_line_with_its_job(tmp_path):
+    handler = logs.to_file(tmp_path / "resolute.log")
+    try:
+        logs.event("run ended", job="A" * 16, status="done", name="two\nlines „Äpfel“")
+        logs.forward('{"time": "then", "event": "from the worker"}')
+        logs.forward("Segmentation fault")
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            logs.log.exception("failed")
+    finally:
+        logs.remove(handler)
+    lines = [json.loads(line) for line in (tmp_path / "resolute.log").read_text("utf-8").splitlines()]
+    assert [line["event"] for line in lines] == ["run ended", "from the worker", "worker says", "failed"]
+    assert (lines[0]["job"], lines[0]["name"], lines[0]["level"]) == ("A" * 16, "two\nlines „Äpfel“", "info")
+    assert lines[2]["text"] == "Segmentation fault"
+    assert "ZeroDivisionError" in lines[3]["traceback"]
+    assert logging.getLogger("resolute").handlers == []
