@@ -43,6 +43,7 @@ test: check $(VENV)/.ready-browser  ## Checks and all tests, in a real browser t
 check: setup-dev  ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	find ui -name '*.pyi' -delete  # Gradio writes them beside its subclasses; types are checked in the sources
 	$(BIN)/mypy
 
 format: setup-dev  ## Put the code into style

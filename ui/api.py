@@ -1,4 +1,4 @@
-"""Endpoints for programs: `gradio_client`, plain HTTP, and MCP where it is switched on. Everything is parsed again here."""
+"""Endpoints for programs: `gradio_client`, plain HTTP, MCP where it is switched on. All input is parsed again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
+from engine.predict import CostModel
 
 from engine.errors import ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
@@ -15,7 +17,6 @@ from engine.jobs.service import Jobs
 from engine.lightx2v import export
 from engine.models.catalogue import catalogue, catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
-from engine.predict import CostModel
 from engine.schedule import flat
 from ui import following
 from ui.files import ORDINARY, parse_schedule_text, preset_of
@@ -30,8 +31,8 @@ def add_endpoints(jobs: Jobs) -> None:
     """Attach the endpoints to the page that is being built."""
     endpoints = Endpoints(jobs)
     for name in ("list_models", "list_presets", "check_schedule", "estimate_cost", "get_job", "cancel_job"):
-        gr.api(_told(getattr(endpoints, name)), api_name=name, queue=False)
-    gr.api(endpoints.compare, api_name="compare", concurrency_limit=MAX_CALLS)
+        api(_told(getattr(endpoints, name)), api_name=name, queue=False)
+    api(endpoints.compare, api_name="compare", concurrency_limit=MAX_CALLS)
 
 
 def _told(endpoint: Callable[..., Any]) -> Callable[..., Any]:

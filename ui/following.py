@@ -12,9 +12,10 @@ from engine import report as reports
 from engine.jobs.notices import Notice
 from engine.jobs.service import Jobs
 from engine.jobs.views import JobView, RunView
+from engine.page import colour_of
 from engine.report import Report
 from ui import charts as drawn
-from ui.comparator.value import Comparison, PlannedStage, Tile, accent_of, comparison_of_report, facts_of_run
+from ui.comparator.value import Comparison, PlannedStage, Tile, comparison_of_report, facts_of_run
 
 EXAMPLE = Path(__file__).parent / "example"
 EXAMPLE_KEY = "example"
@@ -65,7 +66,7 @@ def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
     return Tile(
         number=run.number,
         name=run.name,
-        colour=accent_of(run.number),
+        colour=colour_of(run.number),
         status=run.status,  # type: ignore[arg-type]
         policy=run.policy,
         phase="skipping" if run.skipping else run.phase,

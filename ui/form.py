@@ -11,6 +11,7 @@ import gradio as gr
 
 from engine.experiment import MAX_PROMPT, Experiment, Track, make_experiment
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
+from engine.schedule import MAX_STEPS
 
 OWN_SOLVER = "model's own"
 SOLVER_CHOICES = [OWN_SOLVER, "unipc", "euler"]
@@ -137,9 +138,11 @@ def build_form() -> Form:
     """Make the fields with the default model's values; the caller places them by `render()`."""
     spec = default_model()
     values, limits = default_values(spec), ranges(spec)
-    number = {"render": False, "min_width": 90}
+    number: dict[str, Any] = {"render": False, "min_width": 90}
     return Form(
-        model=gr.Dropdown(model_choices(), value=values["model"], label="Model", render=False, min_width=180, elem_id="model"),
+        model=gr.Dropdown(
+            model_choices(), value=values["model"], label="Model", elem_id="model", render=False, scale=2
+        ),
         prompt=gr.Textbox(
             values["prompt"], label="Prompt", lines=2, max_lines=5, max_length=MAX_PROMPT, render=False,
             elem_id="prompt", autofocus=False, placeholder="What to show",
@@ -149,7 +152,9 @@ def build_form() -> Form:
             placeholder="What not to show",
         ),
         seed=gr.Number(values["seed"], label="Seed", precision=0, minimum=0, elem_id="seed", **number),
-        steps=gr.Number(values["steps"], label="Steps", precision=0, minimum=1, maximum=1000, elem_id="steps", **number),
+        steps=gr.Number(
+            values["steps"], label="Steps", precision=0, minimum=1, maximum=MAX_STEPS, elem_id="steps", **number
+        ),
         height=gr.Number(values["height"], label="Height", precision=0, **number, **limits["height"]),
         width=gr.Number(values["width"], label="Width", precision=0, **number, **limits["width"]),
         frames=gr.Number(values["frames"], label="Frames", precision=0, **number, **limits["frames"]),

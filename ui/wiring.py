@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -23,26 +22,13 @@ from ui.figures.value import figures_of
 from ui.figures.value import parse_action as parse_figures_action
 from ui.forecast import board_context, forecast_html
 from ui.form import default_model, default_values, experiment_of, known_model, ranges, roll, values_of, whole
+from ui.handling import QUIET, told
 from ui.library.asking import picks_of
 from ui.library.comparing import compare_runs
 from ui.studio import ADD, Studio
 from ui.timeline.board import MAX_TRACKS, Board, board_of, parse_board, snapped, with_steps
 
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 GEOMETRY = ("height", "width", "frames", "guidance", "shift")
-
-
-def told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """What this project refuses becomes one sentence on the page; nothing else of an error leaves the server."""
-
-    @functools.wraps(handler)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return handler(*args, **kwargs)
-        except ResoluteError as error:
-            raise gr.Error(str(error), duration=10, title="Not done", print_exception=False) from None
-
-    return wrapped
 
 
 class Wiring:
@@ -264,7 +250,7 @@ class Wiring:
         context = self._context(fields, following.report_of(self.jobs, values[s.job]))
         board, notes = snapped(self._board(values), context["rates"])
         self._noted((board, notes))
-        changed = {"value": board.value()} if notes else {}
+        changed: dict[str, Any] = {"value": board.value()} if notes else {}
         return {s.board: gr.update(context=context, **changed)} | self._words(fields, board, values)
 
     def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
