@@ -34,11 +34,3 @@ class Widget(gr.HTML):
             padding=False,
             **options,
         )
-
-    def preprocess(self, payload: Any) -> Any:
-        """What a handler gets of the browser's value: ours are JSON, not the text of `gr.HTML`."""
-        return payload
-
-    def postprocess(self, value: Any) -> Any:
-        """What the browser gets of a handler's value."""
-        return value

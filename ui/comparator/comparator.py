@@ -26,7 +26,7 @@ class Comparator(Widget):
         """A `Comparison`, or the JSON of one."""
         return value.to_json() if isinstance(value, Comparison) else value
 
-    def preprocess(self, payload: object) -> None:  # type: ignore[override]
+    def preprocess(self, payload: object) -> None:
         """Nothing: a browser has no say in what a comparison is."""
         return None
 

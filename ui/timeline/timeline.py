@@ -28,7 +28,7 @@ class Timeline(Widget):
         self.context = context
         super().__init__(value, context=context, label=label, **options)
 
-    def preprocess(self, payload: Any) -> Board | None:
+    def preprocess(self, payload: Any) -> Board | None:  # type: ignore[override]
         if payload is None or payload == "":
             return None
         try:
@@ -36,7 +36,7 @@ class Timeline(Widget):
         except InvalidInput as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    def postprocess(self, value: Any) -> dict[str, Any] | None:
+    def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
         if value is None:
             return None
         return value.value() if isinstance(value, Board) else parse_board(value, MAX_TRACKS).value()
