@@ -1,8 +1,10 @@
 """Time of the shipped model: schedules against the baseline, and what driving costs. `python -m benchmarks.speed`.
 
 Runs are interleaved (baseline, schedule, schedule, schedule, and again), so that a machine whose speed drifts does not
-favour one of them; a speed-up is the ratio of two medians over the rounds. Run it on an otherwise idle machine: two
-threads that wait for each other are slowed many times over by a third that runs. What others took is measured and said.
+favour one of them. The time of a loop is the sum over its steps of each step's median over the rounds: what disturbs
+one step of one round does not count, what every step costs does, the first at a new size too. Run it on an otherwise
+idle machine: two threads that wait for each other are slowed many times over by a third that runs. What others took of
+the processors is measured, and said.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,33 +35,38 @@ from engine.views import patched
 
 
 def schedules_against_baseline(model: LoadedModel, experiment: Experiment, rounds: int) -> list[dict[str, Any]]:
-    """Median seconds of each schedule's denoising loop, its speed-up, and the one that FLOPs predict."""
+    """Seconds of each schedule's denoising loop, its speed-up, and the one that FLOPs predict."""
     todo = {"baseline": flat(experiment.steps)} | study_schedules(experiment.steps)
     memo = TextMemo()
-    times: dict[str, list[float]] = {name: [] for name in todo}
-    whole: dict[str, list[float]] = {name: [] for name in todo}
+    steps: dict[str, list[tuple[float, ...]]] = {name: [] for name in todo}
+    decoding: dict[str, list[float]] = {name: [] for name in todo}
     for number in range(rounds + 1):
         for name, schedule in todo.items():
             readings = run(model, experiment, schedule, "coherent", memo).readings
             if number:  # the first round warms every size up
-                times[name].append(readings.denoise_s)
-                whole[name].append(readings.denoise_s + readings.decode_s)
-    return [row(name, times, whole, _by_flops(experiment, schedule)) for name, schedule in todo.items()]
+                steps[name].append(readings.steps_s)
+                decoding[name].append(readings.decode_s)
+    baseline = loop_seconds(steps["baseline"])
+    result = []
+    for name, schedule in todo.items():
+        mine, by_flops = loop_seconds(steps[name]), _by_flops(experiment, schedule)
+        result.append(
+            {
+                "schedule": name,
+                "denoise_s": mine,
+                "denoise_and_decode_s": mine + statistics.median(decoding[name]),
+                "denoise_s_of_rounds": [sum(run) for run in steps[name]],
+                "speedup": baseline / mine,
+                "by_flops": by_flops,
+                "share": baseline / mine / by_flops,
+            }
+        )
+    return result
 
 
-def row(name: str, times: dict[str, list[float]], whole: dict[str, list[float]], by_flops: float) -> dict[str, Any]:
-    """One schedule's line: seconds of the denoising loop, without and with decoding, by run, against the baseline's."""
-    mine, base = statistics.median(times[name]), statistics.median(times["baseline"])
-    ratios = sorted(b / m for b, m in zip(times["baseline"], times[name], strict=True))
-    return {
-        "schedule": name,
-        "denoise_s": mine,
-        "denoise_and_decode_s": statistics.median(whole[name]),
-        "speedup": base / mine,
-        "speedup_of_rounds": [ratios[0], ratios[-1]],
-        "by_flops": by_flops,
-        "share": base / mine / by_flops,
-    }
+def loop_seconds(rounds: Sequence[Sequence[float]]) -> float:
+    """Seconds of a loop from the seconds of its steps in every round: the sum over the steps of their medians."""
+    return sum(statistics.median(step) for step in zip(*rounds, strict=True))
 
 
 def _by_flops(experiment: Experiment, schedule: ResolutionSchedule) -> float:

@@ -9,21 +9,16 @@ import time
 
 import pytest
 
-from benchmarks.speed import Watch, row
+from benchmarks.speed import Watch, loop_seconds
 
 
-def test_a_speed_up_is_the_ratio_of_medians_whatever_one_slow_round_did():
-    times = {"baseline": [3.0, 3.2, 30.0], "half": [2.0, 40.0, 1.6]}
-    line = row("half", times, {"half": [3.0, 41.0, 2.5]}, by_flops=2.0)
-    assert line["speedup"] == pytest.approx(3.2 / 2.0)
-    assert line["share"] == pytest.approx(0.8)
-    assert line["speedup_of_rounds"] == pytest.approx([3.2 / 40, 30 / 1.6])
-    assert line["denoise_and_decode_s"] == 3.0
+def test_what_disturbs_one_step_of_one_round_does_not_count():
+    calm = [1.0, 2.0, 1.0]
+    assert loop_seconds([calm, [1.0, 2.0, 50.0], [9.0, 2.0, 1.0]]) == sum(calm)
 
 
-def test_the_baseline_is_as_fast_as_itself():
-    times = {"baseline": [3.0, 2.0, 4.0]}
-    assert row("baseline", times, times, by_flops=1.0)["share"] == 1.0
+def test_what_a_step_costs_in_every_round_counts():
+    assert loop_seconds([[1.0, 5.0, 1.0], [1.2, 5.2, 1.0], [0.8, 4.8, 1.0]]) == pytest.approx(7.0)
 
 
 def test_what_others_took_of_the_processors_is_seen():
