@@ -94,6 +94,7 @@ def serving_blocks(blocks: gr.Blocks, files: Path | None = None) -> Iterator[str
     app = FastAPI()
     if files is not None:
         app.mount("/files", StaticFiles(directory=files))
-    gr.mount_gradio_app(app, blocks, path="/", css=STYLE.read_text("utf-8"), ssr_mode=False, footer_links=[])
+    options = {"css": STYLE.read_text("utf-8"), "ssr_mode": False, "footer_links": [], "run_history": False}
+    gr.mount_gradio_app(app, blocks, path="/", **options)
     with serving(app) as url:
         yield url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import statistics
@@ -12,9 +13,9 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import serving_blocks
+from tests.browser.conftest import Watched, serving_blocks
 from ui.timeline import Board, Timeline
 
 AXE = Path(__file__).parent.parent.parent / ".venv/axe/axe.min.js"
@@ -80,45 +81,49 @@ LOADED = {"infer_steps": 50, "tracks": [track([0.5], [10], name=HOSTILE, colour=
 
 
 def page_of(tracks: list[dict], received: list[Board], **changed: Any) -> gr.Blocks:
+    start, restarts = {"infer_steps": 30, "tracks": tracks}, itertools.count(1)
+
     def heard(board: Board) -> str:
         received.append(board)
         return json.dumps(board.value())
 
+    def restarted() -> tuple[Timeline, str, str]:
+        received.clear()
+        return Timeline(start, context=context(**changed)), "", f"restart {next(restarts)}"
+
     with gr.Blocks() as demo:
-        board = Timeline({"infer_steps": 30, "tracks": tracks}, context=context(**changed), elem_id="board")
+        board = Timeline(start, context=context(**changed), elem_id="board")
         got = gr.Textbox(elem_id="got", label="What Python got")
         board.input(heard, board, got, trigger_mode="always_last", show_progress="hidden")
-        load, smaller = gr.Button("Load another"), gr.Button("Smaller")
+        load, smaller, restart = gr.Button("Load another"), gr.Button("Smaller"), gr.Button("Restart")
         load.click(lambda: LOADED, None, board)
         smaller.click(lambda: Timeline(context=context(32)), None, board)
+        ready = gr.Textbox("opened", elem_id="ready", label="Ready")
+        emptied = restart.click(lambda: {"infer_steps": 2, "tracks": []}, None, board)
+        emptied.then(restarted, None, [board, got, ready])
         gr.HTML('<div style="height: 1500px"></div>')
     return demo
-
-
-@pytest.fixture(scope="module")
-def servers():
-    """One server for every kind of page that this file asks for: `at(tracks, **context)` -> (url, received)."""
-    known: dict[str, tuple[str, list[Board]]] = {}
-    with contextlib.ExitStack() as stack:
-
-        def at(tracks: list[dict], **changed: Any) -> tuple[str, list[Board]]:
-            key = json.dumps([tracks, changed])
-            if key not in known:
-                received: list[Board] = []
-                url = stack.enter_context(serving_blocks(page_of(tracks, received, **changed)))
-                known[key] = url, received
-            return known[key]
-
-        yield at
 
 
 class Driver:
     """One open board."""
 
     def __init__(self, page: Page, received: list[Board]) -> None:
-        self.page, self.received = page, received
-        self.received.clear()
-        page.locator("#board .track").first.wait_for()
+        self.page, self.received, self.watched = page, received, Watched(page)
+
+    def open(self, url: str) -> None:
+        self.page.goto(url)
+        self.lane(1).wait_for(timeout=60_000)
+
+    def restart(self) -> None:
+        """The board as it was when it was opened, without its history: quicker than opening the page again."""
+        self.page.mouse.up()
+        self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        ready = self.page.locator("#ready textarea")
+        before = ready.input_value()
+        self.page.get_by_role("button", name="Restart").evaluate("(button) => button.click()")
+        expect(ready).not_to_have_value(before)
+        self.page.mouse.move(0, 0)
 
     def lane(self, k: int = 1) -> Locator:
         """Lane k; 0 is the baseline's."""
@@ -175,14 +180,42 @@ def middle(handle: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-@pytest.fixture
-def open_board(servers, new_page):
-    def opened(*tracks: dict, changed: dict | None = None, dark: bool = False, **options: Any) -> Driver:
-        url, received = servers(list(tracks or (TWO, U, STAIRS)), **(changed or {}))
-        page = new_page(f"{url}/?__theme={'dark' if dark else 'light'}", **options)
-        return Driver(page, received)
+@pytest.fixture(scope="module")
+def boards(browser: Browser):
+    """One server and one open page for every kind of board that this file asks for."""
+    known: dict[str, Driver] = {}
+    with contextlib.ExitStack() as stack:
 
-    return opened
+        def at(tracks: list[dict], changed: dict, dark: bool, options: dict) -> Driver:
+            key = json.dumps([tracks, changed, dark, options])
+            if key in known:
+                known[key].restart()
+                return known[key]
+            received: list[Board] = []
+            url = stack.enter_context(serving_blocks(page_of(tracks, received, **changed)))
+            made = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+            stack.callback(made.close)
+            page = made.new_page()
+            page.set_default_timeout(30_000)
+            known[key] = Driver(page, received)
+            known[key].open(f"{url}/?__theme={'dark' if dark else 'light'}")
+            return known[key]
+
+        yield at
+
+
+@pytest.fixture
+def open_board(boards):
+    """Opens a board, by default of three tracks; its page may not log an error or ask another machine for anything."""
+    opened: list[Driver] = []
+
+    def open_(*tracks: dict, changed: dict | None = None, dark: bool = False, **options: Any) -> Driver:
+        opened.append(boards(list(tracks or (TWO, U, STAIRS)), changed or {}, dark, options))
+        return opened[-1]
+
+    yield open_
+    assert not [error for board in opened for error in board.watched.errors]
+    assert not [url for board in opened for url in board.watched.foreign]
 
 
 phone = partial(dict, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
@@ -205,7 +238,7 @@ def test_a_boundary_cannot_cross_its_neighbours(open_board):
     board.expect_ends(20, 21, lane=2)
     board.drag(board.boundary(1, lane=2), dx=25 * board.step_px)
     board.expect_ends(20, 29, lane=2)
-    board.drag(board.boundary(0, lane=2), dx=-40 * board.step_px)
+    board.drag(board.boundary(0, lane=2), dx=-22 * board.step_px)
     board.expect_ends(1, 29, lane=2)
 
 
@@ -236,7 +269,13 @@ def test_cost_and_facts_follow_the_pointer_before_the_button_is_released(open_bo
     board.page.mouse.up()
     expect(board.page.get_by_role("tooltip")).to_be_hidden()
     board.drag(board.level(), dy=0.25 * board.plot_px, drop=False)
-    for fact in ("Rate 0.5", "64×64 pixels (latent 8×8)", "80 tokens", "80 ms a step", "3.90 s".replace("3.90", "4.30")):
+    for fact in (
+        "Rate 0.5",
+        "64×64 pixels (latent 8×8)",
+        "80 tokens",
+        "80 ms a step",
+        "3.90 s".replace("3.90", "4.30"),
+    ):
         expect(board.page.get_by_role("tooltip")).to_contain_text(fact)
     board.page.mouse.up()
 
@@ -355,7 +394,7 @@ def test_a_stage_is_a_slider_for_the_keyboard(open_board):
     handle.press("Enter")
     board.expect_ends(8, 15)
     expect(board.boundary(0)).to_be_focused()
-    expect(board.page.get_by_role("status")).to_contain_text("Predicted")
+    expect(board.page.locator("#board [role=status]")).to_contain_text("Predicted")
 
 
 def test_the_last_stage_can_be_split_but_not_lowered(open_board):
@@ -401,18 +440,21 @@ def test_undo_and_redo_by_button_and_keyboard(open_board):
     expect(board.button("Redo", lane=None)).to_be_disabled()
 
 
-def test_a_hundred_edits_can_be_undone(open_board):
+def test_a_hundred_edits_can_be_undone_and_no_more(open_board):
     board = open_board()
-    for k in range(105):
-        board.button("Flat: " if k % 2 else "U: ").click()
-    board.page.locator("#board").evaluate(
-        "(board) => { for (let k = 0; k < 100; k += 1) board.querySelector('[aria-label^=Undo]').click(); }"
+    undone = board.page.locator("#board").evaluate(
+        """(board) => {
+          const press = (label) => board.querySelector(`.track:nth-child(2) [aria-label^="${label}"]`).click();
+          for (let k = 0; k < 105; k += 1) press(k % 2 ? "Flat" : "U:");
+          const undo = board.querySelector('[aria-label^=Undo]');
+          let count = 0;
+          for (; !undo.disabled; count += 1) undo.click();
+          return count;
+        }""",
+        timeout=60_000,
     )
-    expect(board.button("Undo", lane=None)).to_be_disabled()
-    board.page.locator("#board").evaluate(
-        "(board) => { for (let k = 0; k < 100; k += 1) board.querySelector('[aria-label^=Redo]').click(); }"
-    )
-    board.expect_ends(6, 21)
+    assert undone == 100
+    board.expect_ends(6, 21)  # the fifth edit
 
 
 # ---- tracks -------------------------------------------------------------------------------------------------
@@ -435,7 +477,7 @@ def test_no_more_tracks_than_the_page_allows(open_board):
     board.button("Add track", lane=None).click()
     expect(board.button("Add track", lane=None)).to_be_disabled()
     board.button("Copy").click()
-    expect(board.page.get_by_role("status")).to_contain_text("At most 2 tracks")
+    expect(board.page.locator("#board [role=status]")).to_contain_text("At most 2 tracks")
     assert len(board.names()) == 2
 
 
@@ -532,7 +574,9 @@ def test_warnings_say_why(open_board):
     board = open_board(STAIRS, changed={"cache": cache, "native": [256, 256]})
     said = chips(board)
     assert len(said) == 4
-    for sentence, part in zip(said, ["below the 256×256", "Steps 1 to 8", "after step 27 of 30", "TeaCache"], strict=True):
+    for sentence, part in zip(
+        said, ["below the 256×256", "Steps 1 to 8", "after step 27 of 30", "TeaCache"], strict=True
+    ):
         assert part in sentence
     board.lane().locator(".chip").nth(2).hover()
     expect(board.page.get_by_role("tooltip")).to_contain_text("3 steps are left")
@@ -558,7 +602,7 @@ def test_the_calibration_is_told_on_demand(open_board):
 
 def test_bands_stand_behind_the_steps_and_can_be_hidden(open_board):
     board = open_board()
-    expect(board.page.locator("#board .legend")).to_contain_text("Up to ½ of the resolution settled at step 12".replace("Up", "up"))
+    expect(board.page.locator("#board .legend")).to_contain_text("up to ½ of the resolution settled at step 12")
     bands = board.lane().locator(".bands")
     assert "20% 75%" in bands.evaluate("(node) => node.style.clipPath")  # a quarter of the height until step 6 of 30
     board.button("Settled bands", lane=None).click()
@@ -634,7 +678,7 @@ def frame_times(board: Driver) -> list[float]:
     page.evaluate("() => { window.stopFrames = true; }")
     times = page.evaluate("() => window.frames_seen")
     page.mouse.up()
-    return [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
+    return [later - sooner for sooner, later in itertools.pairwise(times)]
 
 
 def test_a_drag_with_eight_tracks_keeps_sixty_frames_a_second(open_board, record_property):

@@ -209,7 +209,7 @@ class Lane {
     if (this.warned === key) return;
     this.warned = key;
     this.chips.replaceChildren(...warnings.map(([short, sentence]) => {
-      const chip = make("button.chip", { type: "button", "aria-label": `Warning: ${sentence}` }, make("span", {}, short));
+      const chip = make("button.chip", { type: "button", "aria-label": `${short}: ${sentence}` }, make("span", {}, short));
       const show = () => this.host.tip.at(chip, sentence);
       for (const [kind, act] of [["pointerenter", show], ["focus", show], ["click", show], ["pointerleave", this.host.tip.hide],
         ["blur", this.host.tip.hide]]) chip.addEventListener(kind, act);
