@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,6 +19,7 @@ import torch
 
 from engine import report as schema
 from engine.baselines import Baseline, Baselines, key_of
+from engine.calibrate import probe, probe_rates
 from engine.cost import Cost, schedule_cost
 from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.events import StepEvent
@@ -31,7 +32,9 @@ from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
 from engine.reproduce import TAG
+from engine.sizes import LatentSize, full_size, latent_size
 from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
+from engine.timings import HW, Probe
 from engine.video import VideoFailed, whole_file, write_mp4, write_png, write_webp
 from engine.views import patched
 
@@ -47,6 +50,16 @@ class Listener(Protocol):
     def step(self, name: str, event: StepEvent) -> None: ...
     def phase(self, name: str, phase: str) -> None: ...
     def run_ended(self, run: Run) -> None: ...
+
+
+class Learner(Protocol):
+    """Whoever keeps what has been timed, for predictions."""
+
+    def has(self, size: HW) -> bool:
+        """Whether a step at a latent size (height, width) has been timed."""
+
+    def probed(self, probes: Sequence[Probe]) -> None:
+        """New timings, of steps that belong to no run."""
 
 
 class Silent:
@@ -68,6 +81,7 @@ def compare(
     baselines: Baselines | None = None,
     earlier: Report | None = None,
     numbered: bool = False,
+    learner: Learner | None = None,
 ) -> Report:
     """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
 
@@ -75,9 +89,11 @@ def compare(
     fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept in the report.
     A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
     of `earlier`, an unfinished report of the same experiment in `out`, are taken over too. With `numbered` files are
-    named by number alone and every run gets a still picture, `NN.png`.
+    named by number alone and every run gets a still picture, `NN.png`. With `learner` a few steps are timed after the
+    baseline at sizes that the tracks need and nobody has timed: no run is changed by them.
     """
-    return _Comparison(experiment, model, out, listener or Silent(), baselines, numbered).run(noise_floor, earlier)
+    comparison = _Comparison(experiment, model, out, listener or Silent(), baselines, numbered, learner)
+    return comparison.run(noise_floor, earlier)
 
 
 class _Comparison:
@@ -91,9 +107,10 @@ class _Comparison:
         listener: Listener,
         baselines: Baselines | None,
         numbered: bool,
+        learner: Learner | None,
     ) -> None:
         self.experiment, self.model, self.out, self.listener = experiment, model, out, listener
-        self.baselines, self.numbered = baselines, numbered
+        self.baselines, self.numbered, self.learner = baselines, numbered, learner
         self.key = key_of(experiment, environment(model)) if baselines else ""
         self.memo = TextMemo()
         self.warm: set[tuple[int, int]] = set()
@@ -115,14 +132,18 @@ class _Comparison:
             twin, stop = self._first_baseline() if noise_floor and 0 in left and not found else (None, False)
             for number in left:
                 run, stop = self._one(number, tracks[number], len(tracks), stop, found)
+                if run.status != "done" and number in self.runs:
+                    run = self.runs[number]  # finished earlier, and only run again for its frames
                 self.runs[number] = run
                 if number == 0:
                     self._set_floor(twin)
                     self._set_speedups()
                 self._save()
+                cancelled = number == 0 and run.status == "done" and self._calibrate()
                 self.listener.run_ended(run)
                 if stop:
                     break
+                stop = cancelled
         report = self._save()
         write_index(report, self.out)
         return report
@@ -166,6 +187,31 @@ class _Comparison:
         except ResoluteError as error:
             self.floor_reason = f"its run failed: {error}"
             return None, False
+
+    def _calibrate(self) -> bool:
+        """Time a few steps at sizes that the tracks need and nobody has timed. Whether it was cancelled."""
+        experiment, spec, name = self.experiment, self.experiment.spec, self.experiment.baseline.name
+        if self.learner is None:
+            return False
+        size = experiment.height, experiment.width, experiment.frames
+        needed = [one for track in experiment.tracks for one in experiment.sizes(track.schedule)]
+        try:
+            rates = probe_rates(spec, size, needed, self.learner.has)
+            if rates:
+                full = full_size(spec.geometry, *size)
+                self._warm_up(name, [latent_size(full, rate, spec.geometry.patch) for rate in (*rates, 1.0)])
+                request = self._request(experiment.baseline)
+                self.learner.probed(probe(request, spec, rates, lambda _: self._calibrating(name), self.memo))
+        except Skipped:
+            return False
+        except Cancelled:
+            return True
+        except Exception:  # predictions are never worth a run
+            log.exception("nothing was calibrated")
+        return False
+
+    def _calibrating(self, name: str) -> None:
+        self.listener.phase(name, "timing other sizes")
 
     def _set_floor(self, twin: np.ndarray | None) -> None:
         if twin is None or self.baseline is None:
@@ -213,7 +259,7 @@ class _Comparison:
     def _measured(self, number: int, track: Track) -> Run:
         experiment = self.experiment
         cost = self._cost(track)
-        warm_up_s = self._warm_up(track)
+        warm_up_s = self._warm_up(track.name, experiment.sizes(track.schedule))
         result = self._staged(track)
         stem = self._stem(number, track)
         self.listener.phase(track.name, "writing the video")
@@ -243,9 +289,9 @@ class _Comparison:
             self.baselines.keep(self.key, run, result.frames, self.out / video)
         return run
 
-    def _staged(self, track: Track) -> StagedResult:
+    def _request(self, track: Track) -> StagedRequest:
         experiment = self.experiment
-        request = StagedRequest(
+        return StagedRequest(
             pipe=self.model.pipe,
             call=experiment.call(),
             schedule=track.schedule,
@@ -255,6 +301,9 @@ class _Comparison:
             seed=experiment.seed,
             shift=experiment.shift,
         )
+
+    def _staged(self, track: Track) -> StagedResult:
+        request = self._request(track)
 
         def on_step(event: StepEvent) -> None:
             self.listener.step(track.name, event)
@@ -266,12 +315,12 @@ class _Comparison:
         self.warm.update(size.hw for size in request.sizes)
         return result
 
-    def _warm_up(self, track: Track) -> float | None:
+    def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
         """One unmeasured step at every size that has not run yet: kernels are chosen and memory is taken there."""
-        cold = {size.hw: size for size in self.experiment.sizes(track.schedule) if size.hw not in self.warm}
+        cold = {size.hw: size for size in sizes if size.hw not in self.warm}
         if not cold:
             return None
-        self.listener.phase(track.name, "warming up")
+        self.listener.phase(name, "warming up")
         begun, stride = time.perf_counter(), self.experiment.spec.geometry.stride
         for height, width in cold:
             self.model.pipe(

@@ -54,6 +54,7 @@ class StagedRequest:
     pixel_stride: tuple[int, int]
     seed: int
     shift: float
+    decode: bool = True  # without, the result has no frames
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,11 @@ class _Run:
                     self._call(size, output_type="latent")
                 self._check_flags()
                 self.stage += 1
-            video = self._call(self.request.sizes[-1], output_type="np")
+            decode = self.request.decode
+            video = self._call(self.request.sizes[-1], output_type="np" if decode else "latent")
             self.meter.decoded()
             self._check_flags()
-        frames = np.asarray(video.frames[0], dtype=np.float32)  # (T, H, W, 3)
+        frames = np.asarray(video.frames[0] if decode else np.empty((0, 0, 0, 3)), dtype=np.float32)  # (T, H, W, 3)
         return StagedResult(frames, self.plans, self.meter.read(), self.memo.seconds)
 
     def _call(self, size: LatentSize, output_type: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
@@ -19,6 +20,15 @@ KEPT = 9  # recent values a figure: odd, so that the median is one of them
 HW = tuple[int, int]
 Values = tuple[Annotated[FiniteFloat, Field(ge=0)], ...]
 BySize = dict[str, Values]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few timed steps at a latent size; `first_s` is the one right after a switch to it, not among `seconds`."""
+
+    size: HW
+    seconds: tuple[float, ...]
+    first_s: float | None = None
 
 
 class _Frozen(BaseModel):
@@ -117,14 +127,25 @@ class Timings(_Frozen):
         return result
 
     def with_probe(self, size: HW, seconds: Sequence[float], first_s: float | None = None) -> Timings:
-        """These and a probe's steps at a latent size; `first_s` is the step right after a switch to it."""
+        """These and a probe's steps at a latent size; `first_s` is the step right after a switch to it.
+
+        One step alone is too little beside what runs have shown of a size: it only weighs the switch.
+        """
         if not seconds:
             return self
-        typical = _typical(seconds)
-        found: dict[str, object] = {"steps": _with(self.steps, hw_text(size), typical)}
+        typical, found = _typical(seconds), dict[str, object]()
+        if len(seconds) > 1 or not self.has(size):
+            found["steps"] = _with(self.steps, hw_text(size), typical)
         if first_s is not None:
             found["switches"] = _kept(self.switches, max(0.0, first_s - typical))
         return self.model_copy(update=found)
+
+    def with_probes(self, probes: Sequence[Probe]) -> Timings:
+        """These and all probes of a calibration."""
+        result = self
+        for probe in probes:
+            result = result.with_probe(probe.size, probe.seconds, probe.first_s)
+        return result
 
     def has(self, size: HW) -> bool:
         """Whether a latent size has been measured."""
