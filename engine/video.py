@@ -23,6 +23,7 @@ from engine.errors import InvalidInput, RunFailed
 
 CRF = 12  # x264 constant rate factor: no visible loss
 GOP = 8  # frames from one key frame to the next: a browser steps backwards without decoding everything
+MAX_PIXELS = 4096 * 4096  # of a frame that is decoded: more is memory that a stranger's header asks for
 TIMEOUT_S = 600.0  # for ffmpeg to read or compare a video
 TAG_BYTES = 100_000  # one command line argument may hold 128 KiB
 FFMPEG_REMEDY = "reinstall it with `pip install imageio-ffmpeg`, or name another in IMAGEIO_FFMPEG_EXE"
@@ -108,6 +109,11 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     return {key: value for key, value in tags.items() if key not in _OWN_TAGS}
 
 
+def check_mp4(path: str | Path) -> None:
+    """Raises VideoFailed for a file that is no mp4 whose first frame decodes. For files from strangers."""
+    _read(path, "-map", "0:v:0", "-frames:v", "1", "-f", "null")
+
+
 def filter_log(run: np.ndarray, base: np.ndarray, fps: float, measure: str) -> str:
     """The text that `measure`, an ffmpeg filter over (run, base), writes to the file `log`.
 
@@ -143,7 +149,7 @@ def _finished(command: list[str], folder: str | None = None) -> subprocess.Compl
 def _read(path: str | Path, *options: str) -> bytes:
     """What ffmpeg writes to its standard output for this file and these options. Raises VideoFailed."""
     # the format is said, not guessed, and no other file or address is opened: a stranger's file may be a playlist
-    only = ["-protocol_whitelist", "file,pipe", "-f", "mov"]
+    only = ["-protocol_whitelist", "file,pipe", "-max_pixels", str(MAX_PIXELS), "-f", "mov"]
     command = [ffmpeg(), "-v", "error", "-nostdin", *only, "-i", f"file:{path}", *options, "-"]
     done = _finished(command)
     if done.returncode:

@@ -1,0 +1,250 @@
+"""A run as one file: a zip of its request, report, videos and stills, and the strict way back in.
+
+An archive comes from a stranger. Its members may only be files that a job's folder has, each within its size, declared
+and actual; the report and the request are parsed strictly and must agree; videos must decode as mp4. Whatever is taken
+in gets an id of its own and replaces nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
+
+from PIL import Image
+
+from engine import strict_json
+from engine.errors import InvalidInput
+from engine.experiment import MAX_TRACKS, Experiment
+from engine.jobs import folders, queue, recovery
+from engine.jobs.data_dir import DataDir, new_id
+from engine.jobs.errors import NotFound, StorageError
+from engine.jobs.limits import Limits
+from engine.jobs.store import Store, now
+from engine.models.catalogue import catalogue_model
+from engine.report import Report, load
+from engine.reproduce import parse_experiment
+from engine.video import VideoFailed, check_mp4
+
+MIB = 2**20
+MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked
+MAX_MEMBERS = 2 + 3 * (MAX_TRACKS + 1)  # request, report; video, difference and still of every run
+CHUNK = 256 * 1024
+# what may be inside, and how many bytes of it; index.html is left out: a stranger's page is made anew from the report
+_KINDS = (
+    (re.compile(r"job\.json"), strict_json.MAX_BYTES),
+    (re.compile(r"report\.json"), 16 * MIB),
+    (re.compile(r"[0-9]{2}(-difference)?\.mp4"), 512 * MIB),
+    (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
+    (re.compile(r"[0-9]{2}\.png"), 16 * MIB),
+)
+_PICTURES = {".png": "PNG", ".webp": "WEBP"}
+
+
+# ---- out --------------------------------------------------------------------------------------------------------
+
+
+def pack(folder: Path) -> Iterator[bytes]:
+    """The zip of a job's folder, piece by piece, never whole in memory or on the disk. Raises NotFound.
+
+    The id stays out of it: whoever is given the file is not given the job.
+    """
+    record, report = folders.record_of(folder), folders.report_of(folder)
+    if record is None or report is None:
+        raise NotFound("there is nothing to export yet.")
+    names = [name for name in folders.plain_names(folder) if _limit(name) and name not in (folders.JOB, folders.REPORT)]
+    request = json.dumps({"created": record.get("created"), "document": record.get("document")}, ensure_ascii=False)
+    return _pieces(folder, request.encode(), [folders.REPORT, *names])
+
+
+def _pieces(folder: Path, request: bytes, names: list[str]) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
+        archive.writestr(zipfile.ZipInfo(folders.JOB), request, zipfile.ZIP_DEFLATED)
+        for name in names:
+            member = zipfile.ZipInfo(name)
+            member.compress_type = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
+            with (folder / name).open("rb") as source, archive.open(member, "w") as target:
+                while data := source.read(CHUNK):
+                    target.write(data)
+                    yield sink.take()
+    yield sink.take()
+
+
+class _Sink:
+    """A file to write a zip to, whose content is taken away as it comes."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def take(self) -> bytes:
+        data, self._pieces = b"".join(self._pieces), []
+        return data
+
+
+# ---- in ---------------------------------------------------------------------------------------------------------
+
+
+def take_in(path: Path, store: Store, data: DataDir, limits: Limits) -> str:
+    """Add the job of an archive to the library under a new id, and return the id.
+
+    Raises InvalidInput, with one sentence, for whatever `pack` would not have written; StorageError where it would not
+    fit: nothing that is kept goes for it.
+    """
+    job_id = new_id()
+    staging = data.trash / job_id  # what a crash leaves there is removed at the next start
+    try:
+        staging.mkdir()
+        try:
+            _unpack(path, staging, _room(store, data, limits))
+            experiment = _checked(staging, limits)
+            record = {"id": job_id, "created": now(), "pinned": False, "document": queue.dumps(experiment)}
+            folders.write_record(staging, record)
+            folders.move(staging, data.job(job_id))
+        finally:
+            folders.remove(staging)
+    except OSError as error:
+        raise StorageError(f"the archive was not taken in: {(error.strerror or str(error)).lower()}.") from error
+    if not recovery.adopt(store, data, job_id):
+        folders.remove(data.job(job_id))
+        raise StorageError("the archive was not taken in: its files could not be kept.")
+    return job_id
+
+
+def _room(store: Store, data: DataDir, limits: Limits) -> int:
+    """Bytes that a new job may have without another having to go."""
+    taken = store.read("SELECT coalesce(sum(bytes), 0) FROM jobs")[0][0]
+    return int(min(limits.disk_bytes - taken, data.free_bytes() // 2, MAX_TOTAL))
+
+
+def _unpack(path: Path, folder: Path, room: int) -> None:
+    """The members, checked by what they declare, then by what they hold."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_members(members, room)
+            for member in members:
+                with archive.open(member) as source, (folder / member.filename).open("xb") as target:
+                    _copy(source, target, member)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise InvalidInput("archive", f"the archive cannot be read: {_reason(error)}; export it again.") from None
+
+
+def _check_members(members: list[zipfile.ZipInfo], room: int) -> None:
+    if len(members) > MAX_MEMBERS:
+        _refuse(f"it holds {len(members)} files, a run has at most {MAX_MEMBERS}")
+    names = set()
+    for member in members:
+        name, limit = member.filename, _limit(member.filename)
+        if limit is None or member.orig_filename != name:
+            _refuse(f"it holds “{strict_json.shown(member.orig_filename)}”, which is no file of a run")
+        if name in names:
+            _refuse(f"it holds {name} twice")
+        names.add(name)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            _refuse(f"{name} is not a plain file")
+        if member.flag_bits & 1:
+            _refuse(f"{name} is encrypted")
+        if member.file_size > limit:
+            _refuse(f"{name} has {member.file_size:,} bytes, at most {limit:,} are taken")
+    for name in (folders.JOB, folders.REPORT):
+        if name not in names:
+            _refuse(f"it holds no {name}")
+    total = sum(member.file_size for member in members)
+    if total > room:
+        raise StorageError(
+            f"the archive holds {total:,} bytes and there is room for {max(0, room):,}; delete results first."
+        )
+
+
+def _copy(source: IO[bytes], target: IO[bytes], member: zipfile.ZipInfo) -> None:
+    """Copy a member; one that holds more than it declares is refused, whatever its compression."""
+    left = member.file_size
+    while data := source.read(CHUNK):
+        left -= len(data)
+        if left < 0:
+            _refuse(f"{member.filename} holds more than it declares")
+        target.write(data)
+    if left:
+        _refuse(f"{member.filename} is cut off")
+
+
+def _checked(folder: Path, limits: Limits) -> Experiment:
+    """The experiment of an unpacked archive: request, report and files agree, and the files are what they say."""
+    record = strict_json.loads((folder / folders.JOB).read_bytes(), folders.JOB)
+    document = record.get("document")
+    if not isinstance(document, str):
+        _refuse(f"{folders.JOB} holds no experiment")
+    experiment = parse_experiment(document, folders.JOB, catalogue_model)
+    report = load(folder / folders.REPORT)
+    _agree(experiment, report)
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".mp4":
+            try:
+                check_mp4(path)
+            except VideoFailed as error:
+                raise InvalidInput("archive", f"the archive is refused: {error}") from None
+        elif path.suffix in _PICTURES:
+            _check_picture(path)
+    names = [track.name for track in queue.tracks_of(experiment)]
+    if len(folders.finished_runs(folder, names)) < len(names):
+        limits.check(experiment)  # what is missing can be run here, so it has to be within what may be run
+    return experiment
+
+
+def _agree(experiment: Experiment, report: Report) -> None:
+    """The report is of this experiment, and names the files of its own runs alone."""
+    for name, asked, told in (
+        ("model", experiment.spec.id, report.model),
+        ("prompt", experiment.prompt, report.prompt),
+        ("seed", experiment.seed, report.seed),
+        ("steps", experiment.steps, report.steps),
+        ("width", experiment.width, report.size.width),
+        ("height", experiment.height, report.size.height),
+        ("frames", experiment.frames, report.size.frames),
+    ):
+        if asked != told:
+            _refuse(f"{folders.JOB} and {folders.REPORT} differ in {name}")
+    names = [track.name for track in queue.tracks_of(experiment)]
+    for run in report.runs:
+        if run.name not in names:
+            _refuse(f"{folders.REPORT} tells of the run “{strict_json.shown(run.name)}”, which was not asked for")
+        stem = f"{names.index(run.name):02d}"
+        own = {f"{stem}.mp4", f"{stem}.webp", None}
+        differing = {f"{stem}-difference.mp4", f"{stem}-difference.webp", None}
+        if run.video not in own or run.heatmap not in differing:
+            _refuse(f"{folders.REPORT} gives “{strict_json.shown(run.name)}” the files of another run")
+
+
+def _check_picture(path: Path) -> None:
+    kind = _PICTURES[path.suffix]
+    try:
+        with Image.open(path, formats=[kind]) as image:
+            image.verify()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        _refuse(f"{path.name} is no {kind} picture")
+
+
+def _limit(name: str) -> int | None:
+    """The most bytes that a file of this name may have; None for a name that no job's file has."""
+    return next((limit for pattern, limit in _KINDS if pattern.fullmatch(name)), None)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or ["it is damaged"])[0][:120].rstrip(".").lower() or "it is damaged"
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise InvalidInput("archive", f"the archive is refused: {reason}.")
