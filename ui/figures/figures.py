@@ -17,6 +17,8 @@ __all__ = ["Figures", "FiguresPanel", "Select", "figures_of", "parse_action"]
 class FiguresPanel(Widget):
     """Table and Pareto plot of one report. `selected` is the number of the run that is brought up, or None."""
 
+    scripts = ("table.js", "pareto.js", "names.js")
+
     def __init__(self, value: dict[str, Any] | None = None, selected: int | None = None, **options: Any) -> None:
         self.selected = selected
         super().__init__(value, selected=selected, **options)
