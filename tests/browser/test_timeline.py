@@ -236,7 +236,7 @@ def test_a_boundary_cannot_cross_its_neighbours(open_board):
     board = open_board()
     board.drag(board.boundary(0, lane=2), dx=25 * board.step_px)
     board.expect_ends(20, 21, lane=2)
-    board.drag(board.boundary(1, lane=2), dx=25 * board.step_px)
+    board.drag(board.boundary(1, lane=2), dx=12 * board.step_px)
     board.expect_ends(20, 29, lane=2)
     board.drag(board.boundary(0, lane=2), dx=-22 * board.step_px)
     board.expect_ends(1, 29, lane=2)
@@ -404,7 +404,7 @@ def test_the_last_stage_can_be_split_but_not_lowered(open_board):
     last.press("ArrowDown")
     board.expect_rates(0.75, 1)
     last.press("Enter")
-    board.expect_ends(15, 22)
+    board.expect_ends(15, 23)
     board.level(1).press("ArrowDown")
     board.expect_rates(0.75, 0.875, 1)
 
