@@ -90,6 +90,8 @@ class JobListener:
     def phase(self, name: str, phase: str) -> None:
         self._number = self.numbers[name]
         self.check()
+        if phase == self.told and time.monotonic() - self._written < WRITE_EVERY_S:
+            return
         self._write(Progress(phase, seconds_left=self.after_s or None if phase == "decoding" else None))
 
     def run_ended(self, run: Run) -> None:

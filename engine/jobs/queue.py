@@ -169,13 +169,13 @@ def flags(store: Store, job_id: str) -> Flags:
 
 def job_phase(store: Store, job_id: str, phase: str | None) -> None:
     """What a running job does outside its runs."""
-    with store.transaction() as db:
+    with store.transaction(lasting=False) as db:
         db.execute("UPDATE jobs SET phase = ? WHERE id = ? AND status = 'running'", (phase, job_id))
 
 
 def start_run(store: Store, job_id: str, number: int) -> None:
     """Record that a run of a running job starts; also one that was done, where a retry needs its frames again."""
-    with store.transaction() as db:
+    with store.transaction(lasting=False) as db:
         db.execute(
             "UPDATE runs SET status = 'running', phase = 'starting', step = 0, stage = NULL, rate = NULL"
             " WHERE job_id = ? AND number = ? AND EXISTS (SELECT 1 FROM jobs WHERE id = job_id AND status = 'running')",
@@ -185,7 +185,7 @@ def start_run(store: Store, job_id: str, number: int) -> None:
 
 def progress(store: Store, job_id: str, number: int, at: Progress) -> None:
     """Record where a run is."""
-    with store.transaction() as db:
+    with store.transaction(lasting=False) as db:
         db.execute(
             "UPDATE runs SET status = 'running', phase = ?, step = coalesce(?, step), stage = coalesce(?, stage),"
             " rate = coalesce(?, rate), seconds_left = ?, preview = coalesce(?, preview)"

@@ -10,7 +10,7 @@ from torch import nn
 
 from engine.compare import compare
 from engine.experiment import Experiment
-from engine.jobs.learning import learn
+from engine.jobs.learning import Learner, learn
 from engine.jobs.logs import event
 from engine.jobs.store import Store
 from engine.jobs.worker import Task
@@ -19,7 +19,7 @@ from engine.models.catalogue import ModelSpec
 from engine.models.loading import LoadedModel, load_model
 from engine.outcome import environment
 from engine.report import Report, Run
-from engine.timings import timing_key
+from engine.timings import TimingKey, timing_key
 from engine.views import free
 
 
@@ -53,6 +53,7 @@ class TorchRunner:
                     baselines=task.baselines,
                     earlier=task.earlier,
                     numbered=True,
+                    learner=Learner(task.listener.store, _key(task.experiment, model)),
                 )
         finally:
             free(model.device)
@@ -61,14 +62,17 @@ class TorchRunner:
     def record(self, store: Store, experiment: Experiment, run: Run) -> None:
         """Keep how long its parts took, for the predictions of later runs."""
         if self._model is not None:
-            key = timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(self._model))
-            learn(store, key, run)
+            learn(store, _key(experiment, self._model), run)
 
     def _release(self) -> None:
         if self._model is not None:
             device, self._model = self._model.device, None
             free(device)
             trim_heap()
+
+
+def _key(experiment: Experiment, model: LoadedModel) -> TimingKey:
+    return timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(model))
 
 
 @contextlib.contextmanager

@@ -90,15 +90,15 @@ VERSION = len(MIGRATIONS)
 
 
 class Store:
-    """An open database. Threads share it; so do processes. `durable` waits for the disk at every commit."""
+    """An open database. Threads share it; so do processes."""
 
-    def __init__(self, path: Path, *, durable: bool = True, busy_s: float = BUSY_S) -> None:
+    def __init__(self, path: Path, *, busy_s: float = BUSY_S) -> None:
         self.path = path
         self._writing, self._reading = threading.RLock(), threading.Lock()
         with _told():
-            self._writer = _connect(path, durable, busy_s)
+            self._writer = _connect(path, busy_s)
             try:
-                self._reader = _connect(path, durable, busy_s)
+                self._reader = _connect(path, busy_s)
                 self._migrate()
             except BaseException:
                 self.close()
@@ -111,9 +111,13 @@ class Store:
                 connection.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; the database's one writer while the block runs. Raises StorageError."""
+    def transaction(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing; the database's one writer while the block runs. Raises StorageError.
+
+        A `lasting` one is on the disk when the block has ended; without, a power cut may undo it.
+        """
         with self._writing, _told():
+            self._writer.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -153,7 +157,7 @@ def open_or_renew(path: Path, *, busy_s: float = BUSY_S) -> tuple[Store, Path | 
 def _sound(path: Path, busy_s: float) -> bool:
     """Whether SQLite can read all of it. Raises StorageError where it could not be looked at."""
     try:
-        connection = _connect(path, False, busy_s)
+        connection = _connect(path, busy_s)
         try:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok") and _ours(connection)
         finally:
@@ -180,12 +184,11 @@ def _aside(path: Path) -> Path:
     return path.with_name(f"{path.name}.corrupt-{stamp}")
 
 
-def _connect(path: Path, durable: bool, busy_s: float) -> sqlite3.Connection:
+def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()

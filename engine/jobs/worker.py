@@ -217,7 +217,7 @@ def main() -> None:
     parent = Parent()
     runner = runner_named(arguments.runner)
     logs.event("worker started", process=os.getpid())
-    Worker(data, Store(data.database, durable=False), runner, Limits.from_environment()).work(parent.wait)
+    Worker(data, Store(data.database), runner, Limits.from_environment()).work(parent.wait)
 
 
 if __name__ == "__main__":

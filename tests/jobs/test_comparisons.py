@@ -1,4 +1,4 @@
-"""What jobs ask of a comparison, on a tiny pipeline: runs skipped, taken over, reused exactly, stopped in mid-decode."""
+"""What jobs ask of a comparison, on a tiny pipeline: runs skipped, taken over, reused exactly, stopped mid-decode."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from engine.errors import InvalidInput
 from engine.experiment import make_experiment
 from engine.jobs.errors import NotFound, NotNow, OverLimit
 from engine.jobs.limits import Limits, work_of
+from engine.jobs.store import STATES
+from engine.jobs.supervisor import ROOT
 from engine.models.catalogue import catalogue_model
 from tests.jobs.conftest import experiment, finished
 
@@ -184,3 +187,14 @@ def test_a_model_that_is_not_in_the_catalogue_is_refused(opened):
     spec = replace(catalogue_model("emoji-wan"), location="/etc")
     with pytest.raises(InvalidInput, match="not one of this server's"):
         opened(worker=False).submit(make_experiment(spec, [], prompt="x"))
+
+
+def test_every_limit_stands_in_the_docs_with_its_value():
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.,e]+) \|", (ROOT / "docs/jobs.md").read_text("utf-8"), flags=re.MULTILINE)
+    documented = {name: float(value.replace(",", "")) for name, value in rows}
+    assert documented == {one.name: getattr(Limits(), one.name) for one in fields(Limits)}
+
+
+def test_every_state_is_explained_in_the_docs():
+    text = (ROOT / "docs/jobs.md").read_text("utf-8")
+    assert [state for state in STATES if f"| `{state}` |" not in text] == []

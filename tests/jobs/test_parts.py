@@ -22,7 +22,7 @@ from engine.jobs.previews import MAX_BYTES, data_uri
 from engine.jobs.queue import Flags
 from engine.jobs.store import Store
 from engine.report import Latency, Memory, Run, Similarity, Stage
-from engine.timings import timing_key, workload_of
+from engine.timings import Probe, timing_key, workload_of
 from tests.jobs.conftest import experiment, until
 
 
@@ -45,7 +45,7 @@ def test_a_small_preview_moves_and_a_busy_one_is_a_still():
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "resolute.db", durable=False)
+    made = Store(tmp_path / "resolute.db")
     yield made
     made.close()
 
@@ -100,9 +100,8 @@ def test_a_device_that_is_lost_ends_the_job(store, job):
 class Stub:
     """What a watchdog looks at."""
 
-    def __init__(self, cancel=False, loading=False, deadline=None):
-        self.cancel, self.loading = cancel, loading
-        self.deadline = deadline or time.monotonic() + 60
+    def __init__(self, cancel=False, loading=False, deadline=float("inf")):
+        self.cancel, self.loading, self.deadline = cancel, loading, deadline
 
     def flags(self):
         return Flags(self.cancel, frozenset())
@@ -162,6 +161,11 @@ def test_finished_runs_are_learned_from_and_found_by_what_they_were(store):
     other = key.model_copy(update={"device": "another"})
     learning.learn(store, other, finished_run(0.1))
     assert learning.known(store, workload).key == other  # the device that ran last
+    learner = learning.Learner(store, other)
+    assert not learner.has((8, 8))
+    learner.probed([Probe((8, 8), (0.5, 0.5, 0.5), 0.6)])
+    assert learner.has((8, 8))
+    assert learning.known(store, workload).step_seconds()[8, 8] == 0.5
     with store.transaction() as db:
         db.execute("UPDATE timings SET document = '{}'")
     assert learning.known(store, workload) is None

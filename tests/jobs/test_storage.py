@@ -189,7 +189,7 @@ def test_a_database_that_another_writer_holds_is_waited_for_then_told(tmp_path):
 
 def test_no_two_claims_get_the_same_job(tmp_path):
     data = DataDir(tmp_path, owner=True)
-    store = Store(data.database, durable=False)
+    store = Store(data.database)
     limits = Limits(waiting=99, waiting_visitor=99)
     for number in range(40):
         job = f"{number:016d}"
@@ -197,7 +197,7 @@ def test_no_two_claims_get_the_same_job(tmp_path):
     barrier, claimed = threading.Barrier(8), []
 
     def claim_all():
-        own = Store(data.database, durable=False)
+        own = Store(data.database)
         barrier.wait()
         while job := queue.claim(own):
             claimed.append(job.id)
@@ -213,7 +213,7 @@ def test_no_two_claims_get_the_same_job(tmp_path):
 
 def test_a_cancel_that_races_the_end_leaves_one_terminal_state(tmp_path):
     data = DataDir(tmp_path, owner=True)
-    store = Store(data.database, durable=False)
+    store = Store(data.database)
     for number in range(30):
         job = f"{number:016d}"
         queue.insert(store, job, experiment(), visitor="", noise_floor=False, limits=Limits(), write=lambda: None)
