@@ -7,14 +7,14 @@
   function number(video) {
     canvas.width = video.videoWidth;
     canvas.height = video.videoHeight;
-    pen.drawImage(video.parentNode.querySelector("canvas") ?? video, 0, 0); // a canvas there lies on top
+    pen.drawImage(video.parentNode.querySelector(".cover") ?? video, 0, 0); // a cover lies on top
     const row = pen.getImageData(0, canvas.height >> 1, canvas.width, 1).data;
     let found = 0;
     for (let bar = 0; bar < BITS; bar += 1) found += (row[4 * Math.floor(((bar + 0.5) * canvas.width) / BITS)] > 127) << bar;
     return found;
   }
 
-  const videos = (kind = "main") => [...document.querySelectorAll(`.tile:not([hidden]) .${kind} video`)];
+  const videos = (kind = "main") => [...document.querySelectorAll(`.tile:not([hidden]) .${kind} :is(video, .slides)`)];
   const shown = (kind) => videos(kind).map(number);
 
   /** Readings while playing, the counter last in each, taken just after the browser has drawn. On a machine so busy

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from engine.page import colour_of
-from engine.video import write_mp4
+from engine.video import write_mp4, write_webp
 from tests.browser.conftest import serving_blocks
 from tests.browser.install import AXE_FILE
 from ui.comparator.comparator import Comparator
@@ -38,6 +38,7 @@ def clips(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     for number in range(8):
         write_mp4(folder / f"{number}.mp4", numbered(dim=1.0 - 0.04 * number), FPS)
+    write_webp(folder / "8.webp", numbered(), FPS)
     write_mp4(folder / "heat.mp4", 1.0 - numbered(), FPS)
     return folder
 
@@ -156,11 +157,12 @@ def stage(clips):
     cases: list[tuple[Comparison | None, ...]] = []
     with gr.Blocks() as blocks:
         comparator, place = Comparator(), gr.State((0, 0))
-        following, said = gr.Button("next", elem_id="next"), gr.Textbox(elem_id="said")
+        following, bring = gr.Button("next", elem_id="next"), gr.Button("bring", elem_id="bring")
+        said = gr.Textbox(elem_id="said")
 
         def begin(request: gr.Request):
             case = int(request.query_params["case"])
-            return (case, 0), cases[case][0]
+            return (case, 0), cases[case][0], f"case {case}"
 
         def take(at: tuple[int, int]):
             case, index = at[0], min(at[1] + 1, len(cases[at[0]]) - 1)
@@ -170,8 +172,9 @@ def stage(clips):
             action = parse_action(event._data)
             return f"{action.action} {action.number}"
 
-        blocks.load(begin, None, [place, comparator], show_progress="hidden")
+        blocks.load(begin, None, [place, comparator, said], show_progress="hidden")
         following.click(take, place, [place, comparator], show_progress="hidden")
+        bring.click(lambda: Comparator(selected=[2, 1]), None, comparator, show_progress="hidden")
         comparator.input(hear, None, said, show_progress="hidden", trigger_mode="multiple")
     with serving_blocks(blocks, clips) as url:
         yield url, cases
@@ -189,7 +192,9 @@ def open_desk(stage, new_page):
         page.goto(f"{url}/?case={len(cases) - 1}")
         page.wait_for_selector(".empty:not([hidden])" if values[0] is None else ".desk:not([hidden])")
         page.evaluate(READING.read_text("utf-8"))
-        return Desk(page)
+        desk = Desk(page)
+        desk.said(f"case {len(cases) - 1}")
+        return desk
 
     return opened
 
@@ -215,18 +220,19 @@ def test_paused_videos_stand_on_exactly_one_frame(open_desk, videos):
 @pytest.mark.parametrize("videos", [3, 8])
 def test_playing_videos_stay_within_one_frame_over_loops_and_speeds(open_desk, videos):
     desk = open_desk(comparison(videos)).ready().wait_playing()
-    worst, counted, loops = 0, 0, 0
-    for speed in ("1", "0.5", "2"):
-        desk.page.get_by_label("Speed").select_option(speed)
-        samples = desk.page.evaluate("(stall) => reading.playing(90, stall)", STALL_MS)
+    worst, counted, loops = 0, {}, 0
+    for speed in (1.0, 0.5, 2.0):
+        desk.page.get_by_label("Speed").select_option(f"{speed:g}")
+        samples = desk.page.evaluate("(stall) => reading.playing(80, stall)", STALL_MS)
         assert len({sample[0] for sample in samples}) > 3, "it plays"
         loops += sum(later[0] < earlier[0] for earlier, later in pairwise(samples))
         worst = max(worst, *(max(sample[:-1]) - min(sample[:-1]) for sample in samples))
-        counted = max(counted, *(abs(sample[0] - sample[-1]) for sample in samples))
-    print(f"{videos} videos: worst difference {worst} frames, counter off by {counted}, {loops} loops")
+        counted[speed] = max(abs(sample[0] - sample[-1]) for sample in samples)
+    print(f"{videos} videos: worst difference {worst} frames, counter off by {counted} at each speed, {loops} loops")
     assert loops
     assert worst <= 1
-    assert counted <= 1
+    for speed, off in counted.items():  # the counter cannot be newer than the last drawing of the page
+        assert off <= max(1, STALL_MS / 1000 * FPS * speed)
     desk.pause()
     assert desk.read() == [desk.frame()] * videos, "paused after loops and speed changes it is exact again"
 
@@ -237,6 +243,15 @@ def test_heat_maps_and_pairs_join_at_the_frame_that_is_shown(open_desk):
     assert desk.read("heat") == [63 - 5] * 3  # the heat-map of these tests is the negative
     desk.press("ArrowRight", "w")
     assert desk.read() == [6, 6]
+
+
+def test_an_animated_picture_keeps_step_with_the_videos(open_desk):
+    """What is kept of a run where ffmpeg is missing."""
+    desk = open_desk(comparison((done(0), done(1, video="/files/8.webp"), done(2)))).ready().wait_playing()
+    samples = desk.page.evaluate("(stall) => reading.playing(60, stall)", STALL_MS)
+    assert max(max(sample[:-1]) - min(sample[:-1]) for sample in samples) <= 1
+    desk.pause().focus().press("Home", "ArrowRight", "ArrowRight")
+    assert desk.read() == [2, 2, 2]
 
 
 def test_without_loop_it_ends_on_the_last_frame_and_plays_again_from_the_first(open_desk):
@@ -303,9 +318,7 @@ def test_a_poll_changes_the_page_in_place(open_desk):
     desk.focus().press(" ", "+").wait_playing()
     skip = desk.tile(1).get_by_role("button", name="Skip Track 1")
     skip.focus()
-    desk.next().page.wait_for_function(
-        "() => document.querySelector('.now').textContent && document.body.innerText.includes('Step 12 of 20')"
-    )
+    desk.next().page.wait_for_function("() => document.body.innerText.includes('Step 12 of 20')")
     desk.next().page.wait_for_function("() => document.body.innerText.includes('Step 13 of 20')")
     assert desk.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Skip Track 1"
     assert desk.page.evaluate("window.nodes[0] === document.querySelector('.tile video') && window.loads === 0")
@@ -525,6 +538,13 @@ def test_texts_from_people_are_shown_as_text(open_desk):
     assert desk.page.locator(".top h2").inner_text() == hostile
     assert hostile in desk.tile(1).inner_text()
     assert desk.page.locator(".desk img[src=x], .top img").count() == 0
+
+
+def test_a_run_that_is_picked_elsewhere_comes_up(open_desk):
+    desk = open_desk(comparison(4)).ready()
+    desk.page.evaluate("document.querySelector('#bring').click()")
+    desk.page.wait_for_function("() => document.querySelectorAll('.tile:not([hidden])').length === 1")
+    assert desk.tile(2).is_visible()
 
 
 def test_sixty_five_tiles_are_shown(open_desk):

@@ -2,8 +2,8 @@
 
 const MIDDLE = 0.5; // a frame is addressed at its middle, (n + 0.5) / fps: at its edge the neighbour may show
 const EARLY = 0.1; // where a loop begins: inside the first frame, with most of its time still to come
-const REACH = 1.5; // in frames: a follower further off than this is sought, a nearer one is nudged
-const NUDGE = 0.25; // how much faster or slower than asked a follower may play
+const REACH = 1; // in frames: a follower further off than this is sought, a nearer one is nudged
+const NUDGE = 0.5; // how much faster or slower than asked a follower may play
 const PATIENCE_MS = 2000; // a video that does not answer a seek is not waited for any longer
 
 /** Puts a video onto a time; while one seek lasts only the latest wish is kept. Resolves when it stands there. */
@@ -144,7 +144,7 @@ class Lockstep {
   cover() {
     this.uncover();
     for (const video of this.videos) {
-      const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+      const canvas = make("canvas.cover", { width: video.videoWidth, height: video.videoHeight });
       canvas.getContext("2d").drawImage(video, 0, 0);
       video.after(canvas);
       this.covers.set(video, canvas);
@@ -192,7 +192,7 @@ class Lockstep {
   correct(video, time) {
     if (video.seeking || video.ended) return;
     const ahead = (video.currentTime - time) * this.fps;
-    if (Math.abs(ahead) > REACH) {
+    if (Math.abs(ahead) > (video.instant ? 0.1 : REACH)) {
       video.currentTime = time;
       return;
     }

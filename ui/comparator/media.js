@@ -5,17 +5,17 @@ const REFUSED = { 404: "The video is no longer there (404).", 403: "The server r
 class Media {
   constructor(kind, onchange) {
     this.node = make("div.media." + kind);
-    Object.assign(this, { onchange, url: null, state: "empty", video: null, reason: null, blob: null });
+    Object.assign(this, { onchange, label: "", url: null, state: "empty", video: null, reason: null, blob: null });
   }
 
   /** Shows the file of this address; one that is shown already is not touched. */
   show(url, label) {
-    this.node.setAttribute("aria-label", label);
+    this.label = label;
     if (this.video) this.video.setAttribute("aria-label", label);
     if (url === this.url) return;
     this.clear();
     this.url = url;
-    if (url) this.load(label);
+    if (url) this.load();
   }
 
   clear() {
@@ -26,13 +26,12 @@ class Media {
   }
 
   again() {
-    const { url } = this;
-    const label = this.node.getAttribute("aria-label");
+    const { url, label } = this;
     this.clear();
     this.show(url, label);
   }
 
-  async load(label) {
+  async load() {
     const { url } = this;
     this.state = "loading";
     try {
@@ -41,16 +40,16 @@ class Media {
       const data = await answer.blob();
       if (url !== this.url) return;
       this.blob = URL.createObjectURL(data);
-      if (data.type.startsWith("image/") || /\.webp$/i.test(url)) this.image(label);
-      else this.film(label);
+      if (data.type.startsWith("image/") || /\.webp$/i.test(url)) await this.image(data);
+      else this.film();
     } catch (error) {
       if (url !== this.url) return;
       this.end("failed", error instanceof TypeError ? "The server cannot be reached for this video." : error.message);
     }
   }
 
-  film(label) {
-    const video = make("video", { muted: true, playsinline: true, preload: "auto", "aria-label": label, tabindex: "-1",
+  film() {
+    const video = make("video", { muted: true, playsinline: true, preload: "auto", "aria-label": this.label, tabindex: "-1",
       disablepictureinpicture: true });
     video.muted = true; // the attribute alone does not let a video that was made by a script play by itself
     const { blob } = this;
@@ -68,8 +67,18 @@ class Media {
     video.src = blob;
   }
 
-  image(label) {
-    const picture = make("img", { alt: label, draggable: "false" });
+  async image(data) {
+    const { blob } = this;
+    const frames = await framesOf(data);
+    if (blob !== this.blob) return;
+    if (frames) {
+      this.video = slides(frames);
+      this.video.setAttribute("aria-label", this.label);
+      this.node.replaceChildren(this.video);
+      this.end("ready", null);
+      return;
+    }
+    const picture = make("img", { alt: this.label, draggable: "false" }); // it moves by itself, out of step
     picture.addEventListener("load", () => this.end("ready", null));
     picture.addEventListener("error", () => this.end("failed", "This browser cannot show the picture."));
     this.node.replaceChildren(picture);
