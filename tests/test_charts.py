@@ -126,7 +126,7 @@ def test_long_runs_have_few_ticks_and_no_marks() -> None:
 
 def test_bands_are_drawn_by_step_with_their_threshold() -> None:
     bands = SimpleNamespace(edges=[0, 0.5, 1.0], settled=[1, 2], threshold=0.05, error=[[0.2, 0.01], [0.9, 0.03]])
-    report = SimpleNamespace(bands=bands, steps=2)
+    report = SimpleNamespace(baseline=SimpleNamespace(bands=bands), steps=2)
     figure = charts.bands_chart(report)  # type: ignore[arg-type]
     assert lines(figure) == {"0% to 50% (coarse)": [0.2, 0.01], "50% to 100% (fine)": [0.9, 0.03]}
     assert figure.layout.shapes[0].y0 == 0.05

@@ -96,7 +96,7 @@ def bands_chart(report: Report) -> go.Figure | None:
     A band has settled where its line has fallen below the threshold: before that step its detail is still open, and
     after it a lower resolution would lose it.
     """
-    bands = getattr(report, "bands", None)
+    bands = getattr(report.baseline, "bands", None) or getattr(report, "bands", None)
     if bands is None:
         return None
     figure = go.Figure()
