@@ -89,6 +89,12 @@ class Meter:
         """Peak bytes during the last step."""
         return self._step_bytes[-1]
 
+    @property
+    def peak_bytes(self) -> int:
+        """Peak bytes until now, for a run that does not come to `read`."""
+        self._take_peak()
+        return self._peak
+
     def decoded(self) -> None:
         """Everything since the last step was decoding; waits for the device."""
         end = self._now()

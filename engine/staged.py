@@ -85,7 +85,7 @@ def run_staged(
     try:
         return run.drive()
     except Exception as error:
-        problem = _as_told(error, run.step)
+        problem = _as_told(error, run.step, run.meter)
     finally:
         run.release()
     problem.__context__ = None
@@ -309,9 +309,10 @@ class _Glance:
         self._latents = None
 
 
-def _as_told(error: Exception, step: int) -> Exception:
+def _as_told(error: Exception, step: int, meter: Meter) -> Exception:
     """The error a person gets; anything unforeseen stays what it is."""
     if out_of_memory(error):
         remedy = "use a smaller size, fewer frames, lower rates or CPU offload"
-        return RunFailed(f"out of memory after step {step}; {remedy}.", step)
+        peak = meter.peak_bytes / 2**30
+        return RunFailed(f"out of memory after step {step}, at a peak of {peak:.2f} GiB; {remedy}.", step)
     return error

@@ -184,7 +184,9 @@ def test_out_of_memory_is_told_with_its_step_and_pins_no_tensor(tiny, error):
         return original(*args, **kwargs)
 
     tiny.transformer.forward = forward
-    with pytest.raises(RunFailed, match="out of memory after step 3") as failed:
+    with pytest.raises(
+        RunFailed, match=r"out of memory after step 3, at a peak of \d+\.\d\d GiB; use a smaller size"
+    ) as failed:
         run_staged(request(tiny, TWO))
     assert failed.value.step == 3
     error.__traceback__ = None
