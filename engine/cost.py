@@ -1,8 +1,9 @@
 """What a schedule costs before it has run: exact FLOPs of every forward pass, counted on the meta device.
 
 The transformer is built from its config without weights and run once a size on meta tensors; attention is counted too
-(on meta, scaled dot products decompose into matrix products). The speed-up that follows is an estimate from arithmetic:
-kernels do not have the same efficiency at every size.
+(on meta, scaled dot products decompose into matrix products). Passes are counted whole, as the model defines them: what
+the engine does not repeat (engine.fixed_work) is not taken off, so that a figure means the same everywhere. The speed-up
+that follows is an estimate from arithmetic: kernels do not have the same efficiency at every size.
 """
 
 from __future__ import annotations

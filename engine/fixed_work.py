@@ -28,9 +28,8 @@ from engine.views import patched
 
 Forward = Callable[..., Any]
 PROMPTS = 2  # the prompt and the negative one take turns
-KEPT_BYTES = (
-    256 * 2**20
-)  # keys and values of one model: all of Wan 2.1 1.3B's (190 MB in bfloat16), what fits of larger ones'
+# Of one model's keys and values: all of Wan 2.1 1.3B's (190 MB in bfloat16), what fits of a larger one's.
+KEPT_BYTES = 256 * 2**20
 PLAIN = ("torch.nn.modules.", "diffusers.models.")  # where classes live whose answer depends on their input alone
 
 
@@ -228,7 +227,7 @@ def _compiled(model: nn.Module) -> bool:
 
 
 def _without_autograd(forward: Forward) -> Forward:
-    """A forward pass in inference mode: the same kernels, and less to note down for every one of its 1,500 calls."""
+    """A forward pass in inference mode: the same kernels, and less to note down for every operation."""
 
     @functools.wraps(forward)
     def light(*args: Any, **kwargs: Any) -> Any:
