@@ -2,8 +2,8 @@
 
 The transformer is built from its config without weights and run once a size on meta tensors; attention is counted too
 (on meta, scaled dot products decompose into matrix products). Passes are counted whole, as the model defines them: what
-the engine does not repeat (engine.fixed_work) is not taken off, so that a figure means the same everywhere. The speed-up
-that follows is an estimate from arithmetic: kernels do not have the same efficiency at every size.
+the engine does not repeat (engine.fixed_work) is not taken off, so that a figure means the same everywhere. From it
+follows a speed-up by arithmetic alone: kernels do not have the same efficiency at every size.
 """
 
 from __future__ import annotations
