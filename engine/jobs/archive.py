@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
@@ -42,6 +44,9 @@ _KINDS = (
     (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
     (re.compile(r"[0-9]{2}\.png"), 16 * MIB),
 )
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
+)  # fmt: skip
 _PICTURES = {".png": "PNG", ".webp": "WEBP"}
 
 
@@ -99,8 +104,8 @@ class _Sink:
 def take_in(path: Path, store: Store, data: DataDir, limits: Limits) -> str:
     """Add the job of an archive to the library under a new id, and return the id.
 
-    Raises InvalidInput, with one sentence, for whatever `pack` would not have written; StorageError where it would not
-    fit: nothing that is kept goes for it.
+    Raises InvalidInput, with one sentence, for whatever `pack` would not have written; ModelNotFound for a model that
+    this server lacks; StorageError where it would not fit: nothing that is kept goes for it.
     """
     job_id = new_id()
     staging = data.trash / job_id  # what a crash leaves there is removed at the next start
@@ -137,7 +142,7 @@ def _unpack(path: Path, folder: Path, room: int) -> None:
             for member in members:
                 with archive.open(member) as source, (folder / member.filename).open("xb") as target:
                     _copy(source, target, member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise InvalidInput("archive", f"the archive cannot be read: {_reason(error)}; export it again.") from None
 
 
@@ -155,8 +160,8 @@ def _check_members(members: list[zipfile.ZipInfo], room: int) -> None:
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             _refuse(f"{name} is not a plain file")
-        if member.flag_bits & 1:
-            _refuse(f"{name} is encrypted")
+        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            _refuse(f"{name} is encrypted or packed in a way that is not read here")
         if member.file_size > limit:
             _refuse(f"{name} has {member.file_size:,} bytes, at most {limit:,} are taken")
     for name in (folders.JOB, folders.REPORT):

@@ -34,8 +34,8 @@ SHOWN_FACTS = ("Time", "Speed-up", "PSNR")
 
 def signature(jobs: Jobs) -> str:
     """A text that changes whenever the library would look different; cheap enough for every poll."""
-    notices = jobs.notices()
-    return f"{jobs.library_revision()}/{[notice.id for notice in notices]}/{jobs.worker.status}"
+    notices = [(notice.id, notice.created) for notice in jobs.notices()]  # a dismissed notice's id is given again
+    return f"{jobs.library_revision()}/{notices}/{jobs.worker.status}"
 
 
 def library_value(jobs: Jobs, query: Query, said: dict[str, Any] | None = None) -> dict[str, Any]:
