@@ -98,10 +98,12 @@ class JobListener:
         number = self.numbers[run.name]
         if run.error and FATAL.search(run.error):
             self.lost = f"the device failed and must be started anew ({run.error[:200]})"
-        queue.end_run(self.store, self.job_id, number, run)
+        with self._unharmed():  # the report has it, and the job's last row is made to agree with that
+            queue.end_run(self.store, self.job_id, number, run)
         log_event("run ended", job=self.job_id, run=number, status=run.status, error=run.error, reused=run.reused)
         if run.status == "done":
-            self.on_run_ended(number, run)
+            with self._unharmed():
+                self.on_run_ended(number, run)
 
     def glance(self) -> None:
         """`check`, for loops that come by many times a second."""
@@ -175,7 +177,8 @@ def _shares(experiment: Experiment, number: int) -> Sequence[float]:
         for stage, size in zip(schedule.stages, sizes, strict=True)
         for _ in range(stage.steps)
     ]
-    return [done / sum(flops) for done in itertools.accumulate(flops)]
+    total = sum(flops)
+    return [done / total for done in itertools.accumulate(flops)]
 
 
 class Watchdog:

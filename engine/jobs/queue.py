@@ -211,8 +211,13 @@ def record_run(db: sqlite3.Connection, job_id: str, number: int, run: Run) -> No
     )
 
 
-def end_job(store: Store, job_id: str, status: End, error: str | None, size: int) -> bool:
-    """Give a running job its terminal state; runs that have none yet get it too. False: another was first."""
+def end_job(
+    store: Store, job_id: str, status: End, error: str | None, size: int, runs: Mapping[int, Run] | None = None
+) -> bool:
+    """Give a running job its terminal state; runs that have none yet get it too. False: another was first.
+
+    `runs` are those that the report has as done: a row that could not be written in its time is now.
+    """
     with store.transaction() as db:
         changed = db.execute(
             "UPDATE jobs SET status = ?, error = ?, phase = NULL, ended = ?, bytes = ?"
@@ -220,6 +225,8 @@ def end_job(store: Store, job_id: str, status: End, error: str | None, size: int
             (status, error, now(), size, job_id),
         ).rowcount
         if changed:
+            for number, run in (runs or {}).items():
+                record_run(db, job_id, number, run)
             why = {"cancelled": "cancelled before it was finished", "interrupted": "interrupted"}.get(status)
             _end_runs(db, job_id, "failed" if status == "done" else status, why or error or "it did not run")
         return bool(changed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from sqlite3 import Row
 from typing import Literal
 
 from engine.experiment import Experiment
@@ -201,7 +202,10 @@ class Jobs:
         runs = self._store.read(
             f"SELECT * FROM runs WHERE job_id IN (SELECT id FROM jobs {where}) ORDER BY job_id, number", *values
         )
-        return [job_view(row, [run for run in runs if run["job_id"] == row["id"]], row["position"]) for row in rows]
+        of_job: dict[str, list[Row]] = defaultdict(list)
+        for run in runs:
+            of_job[run["job_id"]].append(run)
+        return [job_view(row, of_job[row["id"]], row["position"]) for row in rows]
 
     def _remember(self, memory: OrderedDict, key: str, value: object) -> None:
         with self._remembering:

@@ -94,7 +94,9 @@ class Worker:
         status, error, lost = self._run(claimed)
         folder = self.data.job(claimed.id)
         folders.tidy(folder)
-        queue.end_job(self.store, claimed.id, status, error, folders.size_of(folder))
+        rows = self.store.read("SELECT name FROM runs WHERE job_id = ? ORDER BY number", claimed.id)
+        done = folders.finished_runs(folder, [name for (name,) in rows])
+        queue.end_job(self.store, claimed.id, status, error, folders.size_of(folder), done)
         logs.event("job ended", job=claimed.id, status=status, error=error)
         quota.prune(self.store, self.data, self.limits)
         if lost:

@@ -20,7 +20,6 @@ from engine.errors import Cancelled, Skipped
 from engine.events import StepEvent
 from engine.jobs.queue import tracks_of
 from engine.lightx2v import export
-from engine.page import write_index
 from engine.video import write_mp4, write_png
 
 
@@ -77,7 +76,7 @@ class _Fake:
             self.task.listener.run_ended(self.runs[number])
             if stop:
                 break
-        write_index(report, self.task.folder)
+        (self.task.folder / "index.html").write_text("<!doctype html>")  # the real one has 5 MB of charts
         self.trace("end", os.getpid())
         return report
 

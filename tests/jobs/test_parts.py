@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.errors import Cancelled
 from engine.jobs import learning, logs, queue
-from engine.jobs.errors import DeviceLost, TimeUp
+from engine.jobs.errors import DeviceLost, StorageError, TimeUp
 from engine.jobs.limits import Limits
 from engine.jobs.listening import JobListener, Watchdog
 from engine.jobs.previews import MAX_BYTES, data_uri
@@ -191,3 +191,20 @@ def test_an_event_is_one_json_line_with_its_job(tmp_path):
     assert lines[2]["text"] == "Segmentation fault"
     assert "ZeroDivisionError" in lines[3]["traceback"]
     assert logging.getLogger("resolute").handlers == []
+
+
+def test_a_disk_that_takes_no_row_costs_progress_and_no_run(store, job, monkeypatch):
+    """The row of a run that could not be written is made to agree with the report when the job ends."""
+    heard, done = listener(store, job), finished_run(1.0, video="00.mp4")
+
+    def full(*args, **kwargs):
+        raise StorageError("the disk is full; delete results or make room.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "transaction", full)
+        heard.run_started("baseline", 0, 2)
+        heard.phase("baseline", "decoding")
+        heard.run_ended(done)
+    assert queue.end_job(store, job, "done", None, 1, {0: done})
+    rows = store.read("SELECT status, video FROM runs WHERE job_id = ? ORDER BY number", job)
+    assert [tuple(row) for row in rows] == [("done", "00.mp4"), ("failed", None)]
