@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, JSONResponse, Response
 
 from engine import __version__
-from engine.jobs.errors import NotFound
 from engine.jobs.service import Jobs
 from ui import theme
+from ui.media import add_files
 from ui.page import build_page
 
 MAX_BODY = 4_000_000  # bytes of a JSON request; a page's whole state is some tens of thousands
 MAX_UPLOAD = 64 * 2**20  # bytes of a dropped video
-EXAMPLE = Path(__file__).parent / "example"
 QUEUE_SIZE = 200  # calls that wait for a Python thread, not jobs
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-_SANDBOX = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " \
-    "img-src data: blob:; media-src data: blob:"  # fmt: skip
 
 
 def create_app(jobs: Jobs) -> FastAPI:
@@ -39,17 +29,7 @@ def create_app(jobs: Jobs) -> FastAPI:
     def health() -> dict[str, str]:
         return {"status": "ok", "version": __version__}
 
-    @app.get("/media/example/{name}")
-    def example(name: str) -> Response:
-        return _file(EXAMPLE / name) if (EXAMPLE / name).parent == EXAMPLE else _missing()
-
-    @app.get("/media/{job}/{name}")
-    def media(job: str, name: str) -> Response:
-        try:
-            return _file(jobs.file(job, name))
-        except NotFound:
-            return _missing()
-
+    add_files(app, jobs)
     blocks = build_page(jobs)
     gr.mount_gradio_app(
         app,
@@ -67,21 +47,6 @@ def create_app(jobs: Jobs) -> FastAPI:
         mcp_server=os.environ.get("RESOLUTE_MCP") == "1",
     )
     return app
-
-
-def _file(path: Path) -> Response:
-    """A file of ours, with ranges for seeking; pages open in a sandbox of their own."""
-    if not path.is_file():
-        return _missing()
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    headers = dict(_HEADERS)
-    if kind == "text/html":
-        headers["Content-Security-Policy"] = _SANDBOX
-    return FileResponse(path, media_type=kind, headers=headers)
-
-
-def _missing() -> Response:
-    return JSONResponse({"error": "there is no such file"}, status_code=404)
 
 
 class BodyLimit:
