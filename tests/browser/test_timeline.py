@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.conftest import Watched, serving_blocks
 from ui.timeline import Board, Timeline
 
+expect.set_options(timeout=20_000)  # a loaded machine answers late
 AXE = Path(__file__).parent.parent.parent / ".venv/axe/axe.min.js"
 HOSTILE = "<b>bold</b> ${alert(1)} {{value}} <img src=x onerror=alert(1)>"
 POLICIES = [
@@ -79,6 +80,8 @@ STAIRS = track([0.25, 0.5, 0.75], [8, 15, 27], name="Stairs", colour=3)
 EIGHT = [STAIRS | {"name": f"Stairs {k}", "colour": 1 + k % 7} for k in range(8)]
 LOADED = {"infer_steps": 50, "tracks": [track([0.5], [10], name=HOSTILE, colour=4)]}
 
+FINER = {"infer_steps": 30, "tracks": [track([0.0625], [15], name="Finer")]}
+
 
 def page_of(tracks: list[dict], received: list[Board], **changed: Any) -> gr.Blocks:
     start, restarts = {"infer_steps": 30, "tracks": tracks}, itertools.count(1)
@@ -98,6 +101,8 @@ def page_of(tracks: list[dict], received: list[Board], **changed: Any) -> gr.Blo
         load, smaller, restart = gr.Button("Load another"), gr.Button("Smaller"), gr.Button("Restart")
         load.click(lambda: LOADED, None, board)
         smaller.click(lambda: Timeline(context=context(32)), None, board)
+        both = gr.Button("Finer")
+        both.click(lambda: Timeline(FINER, context=context(256)), None, board)
         ready = gr.Textbox("opened", elem_id="ready", label="Ready")
         emptied = restart.click(lambda: {"infer_steps": 2, "tracks": []}, None, board)
         emptied.then(restarted, None, [board, got, ready])
@@ -122,7 +127,7 @@ class Driver:
         ready = self.page.locator("#ready textarea")
         before = ready.input_value()
         self.page.get_by_role("button", name="Restart").evaluate("(button) => button.click()")
-        expect(ready).not_to_have_value(before)
+        expect(ready).not_to_have_value(before, timeout=60_000)
         self.page.mouse.move(0, 0)
 
     def lane(self, k: int = 1) -> Locator:
@@ -654,6 +659,22 @@ def test_a_context_that_cannot_run_a_rate_snaps_it_and_says_so(open_board):
     board.expect_rates(0.5, 1)
     expect(board.page.locator("#board .noted")).to_contain_text("rates under 0.5")
     board.expect_python(track([0.5], [15], name="Low"))
+
+
+def test_a_value_is_judged_by_the_context_that_comes_with_it(open_board):
+    board = open_board()
+    board.page.get_by_role("button", name="Finer").click()
+    expect(board.page.locator("#board .subject")).to_contain_text("256×256")
+    board.expect_rates(0.0625, 1)
+    expect(board.page.locator("#board .noted")).to_be_hidden()
+    assert board.received == []
+
+
+def test_open_numbers_stay_open_when_python_sends_a_value(open_board):
+    board = open_board()
+    board.button("Numbers").click()
+    board.page.get_by_role("button", name="Load another").click()
+    expect(board.lane().get_by_label("Last step of stage 1")).to_have_value("10")
 
 
 # ---- frame rate and accessibility ---------------------------------------------------------------------------

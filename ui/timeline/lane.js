@@ -184,7 +184,9 @@ class Lane {
   drawBoundary(track, end, k, steps) {
     const { node } = this.boundaries[k];
     const [low, high] = boundaryRange(track, k, steps);
+    const narrow = Math.min(end - (track.ends[k - 1] ?? 0), (track.ends[k + 1] ?? steps) - end);
     node.style.left = percent(end / steps);
+    node.style.setProperty("--room", percent((0.6 * narrow) / steps)); // a stage of one step can still be taken hold of
     set(node, "aria-label", `Switch ${k + 1} of ${track.name}`);
     set(node, "aria-valuemin", low);
     set(node, "aria-valuemax", high);

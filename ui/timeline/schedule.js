@@ -221,9 +221,10 @@ const fractionText = (share) => FRACTIONS[share] ?? (share === 1 ? "full" : rate
 let lastId = 0;
 const newId = () => `t${(lastId += 1)}`;
 
-function boardFrom(value) {
-  const tracks = (value?.tracks ?? []).map((track) => ({
-    id: newId(), name: track.name, policy: track.policy, colour: track.colour,
+/** The board of a value; tracks keep the ids of those they take the place of, so that their lanes stay open. */
+function boardFrom(value, old) {
+  const tracks = (value?.tracks ?? []).map((track, k) => ({
+    id: old?.tracks[k]?.id ?? newId(), name: track.name, policy: track.policy, colour: track.colour,
     rates: track.resolution_rate, ends: track.changing_resolution_steps,
   }));
   return { steps: value?.infer_steps ?? 30, tracks };

@@ -10,8 +10,7 @@ class Board {
     this.view = { sigma: true, bands: true };
     this.build(home);
     this.gestures = new Gestures(this);
-    this.look(props.context);
-    this.receive(props.value);
+    this.update();
   }
 
   build(home) {
@@ -52,18 +51,23 @@ class Board {
 
   // ---- values ---------------------------------------------------------------------------------------------
 
-  /** A context from Python, as plain data: Gradio's own object is watched at every access, too slow for a drag. */
-  look(context) { this.context = context ? JSON.parse(JSON.stringify(context)) : null; }
-
-  /** A new context: rates that it cannot run go to the smallest that it can, and the board says so. */
-  relook(context) {
+  /** What Python holds, as plain data: Gradio's own objects are watched at every access, too slow for a drag. */
+  update() {
+    const [context, value] = [JSON.stringify(props.context ?? null), JSON.stringify(props.value || null)];
+    if (context === this.seen?.context && value === this.seen?.value) return;
     this.gestures.cancel();
-    this.look(context);
-    this.note.hidden = true;
+    if (context !== this.seen?.context) {
+      this.context = JSON.parse(context);
+      this.note.hidden = true;
+    }
+    const wasSeen = this.seen;
+    this.seen = { context, value };
+    if (value !== wasSeen?.value) this.receive(JSON.parse(value));
     this.drawAll();
     this.snap();
   }
 
+  /** Rates that the context cannot run go to the smallest that it can, and the board says so. */
   snap() {
     if (!this.context?.rates?.length) return;
     const smallest = this.context.rates[0].rate;
@@ -79,13 +83,10 @@ class Board {
 
   /** A value from Python. It can be undone like an edit, except where the number of steps is another. */
   receive(value) {
-    this.gestures?.cancel();
-    const next = boardFrom(value ? JSON.parse(JSON.stringify(value)) : null);
+    const next = boardFrom(value, this.board);
     if (this.board?.steps === next.steps) this.remember(next);
     else Object.assign(this, { past: [], future: [], board: next });
     this.burst = null;
-    this.drawAll();
-    this.snap();
   }
 
   remember(next, tag = null) {
@@ -106,7 +107,9 @@ class Board {
   }
 
   send() {
-    props.value = valueFrom(this.board);
+    const value = valueFrom(this.board);
+    this.seen.value = JSON.stringify(value);
+    props.value = value;
     trigger("input", {});
   }
 
@@ -319,5 +322,4 @@ function middle(track, k, steps) {
 }
 
 const board = new Board(root);
-watch("value", () => board.receive(props.value));
-watch("context", () => board.relook(props.context));
+watch(["value", "context"], () => board.update()); // together: a value is judged by the context that came with it

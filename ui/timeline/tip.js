@@ -8,7 +8,7 @@ class Tip {
   show(lines, x, y) {
     const text = lines.join("\n");
     if (this.text !== text || this.node.hidden) {
-      this.node.replaceChildren(make("b", {}, lines[0]), ...lines.slice(1).map((line) => make("span", {}, line)));
+      this.node.replaceChildren(...lines.map((line, k) => make(k ? "span" : "b", {}, line)));
       this.text = text;
       this.node.hidden = false;
       this.size = [this.node.offsetWidth, this.node.offsetHeight];
@@ -26,6 +26,6 @@ class Tip {
 
   at(node, sentence) {
     const [home, box] = [this.home.getBoundingClientRect(), node.getBoundingClientRect()];
-    this.show([sentence], box.left + box.width / 2 - home.left, box.top - home.top + 8);
+    this.show(["", sentence], box.left + box.width / 2 - home.left, box.top - home.top + 8);
   }
 }
