@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,14 +99,6 @@ def test_charts_bring_no_paper_of_their_own(figure: Any) -> None:
     assert layout.hovermode == "x unified"
     assert layout.template.layout.paper_bgcolor is None
     assert figure.layout.font.color == charts.INK
-
-
-def test_a_plot_is_handed_over_without_buttons() -> None:
-    handed = charts.shown(charts.steps_chart(found()))
-    plot = json.loads(handed.plot)
-    assert handed.type == "plotly"
-    assert plot["config"] == {"displayModeBar": False}
-    assert len(plot["data"]) == 4
 
 
 def test_a_report_whose_runs_all_failed_is_drawn_empty() -> None:

@@ -6,13 +6,11 @@ backgrounds, mid-grey ink, accents between those of both themes. What is unknown
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
-from gradio.components.plot import PlotData
 from plotly.subplots import make_subplots
 
 from engine.errors import InvalidInput
@@ -20,7 +18,7 @@ from engine.metrics import KINDS
 from engine.page import colour_of
 from engine.report import Report, Run
 
-INK = "#7b7f88"  # at least 3.8:1 on the light paper and 4.6:1 on the dark one
+INK = "#7b7f88"  # 3.6:1 on light paper, 4.6:1 on dark; ui/style.css gives texts the ink of the page instead
 RULE = "rgba(127, 131, 140, 0.25)"
 ACCENTS = ("#7b7f88", "#dd5829", "#3c86dd", "#0d9380", "#bb5ec0", "#a97a12", "#dd4f7d", "#5f9430")  # by colour_of
 DASHES = ("dot", "solid", "solid", "solid", "solid", "solid", "solid", "solid")
@@ -29,12 +27,6 @@ FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans'
 MIB = 2**20
 TALL = (340, 470)  # pixels of one panel and of two
 MARKED = 60  # points a line may have and still carry a mark for each
-
-
-def shown(figure: go.Figure) -> PlotData:
-    """A figure as the value of a `gr.Plot`, without plotly's row of buttons."""
-    plot = json.loads(figure.to_json())
-    return PlotData(type="plotly", plot=json.dumps(plot | {"config": {"displayModeBar": False}}))
 
 
 def steps_chart(report: Report) -> go.Figure:
@@ -87,6 +79,7 @@ def similarity_chart(report: Report, metric: str = "psnr") -> go.Figure:
     _dress(figure, report.size.frames)
     side = "higher" if kind.higher_is_better else "lower"
     _scale(figure, f"{kind.label}{' in' if unit else ''}{unit} by frame, {side} is closer", tozero=False)
+    figure.update_layout(height=TALL[1] + _legend_room(figure))
     return figure
 
 
@@ -177,6 +170,7 @@ def _dress(figure: go.Figure, count: int) -> None:
     """What all charts share: ink, paper, legend, hover, and one axis of whole numbers."""
     figure.update_layout(
         template="none",
+        showlegend=True,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 12, "color": INK},
