@@ -3,33 +3,99 @@
 const NARROW = 168; // px: no tile of a grid is narrower
 const AROUND = 300; // px of the window's height that controls and curves take
 const PHONE = 560; // px: below this width few tiles stand in two columns, many in a strip
-const STATUS = { queued: "Queued", running: "Running", done: "Done", failed: "Failed", cancelled: "Stopped", interrupted: "Interrupted" };
+const STATUS = {
+  queued: "Queued",
+  running: "Running",
+  done: "Done",
+  failed: "Failed",
+  cancelled: "Stopped",
+  interrupted: "Interrupted",
+};
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-const fresh = () => ({ mode: "grid", solo: null, a: 0, b: 1, flipped: false, wipe: 50, gain: 4, pixels: false, metric: null, begun: false });
+const fresh = () => ({
+  mode: "grid",
+  solo: null,
+  a: 0,
+  b: 1,
+  flipped: false,
+  wipe: 50,
+  gain: 4,
+  pixels: false,
+  metric: null,
+  begun: false,
+});
 let view = fresh();
 let value = null;
 let views = new Map(); // the tiles by number, in order
 
 // ---- parts ----------------------------------------------------------------------------------------------
 const clock = new Lockstep({ onframe: showFrame, onstate: () => transport.update(clock, clock.videos.length > 0) });
-const timebar = new Timebar({ onseek: (frame) => { view.begun = true; if (clock.playing) clock.pause(); clock.seek(frame); },
-  onmetric: (metric) => { view.metric = metric; refresh(); }, onpick: (number) => (isPair(view.mode) ? pick("b", number) : enlarge(number)) });
+const timebar = new Timebar({
+  onseek: (frame) => {
+    view.begun = true;
+    if (clock.playing) clock.pause();
+    clock.seek(frame);
+  },
+  onmetric: (metric) => {
+    view.metric = metric;
+    refresh();
+  },
+  onpick: (number) => (isPair(view.mode) ? pick("b", number) : enlarge(number)),
+});
 const transport = new Transport({
-  play: togglePlay, back: () => clock.step(-1), forward: () => clock.step(1),
-  first: () => clock.step(-clock.frame), last: () => clock.step(clock.frames),
-  loop: () => { clock.loop = !clock.loop; transport.update(clock, true); }, speed: (speed) => clock.setSpeed(speed), worst: goWorst,
+  play: togglePlay,
+  back: () => clock.step(-1),
+  forward: () => clock.step(1),
+  first: () => clock.step(-clock.frame),
+  last: () => clock.step(clock.frames),
+  loop: () => {
+    clock.loop = !clock.loop;
+    transport.update(clock, true);
+  },
+  speed: (speed) => clock.setSpeed(speed),
+  worst: goWorst,
 });
 const toolbar = new Toolbar({
-  mode: setMode, pick, swap, flip, gain: (gain) => { view.gain = gain; refresh(); }, fit: () => zoom.reset(), in: () => zoom.set(zoom.scale * 1.5),
-  out: () => zoom.set(zoom.scale / 1.5), pixels: () => { view.pixels = !view.pixels; refresh(); }, full: fullScreen, help: () => keys.showModal(),
+  mode: setMode,
+  pick,
+  swap,
+  flip,
+  gain: (gain) => {
+    view.gain = gain;
+    refresh();
+  },
+  fit: () => zoom.reset(),
+  in: () => zoom.set(zoom.scale * 1.5),
+  out: () => zoom.set(zoom.scale / 1.5),
+  pixels: () => {
+    view.pixels = !view.pixels;
+    refresh();
+  },
+  full: fullScreen,
+  help: () => keys.showModal(),
 });
 const title = make("h2", { dir: "auto" });
 const note = make("p.note", { hidden: true });
 const state = make("span.state");
-const retry = make("button.small", { type: "button", hidden: true, onclick: () => ask("retry", firstLost()?.number ?? 0) }, "Run again");
-const handle = make("div.handle", { role: "slider", tabindex: "0", "aria-label": "Wipe from A to B", "aria-valuemin": "0", "aria-valuemax": "100",
-  "data-own-drag": "", onpointerdown: (event) => { handle.setPointerCapture(event.pointerId); }, onpointermove: dragWipe, onkeydown: keyWipe });
+const retry = make(
+  "button.small",
+  { type: "button", hidden: true, onclick: () => ask("retry", firstLost()?.number ?? 0) },
+  "Run again",
+);
+const handle = make("div.handle", {
+  role: "slider",
+  tabindex: "0",
+  "aria-label": "Wipe from A to B",
+  "aria-valuemin": "0",
+  "aria-valuemax": "100",
+  "data-own-drag": "",
+  onpointerdown: (event) => {
+    handle.setPointerCapture(event.pointerId);
+  },
+  onpointermove: dragWipe,
+  onkeydown: keyWipe,
+});
 const corners = ["a", "b"].map((side) => make(`p.corner.${side}`, {}, make("b", {}, side.toUpperCase()), make("span")));
 const overlay = make("div.overlay", {}, handle, ...corners);
 const tilesBox = make("div.tiles");
@@ -39,11 +105,26 @@ const viewer = make("div.viewer", {}, stage);
 const keys = helpDialog();
 const live = make("p.unseen", { role: "status" });
 const empty = make("p.empty", {}, "Nothing to compare yet.");
-const desk = make("section.desk.dark", { "aria-label": "Comparison of the runs", tabindex: "-1", hidden: true }, toolbar.node, viewer, scale,
-  timebar.node, transport.node, keys);
+const desk = make(
+  "section.desk.dark",
+  { "aria-label": "Comparison of the runs", tabindex: "-1", hidden: true },
+  toolbar.node,
+  viewer,
+  scale,
+  timebar.node,
+  transport.node,
+  keys,
+);
 if (props.heat) desk.style.setProperty("--heat", props.heat.join(", "));
-root.append(make("header.top", {}, make("div", {}, title, note), make("div.side", {}, state, retry)), desk, empty, live);
-const zoom = new Zoom(viewer, (by) => { put(toolbar.percent, `${Math.round(100 * by)} %`); });
+root.append(
+  make("header.top", {}, make("div", {}, title, note), make("div.side", {}, state, retry)),
+  desk,
+  empty,
+  live,
+);
+const zoom = new Zoom(viewer, (by) => {
+  put(toolbar.percent, `${Math.round(100 * by)} %`);
+});
 let again = false;
 
 // ---- what a person does -------------------------------------------------------------------------------------
@@ -80,7 +161,8 @@ function flip(shown) {
   mark(toolbar.hold, "aria-pressed", String(shown));
 }
 
-function enlarge(number) { // the same run again closes
+function enlarge(number) {
+  // the same run again closes
   view.solo = number === null || view.solo === number ? null : number;
   if (isPair(view.mode)) view.mode = "grid";
   refresh();
@@ -96,10 +178,13 @@ function togglePlay() {
 function goWorst() {
   const found = worst();
   if (!found) return;
+  const { label, unit } = chosenCurve();
   view.begun = true;
   if (clock.playing) clock.pause();
   clock.seek(found.frame);
-  say(`Worst frame: ${found.frame + 1}, ${nameOf(found.number)}, ${chosenCurve().label} ${figure(found.value)} ${chosenCurve().unit}`);
+  say(
+    `Worst frame: ${found.frame + 1}, ${nameOf(found.number)}, ${label} ${figure(found.value)} ${unit}`,
+  );
 }
 
 function fullScreen() {
@@ -121,63 +206,21 @@ function dragWipe(event) {
 }
 
 function keyWipe(event) {
-  const by = { ArrowLeft: -2, ArrowRight: 2, ArrowDown: -2, ArrowUp: 2, PageDown: -10, PageUp: 10, Home: -100, End: 100 }[event.key];
+  const by = {
+    ArrowLeft: -2,
+    ArrowRight: 2,
+    ArrowDown: -2,
+    ArrowUp: 2,
+    PageDown: -10,
+    PageUp: 10,
+    Home: -100,
+    End: 100,
+  }[event.key];
   if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
   wipeTo(view.wipe + by);
   event.preventDefault();
   event.stopPropagation();
 }
-
-const LETTERS = {
-  g: () => setMode("grid"), w: () => setMode("wipe"), d: () => setMode("difference"), h: () => setMode(view.mode === "heat" ? "grid" : "heat"),
-  x: swap, j: goWorst, l: () => { clock.loop = !clock.loop; transport.update(clock, true); },
-  "[": () => faster(-1), "]": () => faster(1), "+": () => zoom.set(zoom.scale * 1.5), "=": () => zoom.set(zoom.scale * 1.5),
-  "-": () => zoom.set(zoom.scale / 1.5), 0: () => zoom.reset(), "?": () => keys.showModal(),
-  f: () => { if (view.mode === "flip") flip(true); else { setMode("flip"); flip(true); } },
-};
-const MOVES = { ArrowLeft: () => clock.step(-1), ArrowRight: () => clock.step(1), Home: () => clock.step(-clock.frame), End: () => clock.step(clock.frames) };
-const PANS = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
-
-function faster(by) {
-  const next = SPEEDS[clamp(SPEEDS.indexOf(clock.speed) + by, 0, SPEEDS.length - 1)];
-  clock.setSpeed(next);
-  transport.update(clock, true);
-}
-
-function actionOf(event) {
-  const { key, code, target } = event;
-  if (key === " ") return target.matches("button:not(.enlarge), summary") ? null : togglePlay;
-  if (key === "Escape") return view.solo !== null || view.mode !== "grid" ? () => { view.solo = null; setMode("grid"); } : null;
-  if (event.shiftKey && PANS[key] && zoom.scale > 1) return () => zoom.pan(...PANS[key]);
-  const digit = /^Digit([1-9])$/.exec(code)?.[1];
-  if (digit) return () => takeNumber(Number(digit), event.shiftKey);
-  if (MOVES[key]) return target.matches("input, select") ? null : MOVES[key];
-  return LETTERS[key.toLowerCase()] || null;
-}
-
-function takeNumber(place, shift) {
-  const tile = value.tiles[place - 1];
-  if (!tile) return;
-  if (isPair(view.mode)) pick(shift ? "a" : "b", tile.number);
-  else enlarge(tile.number);
-}
-
-desk.addEventListener("keydown", (event) => {
-  if (!value || event.ctrlKey || event.metaKey || event.altKey || keys.open || event.target.matches("textarea")) return;
-  if (event.target.matches("select") && event.key.length === 1) return; // a letter chooses an option there
-  const action = actionOf(event);
-  if (!action) return;
-  event.preventDefault();
-  if (!event.repeat || MOVES[event.key] || PANS[event.key]) action();
-});
-desk.addEventListener("keyup", (event) => {
-  if (event.key.toLowerCase() === "f") flip(false);
-  if (event.key === " " && event.target.matches(".enlarge")) event.preventDefault(); // Space plays there, Enter enlarges
-});
-desk.addEventListener("focusout", (event) => { if (!desk.contains(event.relatedTarget)) flip(false); });
-viewer.addEventListener("pointerdown", (event) => {
-  if (!event.target.closest("button, select, input, [tabindex='0']")) desk.focus({ preventScroll: true }); // so that the keys work
-});
 
 // ---- what is shown ------------------------------------------------------------------------------------------
 const nameOf = (number) => value.tiles.find((tile) => tile.number === number)?.name ?? "";
@@ -189,8 +232,9 @@ const say = (text) => put(live, text);
 function worst() {
   const curve = chosenCurve();
   if (!curve) return null;
-  const own = meant().filter((number) => curve.values[number]);
-  return worstOf(curve, own.length ? own : Object.keys(curve.values).map(Number));
+  const known = [...views.keys()].filter((number) => curve.values[number]);
+  const own = meant().filter((number) => known.includes(number));
+  return worstOf(curve, own.length ? own : known);
 }
 
 /** The tiles that are to be seen now. */
@@ -236,7 +280,8 @@ function refresh() {
 function placeTile(tile, shown) {
   tile.node.hidden = !shown;
   mark(tile.node, "data-side", tile.number === view.a ? "a" : tile.number === view.b ? "b" : null);
-  for (const [index, number] of [view.a, view.b].entries()) mark(tile.pick[index], "aria-pressed", String(number === tile.number));
+  for (const [index, number] of [view.a, view.b].entries())
+    mark(tile.pick[index], "aria-pressed", String(number === tile.number));
   mark(tile.enlarge, "aria-pressed", String(view.solo === tile.number));
 }
 
@@ -264,7 +309,10 @@ function mediaChanged() {
   for (const tile of views.values()) if (tile.tile) tile.drawNotice();
   if (!again) {
     again = true;
-    queueMicrotask(() => { again = false; if (value) gather(); });
+    queueMicrotask(() => {
+      again = false;
+      if (value) gather();
+    });
   }
 }
 
@@ -308,7 +356,10 @@ function bestColumns(count, width, tall, aspect, chrome) {
 // ---- the value ----------------------------------------------------------------------------------------------
 function begin(next) {
   clock.pause();
-  for (const tile of views.values()) { tile.main.clear(); tile.heat.clear(); }
+  for (const tile of views.values()) {
+    tile.main.clear();
+    tile.heat.clear();
+  }
   views = new Map();
   tilesBox.replaceChildren();
   view = { ...fresh(), gain: clamp(Math.round(next.gain || 4), 1, 32), b: next.tiles[1]?.number ?? 0 };
@@ -320,8 +371,12 @@ function begin(next) {
 }
 
 function announce(before, next) {
-  const told = next.tiles.filter((tile) => tile.status !== "running" && tile.status !== "queued"
-    && before.tiles.find((old) => old.number === tile.number)?.status !== tile.status);
+  const told = next.tiles.filter(
+    (tile) =>
+      tile.status !== "running" &&
+      tile.status !== "queued" &&
+      before.tiles.find((old) => old.number === tile.number)?.status !== tile.status,
+  );
   if (told.length) say(told.map((tile) => `${tile.name}: ${STATUS[tile.status]}`).join(", "));
 }
 
@@ -330,7 +385,11 @@ function render() {
   desk.hidden = !next;
   empty.hidden = Boolean(next);
   root.querySelector(".top").hidden = !next;
-  if (!next) { value = null; clock.use([]); return; }
+  if (!next) {
+    value = null;
+    clock.use([]);
+    return;
+  }
   const before = value;
   value = next;
   if (!before || before.key !== next.key) begin(next);
@@ -339,7 +398,12 @@ function render() {
   clock.frames = next.frames;
   for (const tile of next.tiles) {
     if (!views.has(tile.number)) {
-      const made = new TileView(tile.number, { onskip: (number) => ask("skip", number), onpick: pick, onenlarge: enlarge, onmedia: mediaChanged });
+      const made = new TileView(tile.number, {
+        onskip: (number) => ask("skip", number),
+        onpick: pick,
+        onenlarge: enlarge,
+        onmedia: mediaChanged,
+      });
       views.set(tile.number, made);
       tilesBox.append(made.node);
     }
@@ -358,7 +422,8 @@ function render() {
   refresh();
 }
 
-function bringUp() { // [run, count]: the count makes the same run come up again
+function bringUp() {
+  // [run, count]: the count makes the same run come up again
   const number = Array.isArray(props.selected) ? props.selected[0] : null;
   if (!value || !views.has(number) || view.solo === number) return;
   view.solo = number;
@@ -366,6 +431,7 @@ function bringUp() { // [run, count]: the count makes the same run come up again
   refresh();
 }
 
+listen();
 watch("value", render);
 watch("selected", bringUp);
 new ResizeObserver(arrange).observe(viewer);

@@ -16,7 +16,7 @@ class Comparator(Widget):
     wishes come as data of `.input`: read them with `ui.comparator.value.parse_action(event._data)`.
     """
 
-    scripts = ("lockstep.js", "slides.js", "media.js", "tiles.js", "zoom.js", "timebar.js", "toolbar.js")
+    scripts = ("lockstep.js", "slides.js", "media.js", "tiles.js", "zoom.js", "timebar.js", "toolbar.js", "keys.js")
 
     def __init__(self, value: Comparison | None = None, *, selected: list[int] | None = None, **options: Any) -> None:
         self.selected = selected

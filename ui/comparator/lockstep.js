@@ -17,7 +17,8 @@ class Seeker {
   }
 
   to(time) {
-    if (this.wish === null && !this.video.seeking && Math.abs(this.video.currentTime - time) < 1e-4) return Promise.resolve();
+    if (this.wish === null && !this.video.seeking && Math.abs(this.video.currentTime - time) < 1e-4)
+      return Promise.resolve();
     this.wish = time;
     if (!this.video.seeking) this.ask();
     return new Promise((done) => {
@@ -158,7 +159,9 @@ class Lockstep {
 
   run(video) {
     video.playbackRate = this.speed;
-    video.play().catch((error) => { if (error.name === "NotAllowedError" && this.playing) this.pause(); });
+    video.play().catch((error) => {
+      if (error.name === "NotAllowedError" && this.playing) this.pause();
+    });
   }
 
   watchLeader(leader, turn) {
@@ -169,11 +172,11 @@ class Lockstep {
     });
   }
 
-  /** The frame that is on the screen now. */
+  /** The frame that is on the screen now. On a busy machine the browser tells late; the time knows better then. */
   now() {
     if (!this.playing || !this.leader) return this.frame;
-    const told = this.presented ?? Math.floor(this.leader.currentTime * this.fps + 1e-3);
-    return clamp(told, 0, this.frames - 1);
+    const due = Math.floor((this.leader.currentTime - 0.02) * this.fps);
+    return clamp(Math.max(this.presented ?? 0, due), 0, this.frames - 1);
   }
 
   follow(turn) {

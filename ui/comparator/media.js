@@ -49,15 +49,25 @@ class Media {
   }
 
   film() {
-    const video = make("video", { muted: true, playsinline: true, preload: "auto", "aria-label": this.label, tabindex: "-1",
-      disablepictureinpicture: true });
+    const video = make("video", {
+      muted: true,
+      playsinline: true,
+      preload: "auto",
+      "aria-label": this.label,
+      tabindex: "-1",
+      disablepictureinpicture: true,
+    });
     video.muted = true; // the attribute alone does not let a video that was made by a script play by itself
     const { blob } = this;
-    video.addEventListener("loadeddata", () => {
-      if (blob !== this.blob) return;
-      this.video = video;
-      this.end("ready", null);
-    }, { once: true });
+    video.addEventListener(
+      "loadeddata",
+      () => {
+        if (blob !== this.blob) return;
+        this.video = video;
+        this.end("ready", null);
+      },
+      { once: true },
+    );
     video.addEventListener("error", () => {
       if (blob !== this.blob) return;
       this.video = null;

@@ -1,4 +1,4 @@
-// An animated picture (what is kept where ffmpeg is missing) as a canvas that answers like a video, so that it keeps step.
+// An animated picture (kept where ffmpeg is missing) as a canvas that answers like a video, so that it keeps step.
 
 /** All frames of an animated WebP. Null where this browser cannot take one apart. */
 async function framesOf(data) {
@@ -28,15 +28,31 @@ function slides(frames) {
     if (index !== shown) pen.drawImage(frames[index].picture, 0, 0);
     shown = index;
   };
-  const from = (start) => { at = start; if (since !== null) since = performance.now(); };
+  const from = (start) => {
+    at = start;
+    if (since !== null) since = performance.now();
+  };
   const tick = () => {
     if (since === null || !canvas.isConnected) return;
     draw();
     requestAnimationFrame(tick);
   };
   Object.defineProperties(canvas, {
-    currentTime: { get: time, set: (start) => { from(start); draw(); queueMicrotask(() => canvas.dispatchEvent(new Event("seeked"))); } },
-    playbackRate: { get: () => rate, set: (next) => { from(time()); rate = next; } },
+    currentTime: {
+      get: time,
+      set: (start) => {
+        from(start);
+        draw();
+        queueMicrotask(() => canvas.dispatchEvent(new Event("seeked")));
+      },
+    },
+    playbackRate: {
+      get: () => rate,
+      set: (next) => {
+        from(time());
+        rate = next;
+      },
+    },
     paused: { get: () => since === null },
     ended: { get: () => time() >= end },
     instant: { value: true }, // a seek costs nothing
@@ -44,8 +60,20 @@ function slides(frames) {
     readyState: { value: 4 },
     videoWidth: { value: picture.width },
     videoHeight: { value: picture.height },
-    play: { value: async () => { if (since === null) { since = performance.now(); tick(); } } },
-    pause: { value: () => { at = time(); since = null; } },
+    play: {
+      value: async () => {
+        if (since === null) {
+          since = performance.now();
+          tick();
+        }
+      },
+    },
+    pause: {
+      value: () => {
+        at = time();
+        since = null;
+      },
+    },
   });
   draw();
   return canvas;

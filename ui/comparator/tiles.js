@@ -2,7 +2,9 @@
 
 const WAITS = "Waits for its turn.";
 const ENDED = { failed: "failed", cancelled: "stopped", interrupted: "interrupted" };
-const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+const put = (node, text) => {
+  if (node.textContent !== text) node.textContent = text;
+};
 const mark = (node, name, value) => {
   if (value === null || value === undefined || value === false) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
@@ -34,24 +36,50 @@ class TileView {
     this.picture = make("div.picture", {}, this.preview, this.main.node, this.heat.node);
     this.sentence = make("p");
     this.headline = make("b");
-    this.again = make("button.small", { type: "button", hidden: true, onclick: () => { this.main.again(); onmedia(); } }, "Load again");
+    this.again = make(
+      "button.small",
+      {
+        type: "button",
+        hidden: true,
+        onclick: () => {
+          this.main.again();
+          onmedia();
+        },
+      },
+      "Load again",
+    );
     this.notice = make("div.notice", { hidden: true }, this.headline, this.sentence, this.again);
     this.enlarge = make("button.enlarge", { type: "button", onclick: () => onenlarge(number) });
     this.well = make("div.well", {}, this.picture, this.notice, this.enlarge);
     this.name = make("h3");
     this.policy = make("span.policy");
-    this.pick = ["a", "b"].map((side) => make(`button.pick.${side}`, { type: "button", "aria-pressed": "false",
-      onclick: (event) => { event.stopPropagation(); onpick(side, number); } }, side.toUpperCase()));
-    this.head = make("header", { onclick: () => onpick("b", number) },
+    this.pick = ["a", "b"].map((side) =>
+      make(
+        `button.pick.${side}`,
+        {
+          type: "button",
+          "aria-pressed": "false",
+          onclick: (event) => {
+            event.stopPropagation();
+            onpick(side, number);
+          },
+        },
+        side.toUpperCase(),
+      ),
+    );
+    this.head = make(
+      "header",
+      { onclick: () => onpick("b", number) },
       make("kbd", { "aria-hidden": "true", hidden: number > 8 }, String(number + 1)),
-      make("div.names", {}, this.name, this.policy), make("span.picks", {}, ...this.pick));
+      make("div.names", {}, this.name, this.policy),
+      make("span.picks", {}, ...this.pick),
+    );
     this.plan = make("div.plan");
     this.now = make("span.now");
     this.left = make("span.left");
     this.more = make("span.more");
     this.skip = make("button.small", { type: "button", onclick: () => onskip(number) }, "Skip");
-    this.running = make("div.running", { hidden: true },
-      make("p", {}, this.now, this.left, this.more), this.skip);
+    this.running = make("div.running", { hidden: true }, make("p", {}, this.now, this.left, this.more), this.skip);
     this.facts = make("dl");
     this.reused = make("p.reused", { hidden: true });
     this.foot = make("footer", {}, this.plan, this.running, this.facts, this.reused);
@@ -69,7 +97,8 @@ class TileView {
     put(this.name, tile.name);
     mark(this.name, "title", tile.name);
     put(this.policy, tile.policy || (tile.number === 0 ? "full resolution" : ""));
-    for (const [index, side] of ["A", "B"].entries()) mark(this.pick[index], "aria-label", `Take ${tile.name} as ${side}`);
+    for (const [index, side] of ["A", "B"].entries())
+      mark(this.pick[index], "aria-label", `Take ${tile.name} as ${side}`);
     mark(this.enlarge, "aria-label", `Enlarge ${tile.name}`);
     mark(this.node, "aria-label", tile.name);
     this.main.show(tile.video, tile.name);
@@ -89,15 +118,20 @@ class TileView {
     const showsPreview = Boolean(tile.preview) && this.main.state !== "ready";
     this.preview.hidden = !showsPreview;
     const headline = ENDED[tile.status] || (failed ? "no video" : tile.status === "queued" ? "queued" : "");
-    const sentence = ENDED[tile.status] ? tile.error || `The run was ${ENDED[tile.status]}.`
-      : failed ? this.main.reason
-        : tile.status === "queued" ? WAITS
-          : tile.status === "done" && !tile.video ? "No video was kept." : "";
+    const sentence = ENDED[tile.status]
+      ? tile.error || `The run was ${ENDED[tile.status]}.`
+      : failed
+        ? this.main.reason
+        : tile.status === "queued"
+          ? WAITS
+          : tile.status === "done" && !tile.video
+            ? "No video was kept."
+            : "";
     put(this.headline, headline);
     put(this.sentence, sentence);
     this.again.hidden = !failed;
     this.notice.hidden = !sentence || (this.main.state === "ready" && !ENDED[tile.status]);
-    mark(this.notice, "data-tone", ENDED[tile.status] && tile.status !== "cancelled" || failed ? "bad" : null);
+    mark(this.notice, "data-tone", (ENDED[tile.status] && tile.status !== "cancelled") || failed ? "bad" : null);
     mark(this.well, "data-busy", tile.status === "running" && !tile.preview ? "" : null);
   }
 
@@ -108,14 +142,30 @@ class TileView {
     if (JSON.stringify(stages) !== this.planned) {
       this.planned = JSON.stringify(stages);
       this.fills = stages.map(() => make("b"));
-      this.plan.replaceChildren(...stages.map((stage, index) => make("i", { style: {
-        "flex-grow": stage.last - stage.first + 1, "--rate": stage.rate } }, this.fills[index])));
+      this.plan.replaceChildren(
+        ...stages.map((stage, index) =>
+          make(
+            "i",
+            {
+              style: {
+                "flex-grow": stage.last - stage.first + 1,
+                "--rate": stage.rate,
+              },
+            },
+            this.fills[index],
+          ),
+        ),
+      );
     }
     const total = stages[stages.length - 1].last;
     const after = tile.phase && tile.phase !== "denoising" && tile.step === tile.steps;
     const done = tile.status === "done" || after ? total : tile.step || 0;
-    stages.forEach((stage, index) => this.fills[index].style.setProperty("width",
-      `${100 * clamp((done - stage.first + 1) / (stage.last - stage.first + 1), 0, 1)}%`));
+    stages.forEach((stage, index) =>
+      this.fills[index].style.setProperty(
+        "width",
+        `${100 * clamp((done - stage.first + 1) / (stage.last - stage.first + 1), 0, 1)}%`,
+      ),
+    );
     const words = stages.map((stage) => `${stage.rate}× to step ${stage.last}`).join(", ");
     mark(this.plan, "title", `Resolution by step: ${words}`);
     const running = tile.status === "running";
@@ -139,8 +189,16 @@ class TileView {
 
   drawFacts(tile) {
     this.facts.hidden = !tile.facts.length;
-    this.facts.replaceChildren(...tile.facts.map(([label, text, reason]) => make("div", { title: reason },
-      make("dt", {}, label), make("dd", {}, text, reason && text === "–" ? make("span.unseen", {}, `, ${reason}`) : null))));
+    this.facts.replaceChildren(
+      ...tile.facts.map(([label, text, reason]) =>
+        make(
+          "div",
+          { title: reason },
+          make("dt", {}, label),
+          make("dd", {}, text, reason && text === "–" ? make("span.unseen", {}, `, ${reason}`) : null),
+        ),
+      ),
+    );
     this.reused.hidden = !tile.reused;
     put(this.reused, tile.reused || "");
   }

@@ -3,7 +3,8 @@
 const RULER_TICKS = 60;
 
 /** Digits worth reading at a glance: 28.8, 3.14, 0.9871. */
-const figure = (value) => (Math.abs(value) >= 10 ? value.toFixed(1) : Math.abs(value) >= 1 ? value.toFixed(2) : value.toFixed(4));
+const figure = (value) =>
+  Math.abs(value) >= 10 ? value.toFixed(1) : Math.abs(value) >= 1 ? value.toFixed(2) : value.toFixed(4);
 
 /** The frame where a curve lies furthest from the baseline, over the given runs. Null where nothing is known. */
 function worstOf(curve, numbers) {
@@ -19,7 +20,9 @@ function worstOf(curve, numbers) {
 
 /** What the axis spans. Identical frames (100 dB) are drawn at the edge, not allowed to flatten the rest. */
 function span(curve) {
-  const all = Object.values(curve.values).flat().filter((value) => value !== null);
+  const all = Object.values(curve.values)
+    .flat()
+    .filter((value) => value !== null);
   const telling = curve.unit === "dB" ? all.filter((value) => value < 99.9) : all;
   const values = telling.length ? telling : all;
   const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -39,10 +42,26 @@ class Timebar {
     this.plot = make("div.plot", {}, this.svg, this.flag);
     this.bounds = [make("span.bound.high"), make("span.bound.low")];
     this.reason = make("p.reason", { hidden: true });
-    this.track = make("div.track", { role: "slider", tabindex: "0", "aria-label": "Frame", "aria-valuemin": "1",
-      onpointerdown: (event) => this.down(event), onpointermove: (event) => this.move(event),
-      onpointerleave: () => { this.hover.hidden = true; this.values(this.frame); } },
-    this.hover, this.playhead, this.plot, ...this.bounds, this.reason);
+    this.track = make(
+      "div.track",
+      {
+        role: "slider",
+        tabindex: "0",
+        "aria-label": "Frame",
+        "aria-valuemin": "1",
+        onpointerdown: (event) => this.down(event),
+        onpointermove: (event) => this.move(event),
+        onpointerleave: () => {
+          this.hover.hidden = true;
+          this.values(this.frame);
+        },
+      },
+      this.hover,
+      this.playhead,
+      this.plot,
+      ...this.bounds,
+      this.reason,
+    );
     this.node = make("div.timebar", {}, make("div.readout", {}, this.tabs, this.legend), this.track);
   }
 
@@ -57,9 +76,21 @@ class Timebar {
     this.track.style.setProperty("--frames", frames);
     this.track.style.setProperty("--tick", Math.ceil(frames / RULER_TICKS));
     mark(this.track, "aria-valuemax", frames);
-    this.tabs.replaceChildren(...curves.map((curve) => make("button", { type: "button", "data-metric": curve.id,
-      "aria-pressed": String(curve.id === metric), title: curve.reason, onclick: () => this.onmetric(curve.id) },
-    curve.unit ? `${curve.label}, ${curve.unit}` : curve.label)));
+    this.tabs.replaceChildren(
+      ...curves.map((curve) =>
+        make(
+          "button",
+          {
+            type: "button",
+            "data-metric": curve.id,
+            "aria-pressed": String(curve.id === metric),
+            title: curve.reason,
+            onclick: () => this.onmetric(curve.id),
+          },
+          curve.unit ? `${curve.label}, ${curve.unit}` : curve.label,
+        ),
+      ),
+    );
     this.draw();
     this.show(this.frame);
   }
@@ -87,16 +118,36 @@ class Timebar {
 
   line(tile, values) {
     let pen = "M";
-    const path = values.map((value, frame) => {
-      if (value === null) { pen = "M"; return ""; }
-      const point = `${pen}${frame + 0.5} ${(1 - this.level(value)).toFixed(4)}`;
-      pen = "L";
-      return point;
-    }).join("");
-    const line = make("path", { d: path, fill: "none", stroke: accent(tile.colour), "vector-effect": "non-scaling-stroke" });
+    const path = values
+      .map((value, frame) => {
+        if (value === null) {
+          pen = "M";
+          return "";
+        }
+        const point = `${pen}${frame + 0.5} ${(1 - this.level(value)).toFixed(4)}`;
+        pen = "L";
+        return point;
+      })
+      .join("");
+    const line = make("path", {
+      d: path,
+      fill: "none",
+      stroke: accent(tile.colour),
+      "vector-effect": "non-scaling-stroke",
+    });
     const value = make("b", {}, "–");
-    const chip = make("button", { type: "button", "aria-pressed": "false", style: { "--accent": accent(tile.colour) },
-      onclick: () => this.onpick(tile.number) }, make("i"), make("span", {}, tile.name), value);
+    const chip = make(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": "false",
+        style: { "--accent": accent(tile.colour) },
+        onclick: () => this.onpick(tile.number),
+      },
+      make("i"),
+      make("span", {}, tile.name),
+      value,
+    );
     this.svg.append(line);
     this.legend.append(make("li", {}, chip));
     this.lines.set(tile.number, { line, value, chip, values });

@@ -14,11 +14,16 @@ class Zoom {
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
       area.addEventListener(end, (event) => this.pointers.delete(event.pointerId));
     }
-    area.addEventListener("click", (event) => { // the end of a drag is no click
-      if (!this.moved || !event.detail) return; // nor is Enter, which has no detail, its end
-      event.stopPropagation();
-      event.preventDefault();
-    }, { capture: true });
+    area.addEventListener(
+      "click",
+      (event) => {
+        // the end of a drag is no click
+        if (!this.moved || !event.detail) return; // nor is Enter, which has no detail, its end
+        event.stopPropagation();
+        event.preventDefault();
+      },
+      { capture: true },
+    );
     this.apply();
   }
 
@@ -83,7 +88,8 @@ class Zoom {
     const others = [...this.pointers.values()].filter((other) => other.pointerId !== event.pointerId);
     const [, , box] = this.place(event);
     if (others.length === 1) this.pinch(before, event, others[0], box);
-    else if (this.scale > 1) this.pan((before.clientX - event.clientX) / box.width, (before.clientY - event.clientY) / box.height);
+    else if (this.scale > 1)
+      this.pan((before.clientX - event.clientX) / box.width, (before.clientY - event.clientY) / box.height);
     else return;
     this.moved = true;
     this.pointers.set(event.pointerId, event);
