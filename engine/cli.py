@@ -1,4 +1,4 @@
-"""The command line: `python -m engine compare | reproduce | models | cost | schedule check`.
+"""The command line: `python -m engine compare | reproduce | models | cost | doctor | schedule check`.
 
 Bad input ends with one sentence on standard error and exit code 2.
 """
@@ -166,6 +166,20 @@ def cost(
         for track in experiment.tracks
     }
     print_costs(spec, size, costs, json_only)
+
+
+@app.command()
+def doctor(
+    data_dir: Annotated[Path | None, typer.Option(help="The data directory; the default one where left out.")] = None,
+    json_only: JsonOnly = False,
+) -> None:
+    """Print what a bug report needs, and what is broken; exit code 1 where something needed is."""
+    from engine.doctor import examine
+
+    found = examine(data_dir)
+    typer.echo(found.to_json() if json_only else str(found))
+    if not found.well:
+        raise typer.Exit(1)
 
 
 @schedules.command()
