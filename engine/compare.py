@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from engine import report as schema
+from engine.bands import BandWatch
 from engine.baselines import Baseline, Baselines, key_of
 from engine.calibrate import probe, probe_rates
 from engine.cost import Cost, schedule_cost
@@ -260,7 +261,8 @@ class _Comparison:
         experiment = self.experiment
         cost = self._cost(track)
         warm_up_s = self._warm_up(track.name, experiment.sizes(track.schedule))
-        result = self._staged(track)
+        watch = BandWatch()
+        result = self._staged(track, None if number else watch)
         stem = self._stem(number, track)
         self.listener.phase(track.name, "writing the video")
         begun = time.perf_counter()
@@ -284,6 +286,7 @@ class _Comparison:
             similarity=self._similarity(number, result),
             video=video,
             heatmap=heat,
+            bands=watch.bands(),
         )
         if number == 0 and self.baselines:
             self.baselines.keep(self.key, run, result.frames, self.out / video)
@@ -302,7 +305,7 @@ class _Comparison:
             shift=experiment.shift,
         )
 
-    def _staged(self, track: Track) -> StagedResult:
+    def _staged(self, track: Track, watch: BandWatch | None = None) -> StagedResult:
         request = self._request(track)
 
         def on_step(event: StepEvent) -> None:
@@ -311,7 +314,8 @@ class _Comparison:
                 self.listener.phase(track.name, "decoding")
 
         trim_heap()
-        result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview)
+        see = watch.see if watch else None
+        result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview, watch=see)
         self.warm.update(size.hw for size in request.sizes)
         return result
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,7 @@ def _chart_data(found: Report) -> dict[str, Any]:
         "frames": found.size.frames,
         "fps": found.fps,
         "kinds": {name: {"label": kind.label, "unit": kind.unit} for name, kind in KINDS.items()},
+        "bands": _bands(found),
         "runs": [
             {
                 "name": run.name,
@@ -297,6 +299,19 @@ def _chart_data(found: Report) -> dict[str, Any]:
             for index, run in enumerate(found.runs)
         ],
     }
+
+
+def _bands(found: Report) -> dict[str, Any] | None:
+    """How the baseline's bands of detail settled."""
+    bands = found.runs[0].bands
+    if bands is None:
+        return None
+    names = [f"{low:g} to {high:g} of the resolution" for low, high in pairwise(bands.edges)]
+    curves = [
+        {"name": f"{name}, settled at step {step}", "colour": 1 + number % (COLOURS - 1), "error": list(error)}
+        for number, (name, step, error) in enumerate(zip(names, bands.settled, bands.error, strict=True))
+    ]
+    return {"threshold": bands.threshold, "curves": curves}
 
 
 def _by_step(run: Run) -> dict[str, list[Any]]:

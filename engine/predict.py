@@ -16,6 +16,7 @@ from engine.arithmetic import wan_flops
 from engine.curve import Curve
 from engine.models.catalogue import ModelSpec
 from engine.policies import POLICIES
+from engine.report import Bands
 from engine.schedule import ResolutionSchedule, flat
 from engine.sizes import Geometry, LatentSize, full_size, latent_size, stage_sizes
 from engine.timings import TimingKey as TimingKey
@@ -229,7 +230,7 @@ def context(
     *,
     shift: float,
     max_tracks: int,
-    bands: Mapping[str, Any] | None = None,
+    bands: Bands | None = None,
     cache: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """All that the timeline board is told: its `context` prop (docs/architecture.md), plain JSON."""
@@ -249,7 +250,7 @@ def context(
         "switch_s": costs.switch_s,
         "calibrated": costs.calibrated,
         "calibration_note": calibration_note(costs),
-        "bands": None if bands is None else dict(bands),
+        "bands": None if bands is None else bands.model_dump(mode="json"),
         "cache": None if cache is None else dict(cache),
     }
 

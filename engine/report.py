@@ -151,6 +151,25 @@ class Similarity(_Part):
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 
+class Bands(_Part):
+    """At which step each band of spatial detail settled. Bands lie between `edges`, shares of the Nyquist frequency.
+
+    `error[k][i]`: energy of the difference between the guess after step i + 1 and the final latents, in band k, over
+    the band's energy in the final latents. `settled[k]`: the step from which it stays at or under `threshold`.
+    """
+
+    edges: tuple[FiniteFloat, ...]
+    threshold: Annotated[FiniteFloat, Field(gt=0)]
+    settled: tuple[Count, ...]
+    error: tuple[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], ...]
+
+    @model_validator(mode="after")
+    def _one_a_band(self) -> Bands:
+        if not len(self.edges) - 1 == len(self.settled) == len(self.error):
+            raise ValueError("settled and error need one entry for each band between two edges")
+        return self
+
+
 class Run(_Part):
     """One schedule under one policy, and what came of it."""
 
@@ -169,6 +188,7 @@ class Run(_Part):
     video: FileName | None = None
     heatmap: FileName | None = None
     reused: str | None = None
+    bands: Bands | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Run:

@@ -31,6 +31,7 @@ from engine.sigmas import Table
 from engine.sizes import LatentSize
 from engine.views import free, out_of_memory, patched, reset_caches, stage_view
 
+Watch = Callable[[Tensor, Tensor, float], None]  # what the model saw, what it answered, the level it was told
 FLOW_SCHEDULERS = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 
 
@@ -73,15 +74,16 @@ def run_staged(
     *,
     memo: TextMemo | None = None,
     preview: Callable[[], LatentPreview] | None = None,
+    watch: Watch | None = None,
 ) -> StagedResult:
-    """Run a pipeline along a schedule.
+    """Run a pipeline along a schedule. `watch` sees every step's latents; its time is in no step.
 
     Raises Cancelled when the consumer did; RunFailed with the step for out-of-memory and not-finite latents;
     UnsupportedPipeline where the pipeline does not step the latents that it was handed. Whatever happens, the pipeline
     is as it was before, and no tensor of the run stays referenced by the error.
     """
     check_scheduler(request.pipe.scheduler)
-    run = _Run(request, on_step, memo or TextMemo(), preview)
+    run = _Run(request, on_step, memo or TextMemo(), preview, watch)
     try:
         return run.drive()
     except Exception as error:
@@ -113,8 +115,9 @@ class _Run:
         on_step: OnStep | None,
         memo: TextMemo,
         preview: Callable[[], LatentPreview] | None,
+        watch: Watch | None,
     ) -> None:
-        self.request, self.on_step, self.memo, self.preview = request, on_step, memo, preview
+        self.request, self.on_step, self.memo, self.preview, self.watch = request, on_step, memo, preview, watch
         self.device = torch.device(request.pipe._execution_device)
         self.meter = Meter(self.device)
         self.step = 0
@@ -244,8 +247,10 @@ class _Run:
         self.finite.append(torch.isfinite(result).all())
         if self.device.type == "cpu":
             self._check_flags()
+        sigma = self.levels[self.step - 1]
+        if self.watch:
+            self.watch(x, velocity, sigma)
         if self.on_step:
-            sigma = self.levels[self.step - 1]
             glance = _Glance(self.preview, x, velocity, sigma)
             try:
                 self.on_step(self._event(sigma, glance))

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.arithmetic import wan_flops
@@ -81,6 +81,7 @@ def test_rates_of_the_shipped_model():
     assert runnable_rates(SPEC, 128, 128) == (0.15, 0.25, 0.4, 0.5, 0.65, 0.75, 0.9, 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_rates_give_every_size_once_and_end_at_one(rows, columns):
     full = full_size(SPEC.geometry, 16 * rows, 16 * columns, 17)
@@ -102,6 +103,7 @@ def test_round_rates_are_preferred(rate):
 # --- the curve -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.floats(1, 1e6), st.floats(0, 1e3), min_size=1, max_size=6), st.floats(1, 2e6))
 def test_a_curve_never_falls_and_is_never_negative(points, x):
     curve = Curve.through(points)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InvalidInput, ModelNotFound
@@ -70,6 +70,7 @@ def link(value: object) -> str:
 GOOD = {"v": 1, "m": "emoji-wan", "p": "a cat", "e": 1, "t": [["a", "coherent", [0.75], [15]]]}
 
 
+@settings(deadline=None)
 @given(experiments())
 def test_a_link_brings_the_experiment_back(experiment):
     text = pack(experiment)
@@ -150,6 +151,7 @@ def test_strict_json_holds_inside_a_link(data):
     refused(link(data))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda data: link(data)))
 def test_no_text_gives_anything_but_an_experiment_or_a_sentence(text):
     refused(text)

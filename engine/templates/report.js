@@ -151,9 +151,9 @@
     };
   }
 
-  function drawChart(name, values, title, unit, extra = () => ({})) {
+  function drawChart(name, values, title, unit, extra = () => ({}), runs = data.runs, axes = {}) {
     const figure = $(`[data-chart="${name}"]`);
-    const traces = data.runs
+    const traces = runs
       .filter((run) => values(run).some((value) => value !== null))
       .map((run) => trace(run, values(run), extra(run)));
     figure.hidden = !traces.length;
@@ -171,7 +171,8 @@
         hoverformat: "d" },
       yaxis: { ...axis, title: { text: unit, standoff: 4 }, ...(name === "resolution" || name === "cost"
         ? { rangemode: "tozero" } : {}), ...(name === "resolution"
-        ? { tickvals: [0, ...new Set(data.runs.flatMap((run) => run.resolution))] } : {}) },
+        ? { tickvals: [0, ...new Set(data.runs.flatMap((run) => run.resolution))] } : {}), ...axes.yaxis },
+      shapes: axes.shapes ?? [],
     };
     plots[name] = $(".plot", figure);
     return Plotly.react(plots[name], traces, layout, { displayModeBar: false, responsive: true });
@@ -184,6 +185,12 @@
     }));
     drawChart("cost", (run) => run[chosen.cost], "step", costs[chosen.cost][1]);
     drawChart("sigma", (run) => run.sigma, "step", "sigma");
+    const settling = data.bands ?? { curves: [], threshold: 1 };
+    drawChart("bands", (band) => band.error.map((value) => value || null), "step", "error", () => ({}), settling.curves, {
+      yaxis: { type: "log", tickformat: ".0%" },
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: settling.threshold, y1: settling.threshold,
+        line: { color: css("--soft"), width: 1, dash: "dot" } }],
+    });
     const kind = data.kinds[chosen.similarity];
     drawChart("similarity", (run) => run.similarity[chosen.similarity], "frame",
       kind.unit ? `${kind.label}, ${kind.unit}` : kind.label)?.then(placePlayhead);
