@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,9 +115,9 @@ def test_long_runs_have_few_ticks_and_no_marks() -> None:
 
 
 def test_bands_are_drawn_by_step_with_their_threshold() -> None:
-    bands = SimpleNamespace(edges=[0, 0.5, 1.0], settled=[1, 2], threshold=0.05, error=[[0.2, 0.01], [0.9, 0.03]])
-    report = SimpleNamespace(baseline=SimpleNamespace(bands=bands), steps=2)
-    figure = charts.bands_chart(report)  # type: ignore[arg-type]
+    bands = {"edges": [0, 0.5, 1.0], "settled": [2, 2], "threshold": 0.05, "error": [[0.2, 0.01], [0.9, 0.03]]}
+    figure = charts.bands_chart(changed(0, bands=bands))
+    assert figure is not None
     assert lines(figure) == {"0% to 50% (coarse)": [0.2, 0.01], "50% to 100% (fine)": [0.9, 0.03]}
     assert figure.layout.shapes[0].y0 == 0.05
     assert charts.bands_chart(found()) is None

@@ -89,7 +89,7 @@ def bands_chart(report: Report) -> go.Figure | None:
     A band has settled where its line has fallen below the threshold: before that step its detail is still open, and
     after it a lower resolution would lose it.
     """
-    bands = getattr(report.baseline, "bands", None) or getattr(report, "bands", None)
+    bands = report.baseline.bands
     if bands is None:
         return None
     figure = go.Figure()
@@ -98,7 +98,7 @@ def bands_chart(report: Report) -> go.Figure | None:
         line = _line(number + 1, None, error, "%{y:.3f}")
         figure.add_trace(line.update(name=name))
     _dress(figure, report.steps)
-    _scale(figure, "distance of each band from its end, by step")
+    _scale(figure, "share of a band's energy that still changes, by step", range=[0, 1.05])
     figure.add_hline(y=bands.threshold, line={"color": INK, "width": 1, "dash": "dot"})
     figure.add_annotation(
         x=1, xref="paper", y=bands.threshold, yshift=9, text="settled below", showarrow=False, xanchor="right"
