@@ -111,8 +111,9 @@ def test_compare_refuses_in_one_sentence_before_anything_runs(client, arguments,
 @pytest.mark.parametrize(
     "path",
     [
-        "media/../app.py", "media/x/y", "media/AAAAAAAAAAAAAAAA/report.json", "media/example/..%2f__init__.py",
-        "media/example/%2e%2e/server.py", "media/example/nothing", "gradio_api/file=/etc/passwd", "gradio_api/file=app.py",
+        "media/../app.py", "media/x/y", "media/AAAAAAAAAAAAAAAA/report.json", "media/example/nothing",
+        "media/example/..%2f__init__.py", "media/example/%2e%2e/server.py",
+        "gradio_api/file=/etc/passwd", "gradio_api/file=app.py",
     ],
 )  # fmt: skip
 def test_no_file_but_a_jobs_own_is_handed_out(server, path):

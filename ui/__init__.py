@@ -1,1 +1,1 @@
-"""The studio: the page that people meet. Nothing here imports torch; the work is done by `engine` in a process of its own."""
+"""The studio: the page that people meet. Nothing here imports torch; `engine` does the work in a process of its own."""

@@ -10,11 +10,11 @@ import gradio as gr
 
 from engine.jobs.service import Jobs
 from ui import api, following
-from ui.form import default_model, default_values
-from ui.forecast import board_context, forecast_html
-from ui.library.view import build_library
 from ui.figures.value import figures_of
 from ui.files import first_tracks
+from ui.forecast import board_context, forecast_html
+from ui.form import default_model, default_values
+from ui.library.view import build_library
 from ui.studio import build_studio
 from ui.theme import TITLE
 from ui.timeline.board import board_of, parse_board

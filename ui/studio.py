@@ -53,7 +53,7 @@ class Studio:
 
 
 def build_studio(initial: dict[str, Any]) -> Studio:
-    """Place everything. `initial` holds the first values of `board`, `context`, `comparison`, `figures` and `forecast`."""
+    """Place everything. `initial` holds the first `board`, `context`, `comparison`, `figures` and `forecast`."""
     form = build_form()
     parts: dict[str, Any] = {"form": form}
     _ask(form, parts, initial)

@@ -1,4 +1,4 @@
-"""The studio's look: a Gradio theme whose colours are the variables of style.css, and what stands in the page's head."""
+"""The studio's look: a Gradio theme whose colours are the variables of style.css, and the page's head."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -225,11 +226,11 @@ class Wiring:
             self.jobs.skip(job, action.number)
         if job and action.action == "retry":
             self.jobs.retry(job)
-        return gr.update(active=bool(job) and action.action != "select")
+        return gr.skip() if action.action == "select" else gr.update(active=bool(job))
 
     def chosen(self, event: gr.EventData) -> Any:
         """A point or a row of the figures was chosen: the comparator brings that run up."""
-        return gr.update(selected=[parse_figures_action(event._data).number])
+        return gr.update(selected=[parse_figures_action(event._data).number, time.monotonic_ns()])
 
     # ---- editing ------------------------------------------------------------------------------------------------
 

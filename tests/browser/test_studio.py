@@ -1,4 +1,4 @@
-"""The studio in a real browser, with the shipped model in its own worker process: what a visitor does, from click to figures."""
+"""The studio in a real browser, with the shipped model in a worker process: from click to figures."""
 
 from __future__ import annotations
 
