@@ -69,11 +69,17 @@ def _has(folder: Path, run: Run) -> bool:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what a process left half done: `*.part`, and videos and pictures that no run of the report owns."""
+    """Remove what a process left half done: `*.part`, and videos and pictures that no run of the report owns.
+
+    Where there is a report that cannot be read, of another version perhaps, nothing but the halves is removed.
+    """
+    remove_parts(folder)
     report = report_of(folder)
+    if report is None and (folder / REPORT).exists():
+        return
     owned = {name for run in report.runs if run.status == "done" for name in _files(run)} if report else set()
     for path in _children(folder):
-        if path.suffix == ".part" or (path.suffix in (".mp4", ".webp", ".png") and path.name not in owned):
+        if path.suffix in (".mp4", ".webp", ".png") and path.name not in owned:
             with contextlib.suppress(OSError):
                 path.unlink()
 

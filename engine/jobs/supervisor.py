@@ -166,10 +166,10 @@ class Supervisor:
             logs.event("not stored", error=str(error))
 
     def _give_up(self, code: int) -> None:
-        with self._changed:
-            self._stopped = True
         within = f"{self._most} times within {self._within_s / 60:.0f} minutes"
         self._tell(f"The worker {_how(code)}, {within}; it is not started again. Waiting jobs are kept.")
+        with self._changed:
+            self._stopped = True
 
 
 def _pump(stream: IO[bytes]) -> None:

@@ -172,6 +172,19 @@ def test_files_and_rows_agree_after_a_death_between_rename_and_row(jobs):
     }  # fmt: skip
 
 
+def test_a_report_that_cannot_be_read_costs_no_video(jobs):
+    job = jobs.submit(experiment())
+    finished(jobs, job)
+    report = jobs.file(job, "report.json")
+    report.write_text(report.read_text().replace('"version": 1', '"version": 2'))
+    files = jobs.files(job)
+    with jobs._store.transaction() as db:
+        db.execute("UPDATE jobs SET status = 'running' WHERE id = ?", (job,))
+    recovery.settle_running(jobs._store, jobs.data, "it died")
+    assert jobs.files(job) == files
+    assert [run.status for run in jobs.view(job).runs] == ["done", "done"]
+
+
 def test_a_run_whose_files_are_gone_is_no_longer_done(opened):
     jobs = opened()
     job = jobs.submit(experiment())
