@@ -38,7 +38,8 @@ class Gestures {
     target.setPointerCapture(event.pointerId);
     const plot = held.lane.plot.getBoundingClientRect();
     const from = { x: event.clientX, y: event.clientY };
-    this.drag = { ...held, target, pointer: event.pointerId, plot, from, at: from, moved: false, before: held.lane.track, after: null };
+    const before = held.lane.track;
+    this.drag = { ...held, target, pointer: event.pointerId, plot, from, at: from, moved: false, before, after: null };
   }
 
   move(event) {
@@ -88,10 +89,12 @@ class Gestures {
   tipText({ kind, k }, track) {
     const { board: { steps }, context } = this.board;
     const cost = comparedCost(track, steps, context);
-    const run = cost.timed ? `${secondsText(cost.seconds)} a run, ${(1 / cost.share).toFixed(2)}×` : `${cost.arithmetic.toFixed(2)}× by FLOPs`;
-    if (kind !== "boundary") return [`Rate ${rateText(track.rates[k])}`, ...stageFacts(sizeOf(context, track.rates[k])), run];
+    const run = cost.timed ? `${secondsText(cost.seconds)} a run, ${(1 / cost.share).toFixed(2)}×`
+      : `${cost.arithmetic.toFixed(2)}× by FLOPs`;
+    const rate = track.rates[k];
+    if (kind !== "boundary") return [`Rate ${rateText(rate)}`, ...stageFacts(sizeOf(context, rate)), run];
     const next = track.rates[k + 1] ?? 1;
-    return [`After step ${track.ends[k]} of ${steps}`, `${rateText(track.rates[k])} → ${rateText(next)}`, run];
+    return [`After step ${track.ends[k]} of ${steps}`, `${rateText(rate)} → ${rateText(next)}`, run];
   }
 
   /** Reordering: the lane follows the pointer, a line shows where it will stand. */

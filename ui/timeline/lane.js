@@ -15,7 +15,8 @@ const ICONS = {
   u: "M2.5 13.5V4H5.5V9.5H10.5V4H13.5V13.5",
   lock: "M4.5 7.5H11.5V13H4.5ZM6 7.5V5.5A2 2 0 0 1 10 5.5V7.5",
 };
-const icon = (name) => make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: ICONS[name] }));
+const icon = (name) =>
+  make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: ICONS[name] }));
 
 const say = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const set = (node, name, value) => { if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value); };
@@ -27,7 +28,7 @@ function iconButton(name, label, act, extra = {}) {
 }
 
 class Lane {
-  /** `host`: {context, view, edit(id, change), copy, remove, move, tip}; a lane without id is the baseline's. */
+  /** `host` is the board: context, view, edits, tip. A lane without id is the baseline's. */
   constructor(host, id) {
     Object.assign(this, { host, id, stages: [], boundaries: [], track: null });
     this.grid = make("path.grid");
@@ -44,7 +45,8 @@ class Lane {
     const scale = make("div.scale", { "aria-hidden": "true" }, ...[1, 0.5].map((rate) =>
       make("span", { style: { top: percent(1 - rate) } }, rateText(rate))));
     this.head = make("div.head", {}, ...(id ? this.controls() : this.baselineHead()));
-    this.node = make(id ? "div.track" : "div.track.baseline", { role: "group", "aria-label": "Baseline", "data-track": id },
+    this.node = make(id ? "div.track" : "div.track.baseline",
+      { role: "group", "aria-label": "Baseline", "data-track": id },
       this.head, make("div.lane", {}, scale, this.plot),
       make("div.cost", {}, make("div.figures", {}, this.time, this.speed),
         make("div.bar", { "aria-hidden": "true" }, this.bar), this.arithmetic, this.chips));
@@ -60,10 +62,10 @@ class Lane {
     this.name = make("input.name", { type: "text", maxlength: MAX_NAME, spellcheck: "false", autocomplete: "off",
       "aria-label": "Name of the track", onchange: () => host.rename(id, this.name.value),
       onkeydown: (event) => this.nameKey(event) });
-    this.grip = make("button.grip", { type: "button", "aria-label": "Move the track", title: "Drag to reorder, or use the arrow keys" },
+    this.grip = make("button.grip", { type: "button", title: "Drag to reorder, or use the arrow keys" },
       make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" },
         make("path", { d: "M6 3.5V3.6M6 8V8.1M6 12.5V12.6M10 3.5V3.6M10 8V8.1M10 12.5V12.6" })));
-    this.policy = make("select.policy", { "aria-label": "Policy", onchange: () => host.setPolicy(id, this.policy.value) });
+    this.policy = make("select.policy", { onchange: () => host.setPolicy(id, this.policy.value) });
     this.shapes = Object.entries(SHAPES).map(([shape, { label, help }]) =>
       iconButton(shape, `${label}: ${help.toLowerCase()}`, () => host.shape(id, shape)));
     this.numbers = new Numbers(host, id);
@@ -101,7 +103,8 @@ class Lane {
     this.bands.hidden = !view.bands || !context.bands;
     if (context.bands) this.bands.style.clipPath = bandShape(settledBands(context, steps), steps);
     if (!this.id) return;
-    this.policy.replaceChildren(...context.policies.map(({ name, summary }) => make("option", { value: name, title: summary }, name)));
+    this.policy.replaceChildren(...context.policies.map(({ name, summary }) =>
+      make("option", { value: name, title: summary }, name)));
   }
 
   /** Show a track (the baseline's: FLAT); also called at every frame of a drag. */
@@ -129,7 +132,9 @@ class Lane {
     set(this.grip, "aria-label", `Move ${track.name}: arrow keys up and down`);
     set(this.name, "aria-label", `Name of track ${this.host.place(this.id)}`);
     set(this.policy, "aria-label", `Policy of ${track.name}`);
-    for (const button of [this.more, this.copyButton, this.removeButton]) set(button, "aria-label", `${button.title}: ${track.name}`);
+    for (const button of [this.more, this.copyButton, this.removeButton]) {
+      set(button, "aria-label", `${button.title}: ${track.name}`);
+    }
     this.numbers.draw(track, steps, summary);
   }
 
@@ -144,8 +149,8 @@ class Lane {
     const k = this.stages.length;
     const rate = make("b");
     const pixels = make("span");
-    const level = this.id && make("div.level", { role: "slider", tabindex: "0", "aria-orientation": "vertical", "data-stage": k },
-      make("i"));
+    const level = this.id && make("div.level",
+      { role: "slider", tabindex: "0", "aria-orientation": "vertical", "data-stage": k }, make("i"));
     const label = make("div.label", { "aria-hidden": "true" }, icon("lock"), rate, pixels);
     const node = make("div.stage", { "data-stage": k }, label, level || null);
     this.stages.push({ node, rate, pixels, level });
@@ -154,8 +159,8 @@ class Lane {
 
   addBoundary() {
     const k = this.boundaries.length;
-    const node = make("div.boundary", { role: "slider", tabindex: "0", "aria-orientation": "horizontal", "data-boundary": k },
-      make("i"));
+    const node = make("div.boundary",
+      { role: "slider", tabindex: "0", "aria-orientation": "horizontal", "data-boundary": k }, make("i"));
     this.boundaries.push({ node });
     this.stages[k].node.after(node);
   }
@@ -228,7 +233,8 @@ function stageFacts(size) {
   return [`${pixelsText(size)} pixels (${latent})`, `${size.tokens.toLocaleString("en")} tokens`, time];
 }
 
-const stepText = (seconds) => (seconds !== null && seconds < 0.1 ? `${(1000 * seconds).toPrecision(2)} ms` : secondsText(seconds));
+const stepText = (seconds) =>
+  (seconds !== null && seconds < 0.1 ? `${(1000 * seconds).toPrecision(2)} ms` : secondsText(seconds));
 
 function switchText(track, k, steps) {
   const next = track.rates[k + 1] ?? 1;

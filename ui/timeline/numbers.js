@@ -9,7 +9,8 @@ class Numbers {
     const names = ["Stage", "Rate", "Until step", "Size", "Tokens", "One step", ""];
     this.node = make("div.numbers", { hidden: true },
       make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => (name
-        ? make({ Tokens: "th.minor", "One step": "th.minor", Size: "th.size" }[name] ?? "th", { scope: "col" }, name) : make("td"))))), this.body),
+        ? make({ Tokens: "th.minor", "One step": "th.minor", Size: "th.size" }[name] ?? "th", { scope: "col" }, name)
+        : make("td"))))), this.body),
       this.message,
       make("div.actions", {}, this.policy,
         make("button", { type: "button", onclick: () => host.move(id, -1) }, icon("up"), "Move up"),

@@ -8,8 +8,9 @@ function rulerEvery(steps) {
 
 function rulerMarks(steps, bands) {
   const every = rulerEvery(steps);
-  const ticks = Array.from({ length: steps + 1 }, (_, step) => (step % every ? (steps <= 120 ? `M${step} 4V6` : "") : `M${step} 0V6`));
-  const marks = [make("svg", { viewBox: `0 0 ${steps} 6`, preserveAspectRatio: "none" }, make("path", { d: ticks.join("") }))];
+  const minor = (step) => (steps <= 120 ? `M${step} 4V6` : "");
+  const ticks = Array.from({ length: steps + 1 }, (_, step) => (step % every ? minor(step) : `M${step} 0V6`)).join("");
+  const marks = [make("svg", { viewBox: `0 0 ${steps} 6`, preserveAspectRatio: "none" }, make("path", { d: ticks }))];
   for (let step = 0; step <= steps; step += every) {
     if (step + every > steps && step !== steps && steps - step < every / 2) continue; // no room beside the last one
     marks.push(make("span.mark", { style: { left: percent(step / steps) } }, String(step)));

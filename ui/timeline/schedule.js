@@ -74,7 +74,8 @@ function uniqueName(wanted, others) {
 /** After an edit: a name that said what the track was says what it is now; a name given by a person stays. */
 function renamedByShape(before, after, others) {
   const old = autoName(before);
-  const own = before.name === old || (before.name.startsWith(`${old} `) && /^\d+$/.test(before.name.slice(old.length + 1)));
+  const rest = before.name.startsWith(`${old} `) && before.name.slice(old.length + 1);
+  const own = before.name === old || (rest && /^\d+$/.test(rest));
   return own && autoName(after) !== old ? { ...after, name: uniqueName(autoName(after), others) } : after;
 }
 
@@ -125,7 +126,8 @@ const FLAT = { rates: [], ends: [] };
 function comparedCost(track, steps, context) {
   const [own, base] = [costOf(track, steps, context), costOf(FLAT, steps, context)];
   const timed = own.seconds !== null && base.seconds !== null;
-  return { ...own, timed, share: timed ? own.seconds / base.seconds : own.flops / base.flops, arithmetic: base.flops / own.flops };
+  const share = timed ? own.seconds / base.seconds : own.flops / base.flops;
+  return { ...own, timed, share, arithmetic: base.flops / own.flops };
 }
 
 // ---- noise levels -----------------------------------------------------------------------------------------
@@ -162,7 +164,9 @@ function sigmaPath(track, steps, context) {
   const shifts = shiftsOf(track, steps, context);
   return stagesOf(track, steps).map(({ first, last }, k) => {
     const points = [];
-    for (let step = first - 1; step <= last; step += 1) points.push(`${step} ${(1 - sigmaAt(step, steps, shifts[k])).toFixed(4)}`);
+    for (let step = first - 1; step <= last; step += 1) {
+      points.push(`${step} ${(1 - sigmaAt(step, steps, shifts[k])).toFixed(4)}`);
+    }
     return `M${points.join("L")}`;
   }).join("");
 }
@@ -183,7 +187,9 @@ function warningsOf(track, steps, context) {
   if (low.length) {
     const worst = low.reduce((a, b) => (b.rate < a.rate ? b : a));
     const size = sizeOf(context, worst.rate);
-    found.push([`Rate ${rateText(worst.rate)}`, `${low.map(stepsText).join(" and ").replace(/^s/, "S")} run under rate 0.5`
+    const verb = low.length === 1 && low[0].first === low[0].last ? "runs" : "run";
+    const where = low.map(stepsText).join(" and ").replace(/^s/, "S");
+    found.push([`Rate ${rateText(worst.rate)}`, `${where} ${verb} under rate 0.5`
       + `${size ? ` (${pixelsText(size)}, against the model's native ${native})` : ""}: `
       + "so few pixels often change the layout of the picture."]);
   }

@@ -18,7 +18,7 @@ class Board {
     this.redoButton = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.travel(1));
     this.addButton = make("button.add", { type: "button", onclick: () => this.add() }, icon("add"), "Add track");
     this.subject = make("p.subject");
-    this.calibration = make("button.calibration", { type: "button", "aria-expanded": "false", onclick: () => this.explain() });
+    this.calibration = make("button.calibration", { type: "button", onclick: () => this.explain() });
     this.note = make("p.noted", { hidden: true });
     this.toggles = { sigma: this.toggle("sigma", "Noise level", "The noise level (sigma) that each step is told"),
       bands: this.toggle("bands", "Settled bands", "Which detail of the baseline settles when") };
@@ -76,7 +76,8 @@ class Board {
     const changed = this.board.tracks.filter((track) => fitted(track) !== track);
     if (!changed.length) return;
     const named = changed.map((track) => `“${track.name}”`).join(", ");
-    this.note.textContent = `${named}: rates under ${rateText(smallest)} leave less than one patch at this size and became ${rateText(smallest)}.`;
+    this.note.textContent = `${named}: rates under ${rateText(smallest)} leave less than one patch at this size `
+      + `and became ${rateText(smallest)}.`;
     this.note.hidden = false;
     this.commit({ ...this.board, tracks: this.board.tracks.map(fitted) }, this.note.textContent);
   }
@@ -203,7 +204,8 @@ class Board {
 
   add() {
     const { steps, tracks } = this.board;
-    const start = { id: newId(), policy: tracks.at(-1)?.policy ?? this.context.policies[0].name, colour: this.freeColour(), ...FLAT };
+    const policy = tracks.at(-1)?.policy ?? this.context.policies[0].name;
+    const start = { id: newId(), policy, colour: this.freeColour(), ...FLAT };
     const track = shaped(start, "two", steps, this.context) ?? start;
     this.insert({ ...track, name: uniqueName(autoName(track), tracks) }, tracks.length, "Track added");
   }
@@ -265,7 +267,8 @@ class Board {
       const { node } = this.lanes.get(id);
       if (this.list.children[at] !== node) this.list.insertBefore(node, this.list.children[at] ?? null);
     });
-    if (this.list.contains(activeElement) && document.activeElement !== activeElement) activeElement.focus({ preventScroll: true });
+    const lost = this.list.contains(activeElement) && document.activeElement !== activeElement; // by moving its lane
+    if (lost) activeElement.focus({ preventScroll: true });
   }
 
   drawFrame() {
