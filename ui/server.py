@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -24,6 +25,7 @@ def create_app(jobs: Jobs) -> FastAPI:
     """The whole web app over the jobs of one data directory. Nothing is computed here."""
     app = FastAPI(title="Resolute", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(BodyLimit)
+    app.add_middleware(SameSite)
 
     @app.get("/healthz")
     def health() -> dict[str, str]:
@@ -46,7 +48,26 @@ def create_app(jobs: Jobs) -> FastAPI:
         max_file_size=MAX_UPLOAD,
         mcp_server=os.environ.get("RESOLUTE_MCP") == "1",
     )
+    blocks.has_launched = True  # only then does Gradio check that files which an event names were uploaded
     return app
+
+
+class SameSite:
+    """Refuses what a page of another site makes a visitor's browser send: it uploads, runs and deletes nothing.
+
+    Browsers mark such requests themselves; programs, which send no such mark, are let through.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", ()))
+        changing = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changing and headers.get(b"sec-fetch-site") == b"cross-site":
+            await _refuse(send, 403, "a page of another site sent this")
+        else:
+            await self.app(scope, receive, send)
 
 
 class BodyLimit:
@@ -62,7 +83,7 @@ class BodyLimit:
         limit = MAX_UPLOAD + 2**20 if scope["path"].endswith("/upload") else MAX_BODY
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:
-            await _refuse(send, limit)
+            await _refuse(send, 413, f"the request is larger than {limit} bytes")
             return
         seen = 0
 
@@ -75,7 +96,8 @@ class BodyLimit:
         await self.app(scope, counted, send)
 
 
-async def _refuse(send: Any, limit: int) -> None:
-    body = f'{{"error": "the request is larger than {limit} bytes"}}'.encode()
-    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", b"application/json")]})
+async def _refuse(send: Any, status: int, error: str) -> None:
+    body = json.dumps({"error": error}).encode()
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -12,6 +12,7 @@ from ui.figures.figures import FiguresPanel
 from ui.files import ORDINARY
 from ui.form import Form, build_form, default_model
 from ui.timeline.timeline import Timeline
+from ui.uploads import Upload
 
 ADD = "Add a preset…"
 OPEN_HINT = '<p class="hint">A preset, LightX2V config, report or video; or drop it anywhere on the page.</p>'
@@ -39,7 +40,7 @@ class Studio:
     bands_plot: gr.Plot
     metric: gr.Radio
     add_preset: gr.Dropdown
-    open_file: gr.UploadButton
+    open_file: Upload
     share: gr.Button
     link: gr.Textbox
     export_track: gr.Dropdown
@@ -120,7 +121,7 @@ def _desk(parts: dict[str, Any]) -> None:
         parts["add_preset"] = gr.Dropdown(
             [ADD, *ORDINARY], value=ADD, label="Presets", elem_id="add-preset", min_width=150
         )
-        parts["open_file"] = gr.UploadButton(
+        parts["open_file"] = Upload(
             "Open a file…", file_types=[".json", ".mp4"], elem_id="open-file", scale=0, min_width=150
         )
         gr.HTML(OPEN_HINT, padding=False, elem_id="open-hint")
@@ -140,7 +141,9 @@ def _charts(parts: dict[str, Any]) -> None:
         with gr.Row():
             parts["steps_plot"] = gr.Plot(label="Seconds and resolution by step", min_width=360)
             parts["similarity_plot"] = gr.Plot(label="Similarity to the baseline by frame", min_width=360)
-        parts["metric"] = gr.Radio(["psnr", "ssim", "vmaf"], value="psnr", label="Similarity shown", elem_id="metric")
+        parts["metric"] = gr.Radio(
+            [("PSNR", "psnr"), ("SSIM", "ssim"), ("VMAF", "vmaf")], value="psnr", label="Similarity", elem_id="metric"
+        )
         with gr.Row():
             parts["memory_plot"] = gr.Plot(label="Memory by step", min_width=360)
             parts["bands_plot"] = gr.Plot(label="Detail settling during the baseline", min_width=360)

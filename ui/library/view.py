@@ -18,6 +18,7 @@ from ui.library.asking import Change, Query, parse_change, parse_leave
 from ui.library.comparing import compare_runs
 from ui.library.library import LibraryList
 from ui.library.value import library_value, signature
+from ui.uploads import Upload
 
 if TYPE_CHECKING:
     from ui.wiring import Wiring
@@ -31,7 +32,7 @@ class Library:
     """The components of the library view that events touch."""
 
     listing: LibraryList
-    upload: gr.UploadButton
+    upload: Upload
     timer: gr.Timer
     seen: gr.State
 
@@ -50,7 +51,7 @@ def build_library() -> Library:
     """Place the library's components; `connect` fills them."""
     listing = LibraryList(elem_id="library")
     with gr.Column(elem_id="library-import"):  # not shown: the list has a button of its own that presses this one
-        upload = gr.UploadButton("Import", file_types=[".zip"])
+        upload = Upload("Import", file_types=[".zip"])
     return Library(listing, upload, gr.Timer(POLL_S, active=False), gr.State(""))
 
 
