@@ -20,7 +20,7 @@ from engine.staged import StagedRequest, TextMemo, run_staged
 from engine.timings import HW, Probe
 
 TARGETS = (0.25, 0.5, 0.75)  # with the full size, which the baseline shows, these span what schedules use
-STEPS = 4  # at each size: the one after the switch, and three to take the typical one of
+STEPS = 4  # at each size: the one after the switch, and three to take the undisturbed of
 LAST = 2  # at the full size: the one after the switch, and one to compare it with
 
 

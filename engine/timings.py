@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from engine.models.catalogue import ModelSpec
 from engine.report import Environment, Run, Stage
 
+MAX_JITTER = 1.5  # what interrupts a run more than this is not the machine's ordinary noise
 KEPT = 9  # recent values a figure: odd, so that the median is one of them
 HW = tuple[int, int]
 Values = tuple[Annotated[FiniteFloat, Field(ge=0)], ...]
@@ -83,13 +84,15 @@ def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Envir
 class Timings(_Frozen):
     """Measured values of one key. JSON: `model_dump_json` and `model_validate_json`; new ones by the `with_` methods.
 
-    `steps`: seconds of a denoising step, guidance included, the first of each stage left out. `starts` and `switches`:
-    by how much the first step of a run, and of a stage after a switch, is longer than its stage's others (0 or more).
+    `steps`: seconds of an undisturbed denoising step, guidance included, the first of each stage left out. `jitter`:
+    how many times longer a run's steps took together than undisturbed ones would have. `starts` and `switches`: by how
+    much the first step of a run, and of a stage after a switch, is longer than its stage's others (0 or more).
     `step_bytes` and `peak_bytes`: memory peaks of a step and of a whole run, as the report measures them.
     """
 
     key: TimingKey
     steps: BySize = {}
+    jitter: Values = ()
     starts: Values = ()
     switches: Values = ()
     text: Values = ()
@@ -116,25 +119,30 @@ class Timings(_Frozen):
             if value is not None:
                 found[name] = _with(getattr(self, name), pixels, float(value))
         result = self.model_copy(update=found)
-        largest = 0
+        largest, spent, undisturbed = 0, 0.0, 0.0
         for stage in run.stages:
             window = slice(stage.first_step - 1, stage.last_step)
             result = result._with_stage(stage, latency.steps_s[window])
+            rest = latency.steps_s[window][1:]
+            spent, undisturbed = spent + sum(rest), undisturbed + len(rest) * (undisturbed_s(rest) if rest else 0)
             # A process keeps what a larger stage took: its resident set says nothing of a smaller one after it.
             if run.memory.kind == "cuda" or stage.tokens >= largest:
                 result = result._with_bytes(stage, run.memory.steps_bytes[window])
             largest = max(largest, stage.tokens)
+        if undisturbed:
+            jitter = min(spent / undisturbed, MAX_JITTER)
+            result = result.model_copy(update={"jitter": _kept(self.jitter, jitter)})
         return result
 
     def with_probe(self, size: HW, seconds: Sequence[float], first_s: float | None = None) -> Timings:
         """These and a probe's steps at a latent size; `first_s` is the step right after a switch to it.
 
-        One step alone is too little beside what runs have shown of a size: it only weighs the switch.
+        One step alone says too little of a size: it only weighs the switch.
         """
         if not seconds:
             return self
-        typical, found = _typical(seconds), dict[str, object]()
-        if len(seconds) > 1 or not self.has(size):
+        typical, found = undisturbed_s(seconds), dict[str, object]()
+        if len(seconds) > 1:
             found["steps"] = _with(self.steps, hw_text(size), typical)
         if first_s is not None:
             found["switches"] = _kept(self.switches, max(0.0, first_s - typical))
@@ -152,8 +160,9 @@ class Timings(_Frozen):
         return hw_text(size) in self.steps
 
     def step_seconds(self) -> dict[HW, float]:
-        """Median seconds of a step by latent (height, width)."""
-        return _medians(self.steps)
+        """Seconds that a step takes in a run, on average, by latent (height, width): interruptions included."""
+        jitter = statistics.median(self.jitter) if self.jitter else 1.0
+        return {size: seconds * jitter for size, seconds in _medians(self.steps).items()}
 
     def step_memory(self) -> dict[HW, float]:
         """Median peak bytes of a step by latent (height, width)."""
@@ -162,7 +171,7 @@ class Timings(_Frozen):
     def _with_stage(self, stage: Stage, seconds: Sequence[float]) -> Timings:
         if len(seconds) < 2:  # a first step alone says nothing of the others
             return self
-        typical = _typical(seconds[1:])
+        typical = undisturbed_s(seconds[1:])
         name = "switches" if stage.first_step > 1 else "starts"
         return self.model_copy(
             update={
@@ -177,6 +186,11 @@ class Timings(_Frozen):
             return self
         size = hw_text((stage.latent_height, stage.latent_width))
         return self.model_copy(update={"step_bytes": _with(self.step_bytes, size, max(known))})
+
+
+def undisturbed_s(seconds: Sequence[float]) -> float:
+    """What a step takes when nothing interrupts it: a quarter up from the fastest, of three or fewer the fastest."""
+    return sorted(seconds)[len(seconds) // 4]
 
 
 def hw_text(size: HW) -> str:
@@ -212,9 +226,3 @@ def _kept(values: Values, value: float) -> Values:
 
 def _with(values: BySize, size: str, value: float) -> BySize:
     return {**values, size: _kept(values.get(size, ()), value)}
-
-
-def _typical(seconds: Sequence[float]) -> float:
-    """The mean without hiccups (under half or over twice the median): it is means that add up to a run's time."""
-    middle = statistics.median(seconds)
-    return statistics.fmean(s for s in seconds if middle / 2 <= s <= 2 * middle)

@@ -89,8 +89,8 @@ def test_rates_give_every_size_once_and_end_at_one(rows, columns):
     sizes = [latent_size(full, rate, (1, 2, 2)).hw for rate in rates]
     assert list(rates) == sorted(rates)
     assert rates[-1] == 1.0
-    low = max(1 / rows, 1 / columns)
-    dense = {latent_size(full, r, (1, 2, 2)).hw for k in range(4001) if (r := low + (1 - low) * k / 4000) <= 1}
+    exact = {(2 * (rows * k // 3989), 2 * (columns * k // 3989)) for k in range(1, 3990)}  # at rates k / 3989
+    dense = {size for size in exact if min(size) > 0}
     assert len(set(sizes)) == len(sizes)
     assert dense <= set(sizes)
 
@@ -169,9 +169,19 @@ def test_one_bad_run_among_three_moves_nothing():
     assert costs(timings).seconds(flat(30)).denoise_s == pytest.approx(3.0)
 
 
-def test_a_hiccup_inside_a_run_is_left_out():
-    timings = empty().with_probe((16, 16), [0.1, 0.11, 0.09, 5.0])
+def test_a_hiccup_inside_a_probe_is_left_out():
+    timings = empty().with_probe((16, 16), [0.1, 0.1, 0.19])
     assert timings.step_seconds() == {(16, 16): pytest.approx(0.1)}
+
+
+def test_what_interrupts_a_run_now_and_then_is_expected_of_all_sizes():
+    run = run_of(flat(31), {1.0: 0.1})
+    steps = list(run.latency.steps_s)
+    steps[5] = steps[25] = 0.25
+    interrupted = run.model_copy(update={"latency": run.latency.model_copy(update={"steps_s": tuple(steps)})})
+    timings = empty().with_run(interrupted).with_probe((8, 8), [0.04, 0.04, 0.04])
+    assert costs(timings).seconds(flat(31)).denoise_s == pytest.approx(sum(steps) + 0.01, rel=1e-3)
+    assert timings.step_seconds()[8, 8] == pytest.approx(0.04 * 1.1)
 
 
 def test_only_recent_values_are_kept():
@@ -196,7 +206,7 @@ def test_memory_of_a_small_stage_after_a_large_one_is_not_its_own():
 
 
 def test_timings_survive_json():
-    timings = empty().with_run(run_of(TWO, {0.5: 0.04, 1.0: 0.1})).with_probe((4, 4), [0.02], 0.03)
+    timings = empty().with_run(run_of(TWO, {0.5: 0.04, 1.0: 0.1})).with_probe((4, 4), [0.02, 0.02], 0.03)
     assert Timings.model_validate_json(timings.model_dump_json()) == timings
 
 
@@ -207,7 +217,7 @@ def test_timings_of_another_workload_are_not_used():
 
 
 def test_another_size_is_estimated_from_this_one():
-    timings = empty().with_run(run_of(flat(30), {1.0: 0.1})).with_probe((8, 8), [0.04])
+    timings = empty().with_run(run_of(flat(30), {1.0: 0.1})).with_probe((8, 8), [0.04, 0.04])
     larger = costs(timings, 256, 256)
     assert larger.calibrated == "estimated"
     assert larger.fixed_s == pytest.approx(0.1 + 4 * 0.5)
