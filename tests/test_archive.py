@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import stat
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.errors import InvalidInput, ModelNotFound
 from engine.jobs.errors import NotFound, StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
+from engine.video import ffmpeg
 from tests import shelf
 
 Members = dict[str, bytes]
@@ -254,3 +256,12 @@ def test_what_could_be_run_here_is_within_what_may_be_run(exported, tmp_path):
 )
 def test_pictures_must_be_what_their_names_say(jobs, exported, tmp_path, name, data):
     refused(jobs, written(tmp_path / "a.zip", exported | {name: data}), name)
+
+
+def test_a_video_whose_frames_would_fill_the_memory_is_not_decoded(jobs, exported, tmp_path):
+    path = tmp_path / "huge.mp4"
+    source = ["-f", "lavfi", "-i", "color=size=4100x4100:rate=1", "-frames:v", "1", "-pix_fmt", "yuv420p"]
+    command = [ffmpeg(), "-v", "error", *source, "-c:v", "libx264", "-preset", "ultrafast", str(path)]
+    subprocess.run(command, check=True, timeout=120)
+    assert path.stat().st_size < 200_000
+    refused(jobs, written(tmp_path / "a.zip", exported | {"00.mp4": path.read_bytes()}), "00.mp4 cannot be read")
