@@ -20,12 +20,12 @@ from engine.jobs.data_dir import DataDir
 from engine.jobs.errors import StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.notices import notice
-from engine.jobs.store import Store
+from engine.jobs.store import Store, now
 
 RUNNER = "engine.jobs.running:TorchRunner"
 EXIT_AGAIN = 75  # a worker ended itself on purpose; start another
 EXIT_DEVICE = 70  # a worker's device failed; start another
-DEATHS, WITHIN_S = 5, 300.0  # so many deaths in so many seconds are too many
+DEATHS, WITHIN_S = 5, 300.0  # so many deaths in so many seconds, and no job done between them, are too many
 PATIENCE_S = 5.0  # for a worker to end when it is told to
 ROOT = Path(__file__).parent.parent.parent
 DOWNLOAD = "RESOLUTE_DOWNLOAD"  # set to 1, the worker may fetch a catalogue model's weights from the hub
@@ -102,6 +102,7 @@ class Supervisor:
     def _watch(self) -> None:
         deaths: deque[float] = deque(maxlen=self._most)
         while self._start():
+            begun = now()
             code = self._outlive()
             if self._closing:
                 self._settle("Resolute was stopped while this was running")
@@ -109,6 +110,8 @@ class Supervisor:
             self._settle(f"the worker {_how(code)} while this was running")
             if code == EXIT_AGAIN:
                 continue
+            if self._has_worked(begun):
+                deaths.clear()  # it dies now and then, but the queue moves on
             deaths.append(time.monotonic())
             if len(deaths) < self._most or deaths[-1] - deaths[0] > self._within_s:
                 self._tell(f"The worker {_how(code)} and was started again.")
@@ -154,6 +157,13 @@ class Supervisor:
 
     def _settle(self, why: str) -> None:
         self._stored(lambda: recovery.settle_running(self._store, self._data, why))
+
+    def _has_worked(self, since: float) -> bool:
+        """Whether a job has been done since a moment."""
+        try:
+            return bool(self._store.read("SELECT 1 FROM jobs WHERE status = 'done' AND ended >= ? LIMIT 1", since))
+        except StorageError:
+            return False
 
     def _tell(self, text: str) -> None:
         self._stored(lambda: notice(self._store, "worker", text))

@@ -97,6 +97,16 @@ def test_a_worker_that_dies_again_and_again_is_left_off_until_someone_says_so(op
     assert finished(jobs, job).status == "done"
 
 
+def test_deaths_between_which_jobs_are_done_do_not_add_up(jobs):
+    for _ in range(6):
+        worker = jobs.worker.process
+        assert finished(jobs, jobs.submit(experiment())).status == "done"
+        os.kill(jobs.worker.process, signal.SIGKILL)
+        until(lambda worker=worker: jobs.worker.process not in (worker, None))
+    assert jobs.worker.status == "running"
+    assert not [notice for notice in jobs.notices() if "not started again" in notice.text]
+
+
 def test_closing_interrupts_what_runs_and_leaves_no_process(opened):
     jobs = opened()
     job = jobs.submit(experiment(steps=50, step_s=0.1))
