@@ -306,9 +306,9 @@ def _bands(found: Report) -> dict[str, Any] | None:
     bands = found.runs[0].bands
     if bands is None:
         return None
-    names = [f"{low:g} to {high:g} of the resolution" for low, high in pairwise(bands.edges)]
+    names = [f"rate {low:g} to {high:g}" for low, high in pairwise(bands.edges)]
     curves = [
-        {"name": f"{name}, settled at step {step}", "colour": 1 + number % (COLOURS - 1), "error": list(error)}
+        {"name": f"{name}, settled by step {step}", "colour": 1 + number % (COLOURS - 1), "error": list(error)}
         for number, (name, step, error) in enumerate(zip(names, bands.settled, bands.error, strict=True))
     ]
     return {"threshold": bands.threshold, "curves": curves}

@@ -172,7 +172,7 @@
       yaxis: { ...axis, title: { text: unit, standoff: 4 }, ...(name === "resolution" || name === "cost"
         ? { rangemode: "tozero" } : {}), ...(name === "resolution"
         ? { tickvals: [0, ...new Set(data.runs.flatMap((run) => run.resolution))] } : {}), ...axes.yaxis },
-      shapes: axes.shapes ?? [],
+      shapes: axes.shapes ?? [], ...axes.layout,
     };
     plots[name] = $(".plot", figure);
     return Plotly.react(plots[name], traces, layout, { displayModeBar: false, responsive: true });
@@ -187,7 +187,9 @@
     drawChart("sigma", (run) => run.sigma, "step", "sigma");
     const settling = data.bands ?? { curves: [], threshold: 1 };
     drawChart("bands", (band) => band.error.map((value) => value || null), "step", "error", () => ({}), settling.curves, {
-      yaxis: { type: "log", tickformat: ".0%" },
+      layout: { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+        margin: { l: 48, r: 8, t: 40, b: 40 } },
+      yaxis: { type: "log", tickformat: ".2~%" },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: settling.threshold, y1: settling.threshold,
         line: { color: css("--soft"), width: 1, dash: "dot" } }],
     });
