@@ -190,7 +190,12 @@ function likeness(picks) {
 
 watch("value", draw);
 watch("revision", () => ask());
-watch("address", () => { if (props.address) window.resolute?.address(props.address[0]); });
+watch("address", () => {
+  if (!props.address) return;
+  window.resolute?.address(props.address[0]);
+  const place = props.address[0].startsWith("compare=") ? "#comparator" : "#views";
+  requestAnimationFrame(() => document.querySelector(place)?.scrollIntoView({ block: "start" })); // the list may have been long
+});
 watch("refusal", () => { if (props.refusal) drawSaid({ text: sentence(props.refusal[0]), bad: true }); });
 if (props.value) draw();
 if (props.revision) ask();
