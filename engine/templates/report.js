@@ -186,7 +186,8 @@
     drawChart("cost", (run) => run[chosen.cost], "step", costs[chosen.cost][1]);
     drawChart("sigma", (run) => run.sigma, "step", "sigma");
     const settling = data.bands ?? { curves: [], threshold: 1 };
-    drawChart("bands", (band) => band.error.map((value) => value || null), "step", "error", () => ({}), settling.curves, {
+    const errors = (band) => band.error.map((value) => value || null); // a logarithm has no 0
+    drawChart("bands", errors, "step", "error", () => ({}), settling.curves, {
       layout: { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
         margin: { l: 48, r: 8, t: 40, b: 40 } },
       yaxis: { type: "log", tickformat: ".2~%" },
