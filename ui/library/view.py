@@ -13,7 +13,7 @@ import gradio as gr
 from engine.errors import InvalidInput, ResoluteError
 from engine.jobs.data_dir import new_id
 from engine.jobs.service import Jobs
-from ui.handling import QUIET
+from ui.handling import POLLED, QUIET
 from ui.library.asking import Change, Query, parse_change, parse_leave
 from ui.library.comparing import compare_runs
 from ui.library.library import LibraryList
@@ -41,7 +41,7 @@ class Library:
         keeper = Keeper(self, jobs, wiring, views)
         polled = [self.listing, self.timer, self.seen]
         views.select(keeper.told(keeper.came), None, polled, **QUIET)
-        self.timer.tick(keeper.told(keeper.poll), self.seen, [self.listing, self.seen], trigger_mode="once", **QUIET)
+        self.timer.tick(keeper.told(keeper.poll), self.seen, [self.listing, self.seen], **POLLED)
         self.listing.input(keeper.told(keeper.changed), None, self.listing, trigger_mode="multiple", **QUIET)
         self.listing.select(keeper.told(keeper.left), None, [self.listing, self.timer, views, *wiring.shown()], **QUIET)
         self.upload.upload(keeper.told(keeper.taken_in), self.upload, [self.listing, self.upload], **QUIET)
