@@ -105,7 +105,7 @@ def test_cancel_by_id(client):
 )
 def test_compare_refuses_in_one_sentence_before_anything_runs(client, arguments, sentence):
     with pytest.raises(AppError, match=sentence):
-        list(client.submit(**arguments, api_name="/compare"))
+        client.predict(**arguments, api_name="/compare")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 from gradio.events import api
-from engine.predict import CostModel
 
 from engine.errors import ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
@@ -17,6 +16,7 @@ from engine.jobs.service import Jobs
 from engine.lightx2v import export
 from engine.models.catalogue import catalogue, catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
+from engine.predict import CostModel
 from engine.schedule import flat
 from ui import following
 from ui.files import ORDINARY, parse_schedule_text, preset_of

@@ -81,7 +81,7 @@ def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
         stages_plan=tuple(PlannedStage(stage.first, stage.last, stage.rate) for stage in run.stages_plan),
         video=url(run.video) if run.video else None,
         heatmap=url(run.heatmap) if run.heatmap else None,
-        reused=run.reused,
+        reused=f"Reused: {run.reused}." if run.reused else None,
         facts=facts_of_run(reported, run.number) if reported and run.status == "done" else (),
     )
 

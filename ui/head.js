@@ -2,13 +2,13 @@
 (() => {
   const stored = (() => { try { return localStorage.getItem("resolute-theme"); } catch { return null; } })();
   const wanted = new URLSearchParams(location.search).get("__theme") || stored;
-  const apply = (dark) => document.body && document.body.classList.toggle("dark", dark);
+  let dark = null; // what was chosen; Gradio sets the class too, from the system alone
+  const apply = (now) => { dark = now; document.body.classList.toggle("dark", now); };
   const prefers = matchMedia("(prefers-color-scheme: dark)");
 
   window.resolute = {
     toggleTheme() {
-      const dark = !document.body.classList.contains("dark");
-      apply(dark);
+      apply(!document.body.classList.contains("dark"));
       try { localStorage.setItem("resolute-theme", dark ? "dark" : "light"); } catch { /* private window */ }
     },
     /** Put a query into the address without loading the page again; a Space's outer page is told too. */
@@ -24,11 +24,14 @@
     },
   };
 
-  addEventListener("DOMContentLoaded", () => {
+  const start = () => {
     if (wanted) apply(wanted === "dark");
     else if (prefers.matches) apply(true);
     prefers.addEventListener("change", (event) => { if (!stored) apply(event.matches); });
-    const target = () => document.querySelector("#open-file input[type=file]");
+    new MutationObserver(() => {
+      if (dark !== null && document.body.classList.contains("dark") !== dark) apply(dark);
+    }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    const target = () => document.querySelector("#edit input[type=file]");
     let depth = 0;
     const files = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
     addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; document.body.classList.add("dropping"); } });
@@ -46,5 +49,7 @@
       input.files = given.files;
       input.dispatchEvent(new Event("change", { bubbles: true }));
     });
-  });
+  };
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
+  else start(); // Gradio puts this script into the page late
 })();

@@ -27,7 +27,6 @@ class Studio:
     dice: gr.Button
     run: gr.Button
     stop: gr.Button
-    retry: gr.Button
     forecast: gr.HTML
     status: gr.HTML
     board: Timeline
@@ -100,9 +99,6 @@ def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
                 parts["run"] = gr.Button("Run", variant="primary", elem_id="run", scale=0, min_width=120)
                 parts["stop"] = gr.Button(
                     "Stop all", variant="stop", elem_id="stop", visible=False, scale=0, min_width=110
-                )
-                parts["retry"] = gr.Button(
-                    "Run what is missing", elem_id="retry", visible=False, scale=0, min_width=170
                 )
                 parts["forecast"] = gr.HTML(initial["forecast"], elem_id="forecast", padding=False)
     with gr.Accordion("More settings", open=False, elem_id="more"):

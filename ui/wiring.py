@@ -23,7 +23,7 @@ from ui.figures.value import figures_of
 from ui.figures.value import parse_action as parse_figures_action
 from ui.forecast import board_context, forecast_html
 from ui.form import default_model, default_values, experiment_of, known_model, ranges, roll, values_of, whole
-from ui.handling import QUIET, told
+from ui.handling import POLLED, QUIET, told
 from ui.library.asking import picks_of
 from ui.library.comparing import compare_runs
 from ui.studio import ADD, Studio
@@ -45,9 +45,8 @@ class Wiring:
         page.load(told(self.opened), None, self._restored(), **QUIET)
         started = s.run.click(told(self.run), everything, self._followed(), **QUIET)
         started.then(None, s.job, None, js="(job) => { if (job) resolute.address(`job=${job}`); }", **QUIET)
-        s.timer.tick(told(self.poll), [s.job, s.revision], self._followed(), trigger_mode="once", **QUIET)
-        s.stop.click(told(self.stop), [s.job], None, **QUIET)
-        s.retry.click(told(self.retry), [s.job], [s.timer], **QUIET)
+        s.timer.tick(self.poll, [s.job, s.revision], self._followed(), **POLLED)
+        s.stop.click(told(self.stop), [s.job], [s.timer], **QUIET)
         s.comparator.input(told(self.acted), [s.job], [s.timer], **QUIET)
         s.figures.input(self.chosen, None, [s.comparator], **QUIET)
         s.dice.click(roll, None, form.seed, **QUIET)
@@ -86,7 +85,7 @@ class Wiring:
     def _followed(self) -> list[Any]:
         s = self.studio
         shown = [s.comparator, s.figures, s.status, s.downloads, s.board, s.forecast]
-        return [*shown, s.run, s.stop, s.retry, s.timer, s.job, s.revision]
+        return [*shown, s.run, s.stop, s.timer, s.job, s.revision]
 
     def _restored(self) -> list[Any]:
         s = self.studio
@@ -136,7 +135,7 @@ class Wiring:
     def show_comparison(self, shown: Comparison) -> dict[Any, Any]:
         """Runs of several jobs in the comparator; the fields and the board stay, and no job is followed."""
         s = self.studio
-        hidden = {button: gr.update(visible=False) for button in (s.stop, s.retry)}
+        hidden = {s.stop: gr.update(visible=False)}
         return hidden | {
             s.comparator: shown,
             s.status: "",
@@ -176,7 +175,10 @@ class Wiring:
 
     def poll(self, job: str, revision: int) -> dict[Any, Any]:
         """Twice a second while a job is on its way; an unchanged job changes nothing."""
-        return self._follow(job, revision) if job else {self.studio.timer: gr.update(active=False)}
+        try:
+            return self._follow(job, revision)
+        except ResoluteError:  # it was deleted, or the disk fails: what is shown stays
+            return {self.studio.timer: gr.update(active=False)}
 
     def _follow(self, job: str, revision: int) -> dict[Any, Any]:
         """All that shows a job, where it has changed since `revision`."""
@@ -189,7 +191,6 @@ class Wiring:
             s.status: following.status_html(view, self.jobs.notices()),
             s.run: gr.update(visible=view.finished),
             s.stop: gr.update(visible=not view.finished, interactive=not view.stopping),
-            s.retry: gr.update(visible=view.can_retry),
             s.timer: gr.update(active=not view.finished),
             s.job: view.id,
             s.revision: view.revision,
@@ -210,17 +211,13 @@ class Wiring:
         context = self._context(values, report)
         return {s.board: gr.update(context=context), s.forecast: forecast_html(values, board, self.jobs)}
 
-    def stop(self, job: str | None) -> None:
+    def stop(self, job: str) -> Any:
         if job:
             self.jobs.cancel(job)
-
-    def retry(self, job: str | None) -> Any:
-        if job:
-            self.jobs.retry(job)
-        return gr.update(active=True)
+        return gr.update(active=bool(job))
 
     def acted(self, job: str | None, event: gr.EventData) -> Any:
-        """Skip or retry one run, from its tile."""
+        """Skip one run, or run again what is missing."""
         action = parse_action(event._data)
         if job and action.action == "skip":
             self.jobs.skip(job, action.number)
