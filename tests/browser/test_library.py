@@ -243,7 +243,7 @@ def test_nothing_is_cut_off_or_too_small_to_touch(library, width):
 
 def test_it_is_polled_only_while_it_is_looked_at(library):
     page = library()
-    polled = re.compile("/run/predict")
+    polled = re.compile("/run/predict|/queue/join")
     for _ in range(3):
         with page.expect_response(polled):
             pass
