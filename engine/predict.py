@@ -128,7 +128,7 @@ class CostModel:
             denoise_s=denoise,
             speedup=base / denoise if base and denoise else None,
             by_flops=schedule.infer_steps * self.step_flops(self.full) / flops,
-            peak_bytes=self._peak_bytes,
+            peak_bytes=self.peak_bytes,
             source=self._source([size for _, size in self._stages(schedule)]),
         )
 
@@ -181,7 +181,8 @@ class CostModel:
         return Curve.through({self._sized(hw).tokens: count for hw, count in found.items()})
 
     @cached_property
-    def _peak_bytes(self) -> float | None:
+    def peak_bytes(self) -> float | None:
+        """The peak of a whole run at this size, decoding included: what a card must hold whatever the schedule."""
         if self.timings is None:
             return None
         return by_area(self.timings.peak_bytes, (self.height, self.width))[0]
@@ -248,6 +249,7 @@ def context(
         "rates": costs.table(),
         "fixed_s": None if fixed is None else fixed + costs.start_s,
         "switch_s": costs.switch_s,
+        "peak_bytes": costs.peak_bytes,
         "calibrated": costs.calibrated,
         "calibration_note": calibration_note(costs),
         "bands": None if bands is None else bands.model_dump(mode="json"),

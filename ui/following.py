@@ -112,7 +112,7 @@ def charts(report: Report | None, metric: str) -> list[Any]:
     """Steps, similarity, memory, bands; None where there is nothing to draw."""
     if report is None:
         return [None] * 4
-    bands = drawn.bands_chart(report) if getattr(report.baseline, "bands", None) else None
+    bands = drawn.bands_chart(report)
     return [drawn.steps_chart(report), drawn.similarity_chart(report, metric), drawn.memory_chart(report), bands]
 
 

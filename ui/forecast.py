@@ -27,7 +27,7 @@ def cost_model(values: Mapping[str, Any], jobs: Jobs) -> CostModel:
 
 def board_context(values: Mapping[str, Any], jobs: Jobs, report: Report | None) -> dict[str, Any]:
     """The board's `context` prop (docs/architecture.md); `report` brings the baseline's settling, if it has any."""
-    bands = getattr(report.baseline, "bands", None) if report else None
+    bands = report.baseline.bands if report else None
     return context(cost_model(values, jobs), shift=float(values["shift"]), max_tracks=MAX_TRACKS, bands=bands)
 
 

@@ -324,7 +324,8 @@ class Wiring:
     # ---- charts -------------------------------------------------------------------------------------------------
 
     def draw(self, job: str | None, metric: str) -> list[Any]:
-        return following.charts(self._report(job), metric)
+        *plots, bands = following.charts(self._report(job), metric)
+        return [*plots, gr.update(value=bands, visible=bands is not None)]
 
     def draw_similarity(self, job: str | None, metric: str) -> Any:
         return following.charts(self._report(job), metric)[1]

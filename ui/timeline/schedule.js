@@ -117,6 +117,8 @@ function costOf(track, steps, context) {
     memory = Math.max(memory, size.memory_bytes ?? 0);
   }
   const extra = (context.fixed_s ?? 0) + switchesOf(track) * (context.switch_s ?? 0);
+  // decoding at full size is part of every run, and mostly its peak
+  if (context.peak_bytes) [memory, known] = [Math.max(memory, context.peak_bytes), true];
   return { seconds: seconds === null ? null : seconds + extra, flops, memory: known ? memory : null };
 }
 

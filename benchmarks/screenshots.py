@@ -1,0 +1,76 @@
+"""Pictures of the studio for README and docs: light, dark, phone, library. `make pictures`.
+
+    python -m benchmarks.screenshots [--steps 30]
+
+Runs a real comparison with the shipped model first, in a data directory of its own, so that what is shown was measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.page import URL, server
+from tests.browser.install import chromium_path
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+PROMPT = "a rocket drifting up over purple stars"
+RUN_MS = 600_000
+ONE_FRAME = """() => { for (const video of document.querySelectorAll('#comparator video')) video.pause(); }"""
+
+
+def _page(browser: Browser, query: str = "", **options: Any) -> Page:
+    page = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options)).new_page()
+    page.goto(URL + query)
+    page.locator("#board [role=slider]").first.wait_for()
+    return page
+
+
+def _compare(browser: Browser, steps: int) -> str:
+    """Run the comparison as a person would; the query of its address."""
+    page = _page(browser)
+    page.locator("#prompt textarea").fill(PROMPT)
+    page.locator("#steps input").fill(str(steps))
+    page.locator("#steps input").press("Tab")
+    page.wait_for_timeout(1500)
+    page.locator("#run").click()
+    page.locator("#stop").wait_for()
+    page.locator("#run").wait_for(timeout=RUN_MS)
+    query = page.evaluate("location.search")
+    page.context.close()
+    return str(query)
+
+
+def _shoot(page: Page, name: str, *, full: bool = False) -> None:
+    page.wait_for_timeout(3000)  # for pictures to be there; nothing is measured here
+    page.evaluate(ONE_FRAME)
+    page.screenshot(path=IMAGES / f"{name}.png", full_page=full)
+    page.context.close()
+
+
+def main(steps: Annotated[int, typer.Option(help="Denoising steps of the comparison shown.")] = 30) -> None:
+    """Take all pictures again."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server(folder),
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+        query = _compare(browser, steps)
+        _shoot(_page(browser, query), "studio-light")
+        _shoot(_page(browser, f"{query}&__theme=dark", color_scheme="dark"), "studio-dark")
+        _shoot(_page(browser, query), "studio-results", full=True)
+        phone = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
+        _shoot(_page(browser, query, **phone), "studio-phone")
+        library = _page(browser)
+        library.get_by_role("tab", name="Library").click()
+        _shoot(library, "library")
+        browser.close()
+
+
+if __name__ == "__main__":
+    typer.run(main)
