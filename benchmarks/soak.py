@@ -26,6 +26,7 @@ import psutil
 from engine.errors import ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.jobs import logs
+from engine.jobs.errors import NotFound
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
@@ -119,8 +120,7 @@ def verdict(jobs: Jobs, clients: list[Client], watcher: Watcher) -> dict[str, An
     """What was promised, against what is there."""
     accepted = [job for client in clients for job in client.accepted]
     retried = sum((client.retried for client in clients), Counter[str]())
-    views = {view.id: view for view in jobs.library()}
-    states = Counter(views[job].status if job in views else "lost" for job in accepted)
+    states = Counter(state(jobs, job) for job in accepted)
     begun, overlaps = begins(jobs.data.root / "trace.txt")
     steady = [sample for sample in watcher.samples if sample["s"] > 60] or watcher.samples
     return {
@@ -140,6 +140,14 @@ def verdict(jobs: Jobs, clients: list[Client], watcher: Watcher) -> dict[str, An
         },
         "samples": watcher.samples,
     }
+
+
+def state(jobs: Jobs, job: str) -> str:
+    """A job's state, or "lost"."""
+    try:
+        return jobs.view(job).status
+    except NotFound:
+        return "lost"
 
 
 def begins(trace: Path) -> tuple[Counter[str], int]:
@@ -171,8 +179,9 @@ def soak(minutes: float, runner: str, folder: Path) -> dict[str, Any]:
         stop.set()
         for thread in (*clients, watcher):
             thread.join()
-        while any(not view.finished for view in jobs.library()):
-            time.sleep(0.2)
+        for job in [job for client in clients for job in client.accepted]:
+            while state(jobs, job) in ("queued", "running"):
+                time.sleep(0.2)
         return verdict(jobs, clients, watcher)
 
 

@@ -67,9 +67,11 @@ def insert(
     the other. Raises QueueFull, StorageError."""
     with store.transaction() as db:
         _refuse_a_crowd(db, visitor, limits)
-        values = (job_id, _ticket(db), visitor, dumps(experiment), noise_floor, now())
+        values = (job_id, _ticket(db), visitor, *_told(experiment), noise_floor, now())
         db.execute(
-            "INSERT INTO jobs (id, ticket, visitor, document, noise_floor, created) VALUES (?, ?, ?, ?, ?, ?)", values
+            "INSERT INTO jobs (id, ticket, visitor, document, model, words, noise_floor, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
         )
         db.executemany(
             _INSERT_RUN,
@@ -94,9 +96,9 @@ def insert_lost(
     status, why = ("done", None) if whole else ("interrupted", "its entry in the database was lost")
     with store.transaction() as db:
         db.execute(
-            "INSERT INTO jobs (id, ticket, visitor, document, created, ended, status, error, pinned, bytes)"
-            " VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, ?)",
-            (job_id, _ticket(db), dumps(experiment), created, created, status, why, pinned, size),
+            "INSERT INTO jobs (id, ticket, visitor, document, model, words, created, ended, status, error, pinned,"
+            " bytes) VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (job_id, _ticket(db), *_told(experiment), created, created, status, why, pinned, size),
         )
         db.executemany(_INSERT_RUN, [_run_values(job_id, number, track) for number, track in enumerate(tracks)])
         for number, run in runs.items():
@@ -122,6 +124,12 @@ def tracks_of(experiment: Experiment) -> tuple[Track, ...]:
 def dumps(experiment: Experiment) -> str:
     """The experiment as text that `parse_experiment` reads."""
     return json.dumps(experiment.document(), ensure_ascii=False, allow_nan=False)
+
+
+def _told(experiment: Experiment) -> tuple[str, str, str]:
+    """The document, and what the library is sorted and searched by: the model and all words, the prompt's first."""
+    words = (experiment.prompt, experiment.spec.id, *(track.name for track in tracks_of(experiment)))
+    return dumps(experiment), experiment.spec.id, "\n".join(words).casefold()
 
 
 def _run_values(job_id: str, number: int, track: Track) -> tuple[object, ...]:

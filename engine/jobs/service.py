@@ -6,18 +6,19 @@ import contextlib
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
+from json import dumps
 from pathlib import Path
 from sqlite3 import Row
-from typing import Literal
 
 from engine.experiment import Experiment
-from engine.jobs import archive, folders, learning, logs, queue, quota, recovery
+from engine.jobs import archive, folders, learning, logs, queue, quota, recovery, shelves
 from engine.jobs import notices as noticing
 from engine.jobs.data_dir import DataDir, default_folder, new_id
 from engine.jobs.errors import NotFound, NotNow
 from engine.jobs.limits import Limits
 from engine.jobs.notices import Notice
 from engine.jobs.quota import DiskUse
+from engine.jobs.shelves import Sort
 from engine.jobs.store import now, open_or_renew
 from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
 from engine.jobs.views import JobView, job_view, without_previews
@@ -25,8 +26,6 @@ from engine.models.catalogue import ModelSpec
 from engine.report import Report
 from engine.timings import Timings, workload_of
 
-Sort = Literal["newest", "oldest", "prompt", "model", "largest"]
-SORTS = ("newest", "oldest", "prompt", "model", "largest")
 REMEMBERED = 64  # views and reports kept in memory
 
 
@@ -222,14 +221,31 @@ class Jobs:
     # ---- keeping ------------------------------------------------------------------------------------------------
 
     def library(
-        self, search: str = "", sort: Sort = "newest", pinned: bool | None = None, *, deleted: bool = False
+        self,
+        search: str = "",
+        sort: Sort = "newest",
+        pinned: bool | None = None,
+        *,
+        deleted: bool = False,
+        limit: int | None = shelves.PAGE,
     ) -> list[JobView]:
-        """All jobs without previews. Every word of `search` must be in the prompt, the model or a run's name."""
-        state = "NOT NULL" if deleted else "NULL"
-        views = [without_previews(view) for view in self._views_of(f"WHERE deleted IS {state}")]
-        words = search.casefold().split()
-        found = [view for view in views if (pinned is None or view.pinned == pinned) and _mentions(view, words)]
-        return sorted(found, key=_ORDERS[sort if sort in SORTS else "newest"])
+        """The first `limit` jobs (all if None) without previews; `library_count` says how many there are.
+
+        Every word of `search` must be in the prompt, the model or a run's name.
+        """
+        ids = shelves.page(self._store, sort, limit, search, pinned, deleted)
+        views = {view.id: view for view in self._views_of("WHERE id IN (SELECT value FROM json_each(?))", dumps(ids))}
+        return [without_previews(views[job_id]) for job_id in ids if job_id in views]
+
+    def library_count(self, search: str = "", pinned: bool | None = None, *, deleted: bool = False) -> int:
+        """How many jobs `library` would list without a limit."""
+        return shelves.count(self._store, search, pinned, deleted)
+
+    def first_to_go(self) -> JobView | None:
+        """The job that would be removed first if the disk were full, the trash apart."""
+        job_id = shelves.first_to_go(self._store)
+        views = self._views_of("WHERE id = ?", job_id) if job_id else []
+        return without_previews(views[0]) if views else None
 
     def library_revision(self) -> int:
         """A number that changes when a job is added, removed, pinned, or changes its state."""
@@ -316,17 +332,3 @@ class Jobs:
     def dismiss(self, notice_id: int) -> None:
         """Show a notice no more."""
         noticing.dismiss(self._store, notice_id)
-
-
-def _mentions(view: JobView, words: list[str]) -> bool:
-    text = "\n".join((view.prompt, view.model, *(run.name for run in view.runs))).casefold()
-    return all(word in text for word in words)
-
-
-_ORDERS = {
-    "newest": lambda view: (-view.created, view.id),
-    "oldest": lambda view: (view.created, view.id),
-    "prompt": lambda view: (view.prompt.casefold(), -view.created),
-    "model": lambda view: (view.model, -view.created),
-    "largest": lambda view: (-view.bytes, -view.created),
-}

@@ -85,6 +85,15 @@ MIGRATIONS = (
         UPDATE counters SET value = value + 1 WHERE name = 'library';
     END;
     """,
+    # 2: what the library is searched and sorted by, so that it need not read every job to show a page.
+    """
+    ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN words TEXT NOT NULL DEFAULT '';
+    UPDATE jobs SET model = json_extract(document, '$.model'), words = casefold(
+        json_extract(document, '$.prompt') || char(10) || json_extract(document, '$.model') || char(10)
+        || (SELECT group_concat(name, char(10)) FROM runs WHERE job_id = jobs.id));
+    CREATE INDEX newest ON jobs (created);
+    """,
 )
 VERSION = len(MIGRATIONS)
 
@@ -188,6 +197,7 @@ def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
+        connection.create_function("casefold", 1, lambda text: text and text.casefold(), deterministic=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:

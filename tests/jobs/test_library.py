@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import fields, replace
 
 import pytest
 
 from engine.errors import InvalidInput
 from engine.experiment import make_experiment
+from engine.jobs import service, shelves
 from engine.jobs.errors import NotFound, NotNow, OverLimit
 from engine.jobs.limits import Limits, work_of
-from engine.jobs.store import STATES
+from engine.jobs.store import MIGRATIONS, STATES, Store
 from engine.jobs.supervisor import ROOT
+from engine.jobs.views import job_view
 from engine.models.catalogue import catalogue_model
 from tests.jobs.conftest import experiment, finished
 
@@ -35,6 +39,39 @@ def test_the_library_is_searched_and_sorted(opened):
     jobs.pin(bear)
     assert [view.id for view in jobs.library(pinned=True)] == [bear]
     assert [view.id for view in jobs.library(pinned=False)] == [cherry, apple]
+
+
+def test_only_the_jobs_of_the_page_are_read_and_all_are_counted(opened, monkeypatch):
+    jobs = opened(worker=False, waiting=30, waiting_visitor=30)
+    ids = [jobs.submit(prompted(f"{'odd' if k % 2 else 'even'} {k:02d}")) for k in range(30)]
+    jobs.delete(ids[29])
+    made = []
+    monkeypatch.setattr(service, "job_view", lambda *row: made.append(row) or job_view(*row))
+    assert [view.id for view in jobs.library(limit=3)] == ids[28:25:-1]
+    assert [view.id for view in jobs.library("odd", "prompt", limit=2)] == [ids[1], ids[3]]
+    assert len(made) == 5
+    assert (jobs.library_count(), jobs.library_count("odd"), jobs.library_count(deleted=True)) == (29, 14, 1)
+    assert jobs.library_count(pinned=True) == 0
+    assert len(jobs.library(limit=None)) == 29
+    assert jobs.library(limit=0) == []
+
+
+def test_jobs_of_the_first_schema_are_found_by_their_words(tmp_path):
+    path = tmp_path / "resolute.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(MIGRATIONS[0])
+        for number, prompt in enumerate(("Ein Äpfelchen", "a bear")):
+            document = json.dumps({"prompt": prompt, "model": "emoji-wan"}, ensure_ascii=False)
+            values = (f"job {number}", number, document)
+            db.execute("INSERT INTO jobs (id, ticket, visitor, document, created) VALUES (?, ?, '', ?, 1)", values)
+            db.execute(
+                "INSERT INTO runs (job_id, number, name, plan, steps) VALUES (?, 0, 'U 0.5', '[]', 1)", values[:1]
+            )
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    with closing(Store(path)) as store:
+        assert shelves.page(store, "prompt", None, "", None, False) == ["job 1", "job 0"]
+        assert shelves.page(store, "newest", 9, "ÄPFEL emoji u", None, False) == ["job 0"]
 
 
 TEXTS = ["„Apfel“ 🍎", "שלום עולם", "<script>alert(1)</script>", "'; DROP TABLE jobs; --", "a\r\nb\tc", "x" * 2000]

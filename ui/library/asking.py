@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from engine.errors import InvalidInput
-from engine.jobs.service import Sort
+from engine.jobs.shelves import Sort
 from engine.strict_json import shown
 
 Shelf = Literal["all", "pinned", "deleted"]

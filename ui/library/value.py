@@ -18,7 +18,6 @@ Times are seconds since 1970, sizes bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from engine.jobs.service import Jobs
@@ -40,17 +39,16 @@ def signature(jobs: Jobs) -> str:
 
 def library_value(jobs: Jobs, query: Query, said: dict[str, Any] | None = None) -> dict[str, Any]:
     """The widget's value; `said` tells what has just been done."""
-    kept = jobs.library(sort="oldest")
     deleted = query.shelf == "deleted"
     pinned = True if query.shelf == "pinned" else None
-    found = jobs.library(query.search, query.sort, pinned, deleted=deleted)
+    found = jobs.library(query.search, query.sort, pinned, deleted=deleted, limit=query.count)
     worker = jobs.worker
     return {
         "query": query.to_json(),
-        "total": len(found),
-        "every": len(kept),
-        "jobs": [card(view, None if deleted else jobs.report(view.id)) for view in found[: query.count]],
-        "disk": _disk(jobs, kept),
+        "total": jobs.library_count(query.search, pinned, deleted=deleted),
+        "every": jobs.library_count(),
+        "jobs": [card(view, None if deleted else jobs.report(view.id)) for view in found],
+        "disk": _disk(jobs),
         "notices": [
             {"id": notice.id, "created": notice.created, "kind": notice.kind, "text": notice.text}
             for notice in jobs.notices()
@@ -108,11 +106,9 @@ def _run(job: str, run: RunView, reported: Run | None, served: bool) -> dict[str
     }
 
 
-def _disk(jobs: Jobs, kept: Sequence[JobView]) -> dict[str, Any]:
-    """What is taken, what may be, and which job would go first; `kept` is sorted from old to new."""
-    disk = jobs.disk()
-    going = [view for view in kept if view.finished and not view.pinned]
-    first = min(going, key=lambda view: view.ended or view.created, default=None)
+def _disk(jobs: Jobs) -> dict[str, Any]:
+    """What is taken, what may be, and which job would go first."""
+    disk, first = jobs.disk(), jobs.first_to_go()
     return {
         "used": disk.results + disk.trash,
         "quota": disk.quota,
