@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.compare import Silent, compare
+from engine.compare import compare
 from engine.experiment import Experiment, Track, make_experiment
+from engine.listeners import Silent
 from engine.models.loading import LoadedModel, load_model
 from engine.outcome import environment
 from engine.policies import DEFAULT_POLICY, policy_named

@@ -5,19 +5,18 @@ The report is saved after every run, so that what is finished stays whatever hap
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 
 from engine import report as schema
+from engine.artefacts import HEAT_GAIN, Artefacts
 from engine.bands import BandWatch
 from engine.baselines import Baseline, Baselines, key_of
 from engine.calibrate import probe, probe_rates
@@ -26,50 +25,18 @@ from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
+from engine.listeners import Learner, Listener, Silent
 from engine.meter import trim_heap
-from engine.metrics import heatmap, similarity
+from engine.metrics import similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
-from engine.reproduce import TAG
 from engine.sizes import LatentSize, full_size, latent_size
 from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
-from engine.timings import HW, Probe
-from engine.video import VideoFailed, whole_file, write_mp4, write_png, write_webp
 from engine.views import patched
 
 log = logging.getLogger(__name__)
-HEAT_GAIN = 4.0
-
-
-class Listener(Protocol):
-    """Whoever follows a comparison. To cancel, raise `Cancelled` from any method but `run_ended`; to leave the present
-    run out and go on with the others, `Skipped`."""
-
-    def run_started(self, name: str, number: int, runs: int) -> None: ...
-    def step(self, name: str, event: StepEvent) -> None: ...
-    def phase(self, name: str, phase: str) -> None: ...
-    def run_ended(self, run: Run) -> None: ...
-
-
-class Learner(Protocol):
-    """Whoever keeps what has been timed, for predictions."""
-
-    def has(self, size: HW) -> bool:
-        """Whether a step at a latent size (height, width) has been timed."""
-
-    def probed(self, probes: Sequence[Probe]) -> None:
-        """New timings, of steps that belong to no run."""
-
-
-class Silent:
-    """A listener that does not listen."""
-
-    def run_started(self, name: str, number: int, runs: int) -> None: ...
-    def step(self, name: str, event: StepEvent) -> None: ...
-    def phase(self, name: str, phase: str) -> None: ...
-    def run_ended(self, run: Run) -> None: ...
 
 
 def compare(
@@ -111,7 +78,8 @@ class _Comparison:
         learner: Learner | None,
     ) -> None:
         self.experiment, self.model, self.out, self.listener = experiment, model, out, listener
-        self.baselines, self.numbered, self.learner = baselines, numbered, learner
+        self.baselines, self.learner = baselines, learner
+        self.files = Artefacts(out, experiment, numbered)
         self.key = key_of(experiment, environment(model)) if baselines else ""
         self.memo = TextMemo()
         self.warm: set[tuple[int, int]] = set()
@@ -122,7 +90,6 @@ class _Comparison:
 
     def run(self, noise_floor: bool, earlier: Report | None) -> Report:
         pipe, experiment = self.model.pipe, self.experiment
-        self.out.mkdir(parents=True, exist_ok=True)
         scheduler = scheduler_for(pipe, experiment.solver, experiment.shift)
         tracks = (experiment.baseline, *experiment.tracks)
         found = self.baselines.find(self.key) if self.baselines else None
@@ -242,20 +209,9 @@ class _Comparison:
 
     def _taken_over(self, found: Baseline) -> Run:
         """The baseline of an earlier comparison, with its files under this one's names."""
-        stem = self._stem(0, self.experiment.baseline)
-        name = f"{stem}{found.video.suffix}"
-        with whole_file(self.out / name) as part:
-            shutil.copyfile(found.video, part)
-        self._picture(stem, found.frames)
+        name = self.files.take_over(self.experiment.baseline, found)
         self.floor_reason = "the baseline was not run: it is that of an earlier comparison"
         return found.run.model_copy(update={"video": name})
-
-    def _stem(self, number: int, track: Track) -> str:
-        return f"{number:02d}" if self.numbered else f"{number:02d}-{track.slug}"
-
-    def _picture(self, stem: str, frames: np.ndarray) -> None:
-        if self.numbered:
-            write_png(self.out / f"{stem}.png", frames[len(frames) // 2])
 
     def _measured(self, number: int, track: Track) -> Run:
         experiment = self.experiment
@@ -263,15 +219,13 @@ class _Comparison:
         warm_up_s = self._warm_up(track.name, experiment.sizes(track.schedule))
         watch = BandWatch()
         result = self._staged(track, None if number else watch)
-        stem = self._stem(number, track)
         self.listener.phase(track.name, "writing the video")
         begun = time.perf_counter()
-        document = json.dumps(experiment.document(), ensure_ascii=False)
-        video = self._write(stem, result.frames, {TAG: document})
+        video = self.files.video(number, track, result.frames)
         encode_s = time.perf_counter() - begun
-        self._picture(stem, result.frames)
+        self.files.still(number, track, result.frames)
         self.listener.phase(track.name, "comparing with the baseline")
-        heat = self._heat(number, stem, result)
+        heat = self._heat(number, track, result.frames)
         run = Run(
             name=track.name,
             policy=None if number == 0 else track.policy.name,
@@ -349,23 +303,11 @@ class _Comparison:
             guidance=experiment.guidance,
         )
 
-    def _heat(self, number: int, stem: str, result: StagedResult) -> str | None:
+    def _heat(self, number: int, track: Track, frames: np.ndarray) -> str | None:
         if number == 0:
-            self.baseline = result.frames
+            self.baseline = frames
             return None
-        if self.baseline is None:
-            return None
-        return self._write(f"{stem}-difference", heatmap(result.frames, self.baseline, HEAT_GAIN), None)
-
-    def _write(self, stem: str, frames: np.ndarray, tags: dict[str, str] | None) -> str:
-        """Write a video and return its name; where ffmpeg fails the frames are kept as lossless WebP."""
-        try:
-            write_mp4(self.out / f"{stem}.mp4", frames, self.experiment.fps, tags)
-            return f"{stem}.mp4"
-        except VideoFailed as error:
-            log.warning("%s The frames are kept as WebP.", error)
-            write_webp(self.out / f"{stem}.webp", frames, self.experiment.fps)
-            return f"{stem}.webp"
+        return None if self.baseline is None else self.files.heat(number, track, frames, self.baseline)
 
     def _similarity(self, number: int, result: StagedResult) -> Similarity:
         if number == 0:

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from engine.calibrate import LAST, STEPS, probe_rates
-from engine.compare import Silent, compare
+from engine.compare import compare
 from engine.errors import Cancelled
 from engine.experiment import Track, make_experiment
+from engine.listeners import Silent
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
 from engine.policies import policy_named

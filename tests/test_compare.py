@@ -12,10 +12,11 @@ import torch
 
 from engine import cli
 from engine import compare as comparing
-from engine.compare import Silent, compare
+from engine.compare import compare
 from engine.console import Progress
 from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
 from engine.experiment import Experiment, Track, make_experiment
+from engine.listeners import Silent
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
 from engine.outcome import environment

@@ -20,7 +20,7 @@ def learn(store: Store, key: TimingKey, run: Run) -> None:
 
 @dataclass(frozen=True)
 class Learner:
-    """Keeps what a comparison has timed besides its runs; `engine.compare.Learner`."""
+    """Keeps what a comparison has timed besides its runs; `engine.listeners.Learner`."""
 
     store: Store
     key: TimingKey

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from engine import artefacts
 from engine import baselines as caching
-from engine import compare as comparing
 from engine.baselines import Baselines, fingerprint, key_of
-from engine.compare import Silent, compare
+from engine.compare import compare
 from engine.errors import Cancelled, RunFailed, Skipped
 from engine.experiment import Track, make_experiment
 from engine.jobs.running import TorchRunner, interruptible
+from engine.listeners import Silent
 from engine.models.loading import load_model
 from engine.outcome import environment
 from engine.policies import policy_named
@@ -222,8 +223,8 @@ def test_a_disk_that_fills_up_fails_the_run_and_leaves_no_half_video(model, tmp_
     def full(path, *args):
         raise RunFailed(f"{path.name} was not written: the disk is full.")
 
-    original = comparing.write_mp4
-    monkeypatch.setattr(comparing, "write_mp4", lambda path, *rest: (full if path.name == "01.mp4" else original)(path, *rest))  # fmt: skip  # noqa: E501
+    original = artefacts.write_mp4
+    monkeypatch.setattr(artefacts, "write_mp4", lambda path, *rest: (full if path.name == "01.mp4" else original)(path, *rest))  # fmt: skip  # noqa: E501
     report = compared(experiment(model, "0.5@2", "0.75@2"), model, tmp_path)
     assert [run.status for run in report.runs] == ["done", "failed", "done"]
     assert "the disk is full" in report.runs[1].error
