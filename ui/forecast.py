@@ -6,10 +6,9 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from engine.predict import CostModel, context
-
 from engine.errors import ResoluteError
 from engine.jobs.service import Jobs
+from engine.predict import CostModel, context
 from engine.report import Report
 from engine.schedule import flat
 from engine.sizes import checked_size
