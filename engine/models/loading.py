@@ -97,6 +97,12 @@ def _dtype(name: str | None, device: torch.device) -> torch.dtype:
 def _why_not(spec: ModelSpec, error: Exception) -> str:
     """One sentence in place of the libraries' many: what is missing, where it was looked for, what to do."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if not spec.is_local and os.environ.get("HF_HUB_OFFLINE") == "1":
+        return (
+            f"{spec.title} ({spec.location}) is not in the local hub cache, and nothing is fetched here; say "
+            f"`hf download {spec.location}` once, give the path of a downloaded folder as --model, or start the studio "
+            "with RESOLUTE_DOWNLOAD=1."
+        )
     if not spec.is_local:
         return (
             f"{spec.title} ({spec.location}) is neither in the local hub cache nor could it be fetched; "
