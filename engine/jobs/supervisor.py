@@ -27,6 +27,7 @@ EXIT_AGAIN = 75  # a worker ended itself on purpose; start another
 EXIT_DEVICE = 70  # a worker's device failed; start another
 DEATHS, WITHIN_S = 5, 300.0  # so many deaths in so many seconds, and no job done between them, are too many
 PATIENCE_S = 5.0  # for a worker to end when it is told to
+AGAIN_S = 1.0  # between two tries to settle what a dead worker left
 ROOT = Path(__file__).parent.parent.parent
 DOWNLOAD = "RESOLUTE_DOWNLOAD"  # set to 1, the worker may fetch a catalogue model's weights from the hub
 
@@ -156,7 +157,11 @@ class Supervisor:
         return code
 
     def _settle(self, why: str) -> None:
-        self._stored(lambda: recovery.settle_running(self._store, self._data, why))
+        """End what the dead worker was running. A full disk is waited for: until then no other could run anything."""
+        while not self._stored(lambda: recovery.settle_running(self._store, self._data, why)):
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closing, AGAIN_S):
+                    return
 
     def _has_worked(self, since: float) -> bool:
         """Whether a job has been done since a moment."""
@@ -168,12 +173,14 @@ class Supervisor:
     def _tell(self, text: str) -> None:
         self._stored(lambda: notice(self._store, "worker", text))
 
-    def _stored(self, change: Callable[[], object]) -> None:
-        """A change of the database that is left for the next start where the disk does not take it."""
+    def _stored(self, change: Callable[[], object]) -> bool:
+        """A change of the database; False where the disk does not take it."""
         try:
             change()
         except StorageError as error:
             logs.event("not stored", error=str(error))
+            return False
+        return True
 
     def _give_up(self, code: int) -> None:
         within = f"{self._most} times within {self._within_s / 60:.0f} minutes"

@@ -96,9 +96,9 @@ class Worker:
         folders.tidy(folder)
         rows = self.store.read("SELECT name FROM runs WHERE job_id = ? ORDER BY number", claimed.id)
         done = folders.finished_runs(folder, [name for (name,) in rows])
-        queue.end_job(self.store, claimed.id, status, error, folders.size_of(folder), done)
+        _until_stored(lambda: queue.end_job(self.store, claimed.id, status, error, folders.size_of(folder), done))
         logs.event("job ended", job=claimed.id, status=status, error=error)
-        quota.prune(self.store, self.data, self.limits)
+        _until_stored(lambda: quota.prune(self.store, self.data, self.limits))
         if lost:
             raise SystemExit(EXIT_DEVICE)
 
@@ -157,6 +157,17 @@ class Worker:
             return 0.0
         size = experiment.height, experiment.width
         return sum(by_area(values, size)[0] or 0.0 for values in (timings.decode, timings.encode))
+
+
+def _until_stored(change: Callable[[], object]) -> None:
+    """A change that must not be lost: a full disk is waited for, as nothing else could run on it."""
+    while True:
+        try:
+            change()
+            return
+        except StorageError as error:
+            logs.event("not stored", error=str(error))
+            time.sleep(IDLE_S)
 
 
 def _outcome(report: Report) -> tuple[End, str | None]:
