@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -135,8 +134,8 @@ def make_experiment(
         frames=size[2],
         fps=own.fps,
         steps=count,
-        guidance=_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, 100.0),
-        shift=_number("shift", _first(shift, given.shift, own.shift), 0.01, 100.0),
+        guidance=checked_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, 100.0),
+        shift=checked_number("shift", _first(shift, given.shift, own.shift), 0.01, 100.0),
         solver=_solver(solver),
         tracks=_checked_tracks(tracks, count, spec, size),
     )
@@ -190,8 +189,9 @@ def _seed(value: object) -> int:
     return value
 
 
-def _number(field: str, value: object, low: float, high: float) -> float:
+def checked_number(field: str, value: object, low: float, high: float) -> float:
+    """A number from outside, in a finite range; NaN and integers that are no float are outside of it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+    if not is_number or not low <= value <= high:  # type: ignore[operator]
         raise InvalidInput(field, f"{field} is {str(value)[:40]}; it must be a number in {low:g}..{high:g}.")
     return float(value)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from engine.errors import ResoluteError
-from engine.experiment import Experiment, Track, make_experiment
+from engine.errors import InvalidInput, ResoluteError
+from engine.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
 from engine.lightx2v import export
 from engine.models.catalogue import catalogue, catalogue_model
@@ -219,7 +219,7 @@ class Endpoints:
                 negative_prompt=negative_prompt, height=height, width=width, frames=frames, guidance=guidance,
                 shift=shift, solver=solver,
             )  # fmt: skip
-            job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=noise_floor)
+            job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=bool(noise_floor))
             seen = -1
             while True:
                 view = self.jobs.view(job)
@@ -237,6 +237,8 @@ class Endpoints:
     ) -> Experiment:
         spec = catalogue_model(model if isinstance(model, str) else str(model))
         count = spec.defaults.steps if steps is None else steps
+        if not isinstance(schedules, list) or len(schedules) > MAX_TRACKS:
+            raise InvalidInput("schedules", f"schedules must be a list of at most {MAX_TRACKS} schedules.")
         presets = [parse_schedule_text(text, count) for text in schedules]
         tracks = [Track(preset.name, preset.schedule, policy_named(preset.policy or policy)) for preset in presets]
         return make_experiment(spec, tracks, steps=count, **settings)

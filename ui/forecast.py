@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import ResoluteError
+from engine.experiment import checked_number
 from engine.jobs.service import Jobs
 from engine.predict import CostModel, context
 from engine.report import Report
@@ -20,14 +21,20 @@ def cost_model(values: Mapping[str, Any], jobs: Jobs) -> CostModel:
     """Costs of the chosen model at the chosen size, from what has been measured on this machine."""
     spec = known_model(values["model"])
     size = checked_size(spec.geometry, *(whole(values[name]) for name in ("height", "width", "frames")))
-    timings = jobs.timings(spec, frames=size[2], guidance=float(values["guidance"] or 1.0))
-    return CostModel(spec, timings, *size, float(values["guidance"] or 1.0))
+    guidance = _number(values, "guidance", 0.0)
+    return CostModel(spec, jobs.timings(spec, frames=size[2], guidance=guidance), *size, guidance)
+
+
+def _number(values: Mapping[str, Any], field: str, low: float) -> float:
+    """A field that may be emptied, which means the model's own, or hold anything, which is refused."""
+    own = getattr(known_model(values["model"]).defaults, field)
+    return checked_number(field, own if values[field] is None else values[field], low, 100.0)
 
 
 def board_context(values: Mapping[str, Any], jobs: Jobs, report: Report | None) -> dict[str, Any]:
     """The board's `context` prop (docs/architecture.md); `report` brings the baseline's settling, if it has any."""
     bands = report.baseline.bands if report else None
-    return context(cost_model(values, jobs), shift=float(values["shift"]), max_tracks=MAX_TRACKS, bands=bands)
+    return context(cost_model(values, jobs), shift=_number(values, "shift", 0.01), max_tracks=MAX_TRACKS, bands=bands)
 
 
 def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:

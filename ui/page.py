@@ -10,6 +10,7 @@ import gradio as gr
 
 from engine.jobs.service import Jobs
 from ui import api, following
+from ui.border import Page
 from ui.figures.value import figures_of
 from ui.files import first_tracks
 from ui.forecast import board_context, forecast_html
@@ -25,7 +26,7 @@ MARK = Path(__file__).with_name("mark.svg")
 
 def build_page(jobs: Jobs) -> gr.Blocks:
     """All views over the jobs of one data directory, wired."""
-    with gr.Blocks(
+    with Page(
         title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True, elem_id="resolute"
     ) as page:
         gr.HTML(_masthead(jobs), elem_id="masthead", padding=False)

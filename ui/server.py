@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,6 +12,7 @@ from fastapi import FastAPI
 from engine import __version__
 from engine.jobs.service import Jobs
 from ui import theme
+from ui.border import Envelope, Refusals, refuse
 from ui.media import add_files
 from ui.page import build_page
 
@@ -24,15 +24,17 @@ QUEUE_SIZE = 200  # calls that wait for a Python thread, not jobs
 def create_app(jobs: Jobs) -> FastAPI:
     """The whole web app over the jobs of one data directory. Nothing is computed here."""
     app = FastAPI(title="Resolute", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    blocks = build_page(jobs)
+    app.add_middleware(Envelope, page=blocks)
     app.add_middleware(BodyLimit)
     app.add_middleware(SameSite)
+    app.add_middleware(Refusals)
 
     @app.get("/healthz")
     def health() -> dict[str, str]:
         return {"status": "ok", "version": __version__}
 
     add_files(app, jobs)
-    blocks = build_page(jobs)
     gr.mount_gradio_app(
         app,
         blocks,
@@ -65,7 +67,7 @@ class SameSite:
         headers = dict(scope.get("headers", ()))
         changing = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changing and headers.get(b"sec-fetch-site") == b"cross-site":
-            await _refuse(send, 403, "a page of another site sent this")
+            await refuse(send, 403, "a page of another site sent this")
         else:
             await self.app(scope, receive, send)
 
@@ -83,7 +85,7 @@ class BodyLimit:
         limit = MAX_UPLOAD + 2**20 if scope["path"].endswith("/upload") else MAX_BODY
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:
-            await _refuse(send, 413, f"the request is larger than {limit} bytes")
+            await refuse(send, 413, f"the request is larger than {limit} bytes")
             return
         seen = 0
 
@@ -94,10 +96,3 @@ class BodyLimit:
             return {"type": "http.disconnect"} if seen > limit else message
 
         await self.app(scope, counted, send)
-
-
-async def _refuse(send: Any, status: int, error: str) -> None:
-    body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

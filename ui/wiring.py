@@ -48,9 +48,9 @@ class Wiring:
         s.timer.tick(self.poll, [s.job, s.revision], self._followed(), **POLLED)
         s.stop.click(told(self.stop), [s.job], [s.timer], **QUIET)
         s.comparator.input(told(self.acted), [s.job], [s.timer], **QUIET)
-        s.figures.input(self.chosen, None, [s.comparator], **QUIET)
+        s.figures.input(told(self.chosen), None, [s.comparator], **QUIET)
         s.dice.click(roll, None, form.seed, **QUIET)
-        s.examples.click(lambda sample: sample[0], s.examples, form.prompt, **QUIET)
+        s.examples.click(lambda sample: sample[0] if sample else gr.skip(), s.examples, form.prompt, **QUIET)
         s.share.click(told(self.link), everything, s.link, **QUIET).then(
             None, s.link, s.link, js="(query) => resolute.copyLink(query)", **QUIET
         )
@@ -77,8 +77,8 @@ class Wiring:
     def _connect_charts(self) -> None:
         s = self.studio
         plots = [s.steps_plot, s.similarity_plot, s.memory_plot, s.bands_plot]
-        s.charts.expand(self.draw, [s.job, s.metric], plots, **QUIET)
-        s.metric.input(self.draw_similarity, [s.job, s.metric], s.similarity_plot, **QUIET)
+        s.charts.expand(told(self.draw), [s.job, s.metric], plots, **QUIET)
+        s.metric.input(told(self.draw_similarity), [s.job, s.metric], s.similarity_plot, **QUIET)
 
     # ---- what handlers may change -----------------------------------------------------------------------------
 

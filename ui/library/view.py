@@ -76,9 +76,10 @@ class Keeper:
 
         return wrapped
 
-    def came(self, event: gr.SelectData) -> dict[Any, Any]:
+    def came(self, event: gr.EventData) -> dict[Any, Any]:
         """Another view was chosen: the library is kept up to date only while it is looked at."""
-        library, here = self.library, event.value == TITLE
+        sent = event._data  # of any shape: Gradio's SelectData would fail on others than its own
+        library, here = self.library, isinstance(sent, dict) and sent.get("value") == TITLE
         if not here:
             return {library.timer: gr.update(active=False)}
         now = signature(self.jobs)
