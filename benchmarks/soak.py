@@ -37,6 +37,7 @@ FAKE = "tests.jobs.fakes:FakeRunner"
 CLIENTS = 10
 KILL_EVERY_S = 60.0
 LOOK_EVERY_S = 5.0
+PAGE = 24  # jobs on a page of the library
 
 
 def experiment(chance: random.Random, fake: bool) -> Experiment:
@@ -83,7 +84,9 @@ class Client(threading.Thread):
             self.jobs.retry(job)
             self.retried[job] += 1
         elif action < 0.46:
-            self.jobs.library(sort="newest")
+            self.jobs.library(limit=PAGE)  # what the page asks for when its library is looked at
+            self.jobs.library_count()
+            self.jobs.first_to_go()
         else:  # a page that follows, or is loaded again
             self.jobs.view(job)
 
