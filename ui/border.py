@@ -47,8 +47,8 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         words = path.removeprefix(PREFIX).strip("/").split("/")
-        if words[0] == "upload":
-            await self._uploaded(scope, receive, send)
+        if words[0] == "upload":  # a form with files, which is not held in memory
+            await self._passed(scope, receive, send)
             return
         body = await _whole(receive)
         fault = (413, "the request is too large") if body is None else self._fault(words, body)
@@ -60,11 +60,10 @@ class Envelope:
         async def again() -> Any:
             return next(given, None) or await receive()
 
-        await self.app(scope, again, send)
+        await self._passed(scope, again, send)
 
-    async def _uploaded(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """A form is read by Gradio alone; one that it cannot read is the sender's fault, unless the disk fails."""
-
+    async def _passed(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Handlers' errors never come this far; what does is of Gradio's reading, so the request is at fault."""
         failed: list[MutableMapping[str, Any]] = []
 
         async def told(message: MutableMapping[str, Any]) -> None:
@@ -76,7 +75,7 @@ class Envelope:
         try:
             await self.app(scope, receive, told)
         except (AssertionError, LookupError, TypeError, ValueError):
-            await refuse(send, 400, "the request is no form with files")
+            await refuse(send, 400, "the request cannot be read")
             return
         for message in failed:
             await send(message)
