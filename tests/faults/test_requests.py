@@ -95,6 +95,16 @@ def test_a_schedule_that_cannot_be_run_is_refused_by_the_raw_api_with_the_legal_
     assert jobs.library_count() == 0
 
 
+@pytest.mark.parametrize("prompt", ['""', '" "', '"a\\u0000b"', '"a\\ud800b"', json.dumps("x" * 2**20), "null", "7"])
+def test_a_prompt_that_is_no_text_or_too_long_is_refused_by_the_raw_api(served, prompt):
+    jobs, client = served
+    rest = ', [], "emoji-wan", 0, 4, "coherent", null, null, null, null, null, null, null, false]}'
+    said = refused(client, "compare", f'{{"data": [{prompt}{rest}')
+    assert "prompt" in said or "surrogate" in said or "JSON" in said, said
+    assert len(said) < 300
+    assert jobs.library_count() == 0
+
+
 @pytest.mark.parametrize(
     "text",
     ['{"infer_steps": 30', "\ufeff{}", "[" * 50_000, '{"a": 1, "a": 2}', "[1, 2]", '{"a": "' + "x" * 70_000 + '"}'],
