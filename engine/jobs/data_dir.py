@@ -18,6 +18,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,7 @@ from engine.jobs.errors import NotFound, StorageError
 ENVIRONMENT = "RESOLUTE_DATA"
 ID = re.compile(r"[A-Za-z0-9_-]{16}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+PATIENCE_S = 2.0  # a child that a killed instance was just starting holds its lock for a moment
 EPHEMERAL = "Results are lost when this server restarts: {why}."
 
 
@@ -59,7 +61,7 @@ class DataDir:
         self._lock: FileLock | None = None
         if owner:
             self._lock = FileLock(self.root / "lock")
-            if not self._lock.take():
+            if not self._lock.take(patience_s=PATIENCE_S):
                 holder = self._lock.holder()
                 raise StorageError(
                     f"the data directory {_shown(self.root)} is in use by another Resolute"
@@ -118,14 +120,15 @@ class FileLock:
         self.path = path
         self._file: IO[str] | None = None
 
-    def take(self) -> bool:
-        """Take the lock now; False where another holds it."""
+    def take(self, patience_s: float = 0.0) -> bool:
+        """Take the lock, now or within some seconds; False where another holds it."""
         file = open(self.path, "a+", encoding="ascii")  # noqa: SIM115 - open as long as the lock is held
-        try:
-            _lock(file)
-        except OSError:
-            file.close()
-            return False
+        given_up = time.monotonic() + patience_s
+        while not _locked(file):
+            if time.monotonic() >= given_up:
+                file.close()
+                return False
+            time.sleep(0.05)
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
@@ -143,6 +146,14 @@ class FileLock:
         if self._file:
             self._file.close()  # which frees the lock
             self._file = None
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        _lock(file)
+    except OSError:
+        return False
+    return True
 
 
 def _lock(file: IO[str]) -> None:
