@@ -392,6 +392,19 @@ def test_an_emptied_field_is_the_models_own_and_anything_else_is_refused(served,
     assert served.call(number, inputs).status_code == (200 if value is None else 400)
 
 
+@pytest.mark.parametrize("name", ["x-forwarded-host", "x-gradio-server", "host"])
+@pytest.mark.parametrize("value", ["h;a:K", "999.1.1.1:x", "[::", "a:99999"])
+def test_a_host_that_is_none_is_refused_or_left_alone(served, name, value):
+    answer = served.check(served.client.get("/gradio_api/info", headers={name: value}))
+    assert answer.status_code in (200, 400)
+
+
+@pytest.mark.parametrize("place", ["/media/example/{}", "/media/{}/x", "/static/{}", "/assets/{}", "/archive/{}.zip"])
+def test_a_name_that_no_disk_takes_is_not_found(served, place):
+    assert served.check(served.client.get(place.format("x" * 300))).status_code == 404
+    assert served.check(served.client.get(place.format("é" * 130))).status_code == 404
+
+
 def test_a_form_without_a_file_is_refused(served):
     answer = served.client.post("/gradio_api/upload", files={"files": ("", b"{}")})
     assert served.check(answer).status_code == 400

@@ -13,11 +13,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import gradio as gr
+from gradio.route_utils import get_request_origin
+from starlette.requests import Request
 
 UNREADABLE = "The page sent something that cannot be read here; reload it and try again."
 PREFIX = "/gradio_api/"
 DIRECT = ("run", "api", "call")  # their addresses end with the name of an event
 CLOSED = ("component_server", "process_recording", "vibe-edit", "vibe-code")  # Gradio's, of no use to this page
+MAX_NAME = 255  # bytes of one part of an address: no file system takes more, and asking it fails
 MAX_DEPTH = 64  # of JSON; what the page sends is nested less than ten deep
 
 
@@ -43,7 +46,16 @@ class Envelope:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or scope["method"] != "POST" or not path.startswith(PREFIX):
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if any(len(part.encode("utf-8", "replace")) > MAX_NAME for part in path.split("/")):
+            await refuse(send, 404, "there is no such file")
+            return
+        if not _has_origin(scope):
+            await refuse(send, 400, "the host that the request names is none")
+            return
+        if scope["method"] != "POST" or not path.startswith(PREFIX):
             await self.app(scope, receive, send)
             return
         words = path.removeprefix(PREFIX).strip("/").split("/")
@@ -99,6 +111,15 @@ class Envelope:
         if words[0] in DIRECT and words[-1] not in {fn.api_name for fn in fns.values()}:
             return 404, "there is no such endpoint"
         return None
+
+
+def _has_origin(scope: MutableMapping[str, Any]) -> bool:
+    """Whether Gradio can tell its own address from the request's headers; it asks for that in every answer."""
+    try:
+        get_request_origin(Request(scope), "")
+    except Exception:  # of whatever kind its parser of addresses raises
+        return False
+    return True
 
 
 async def _whole(receive: Any) -> bytes | None:

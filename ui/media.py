@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
+from engine.jobs.data_dir import NAME
 from engine.jobs.errors import NotFound
 from engine.jobs.service import Jobs
 
@@ -25,7 +26,7 @@ def add_files(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/media/example/{name}")
     def example(name: str) -> Response:
-        return file(EXAMPLE / name) if (EXAMPLE / name).parent == EXAMPLE else missing()
+        return file(EXAMPLE / name) if NAME.fullmatch(name) else missing()
 
     @app.get("/media/{job}/{name}")
     def media(job: str, name: str) -> Response:
