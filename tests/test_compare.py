@@ -296,7 +296,7 @@ def test_damaged_models_are_told_in_one_sentence(folder, tmp_path):
 
 
 def test_a_hub_model_that_is_not_cached_says_what_to_do_offline():
-    with pytest.raises(ModelNotFound, match="hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers"):
+    with pytest.raises(ModelNotFound, match=r"hf download Wan-AI/Wan2\.1-T2V-1\.3B-Diffusers"):
         load_model("wan2.1-1.3b")
 
 

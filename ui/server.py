@@ -24,7 +24,7 @@ QUEUE_SIZE = 200  # calls that wait for a Python thread, not jobs
 def create_app(jobs: Jobs) -> FastAPI:
     """The whole web app over the jobs of one data directory. Nothing is computed here."""
     app = FastAPI(title="Resolute", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    blocks = build_page(jobs)
+    blocks = build_page(jobs).queue(max_size=QUEUE_SIZE)
     app.add_middleware(Envelope, page=blocks)
     app.add_middleware(BodyLimit)
     app.add_middleware(SameSite)

@@ -49,7 +49,7 @@ class Watched:
 
 @pytest.fixture
 def new_page(browser: Browser):
-    """Opens pages with options of `browser.new_context`; at the end none may have logged an error or left the machine."""
+    """Opens pages with options of `browser.new_context`; none may log an error or leave the machine."""
     contexts, watched = [], []
 
     def opened(url: str | None = None, **options) -> Page:
