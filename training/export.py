@@ -19,6 +19,7 @@ from training.recipes import RECIPES
 from training.runtime import newest_vae
 
 SHARD = "10MB"
+LOCAL = ("_name_or_path", "is_local", "local_files_only")  # where the parts were loaded from, nobody's business later
 EXAMPLES = (
     "a panda bouncing over blue stripes",
     "a rocket drifting up over purple stars",
@@ -67,8 +68,8 @@ def export(recipe: Recipe, folder: Path, out: Path, start: Path | None = None) -
     for part in ("transformer", "text_encoder", "tokenizer", "vae", "scheduler"):
         shutil.rmtree(out / part, ignore_errors=True)
     pipe.save_pretrained(out, max_shard_size=SHARD)
-    for config in out.rglob("config.json"):
-        kept = {k: v for k, v in json.loads(config.read_text()).items() if k != "_name_or_path"}
+    for config in out.rglob("*config.json"):
+        kept = {k: v for k, v in json.loads(config.read_text()).items() if k not in LOCAL}
         config.write_text(json.dumps(kept, indent=2) + "\n")
     (out / "resolute.json").write_text(json.dumps(settings(recipe), indent=2) + "\n")
     for path in out.rglob("*"):

@@ -94,10 +94,11 @@ BASE = Recipe(
 
 
 def polishing(cfg: VaeConfig) -> VaeConfig:
-    """Settings for a trained decoder: whole clips, sharper edges, latents as inexact as a generator's."""
-    frames, side = max(c[0] for c in cfg.clip), max(c[1] for c in cfg.clip)
+    """Settings for a trained decoder: clips alone, some whole, sharper edges, latents as inexact as a generator's."""
+    clips = tuple(c for c in cfg.clip if c[0] > 1)
+    whole = (max(c[0] for c in clips), max(c[1] for c in cfg.clip), 1, 0.15)
     return replace(
-        cfg, clip=(*cfg.clip, (frames, side, 1, 0.3)), lr=cfg.lr / 2, muon=1.5,
+        cfg, clip=(*clips, whole), lr=cfg.lr / 2, muon=1.5,
         equivariance=0.1, gradient_loss=1.0, latent_noise=0.2, warmup=50,
     )  # fmt: skip
 

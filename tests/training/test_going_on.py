@@ -130,6 +130,7 @@ def test_an_export_takes_from_the_start_what_the_run_did_not_train(
     polished.save_pretrained(folder / "polish" / "vae")
     exporting.export(tiny, folder, out, saved)
     assert equal(load_generator(out)[0], load_generator(saved)[0])
+    assert not [config for config in out.rglob("*config.json") if "is_local" in config.read_text()]
     assert equal(AutoencoderKLWan.from_pretrained(out / "vae"), polished.bfloat16().float())
     captions = captions_of(tiny, scenes, saved)
     train_dit.train(tiny, folder / "dit", bank, captions, None, 1e9, limit=2, start=saved)
