@@ -20,7 +20,7 @@ UNREADABLE = "The page sent something that cannot be read here; reload it and tr
 PREFIX = "/gradio_api/"
 DIRECT = ("run", "api", "call")  # their addresses end with the name of an event
 CLOSED = ("component_server", "process_recording", "vibe-edit", "vibe-code")  # Gradio's, of no use to this page
-MAX_NAME = 255  # bytes of one part of an address: no file system takes more, and asking it fails
+MAX_NAME = 255  # bytes of one part of an address: no file system takes more
 MAX_DEPTH = 64  # of JSON; what the page sends is nested less than ten deep
 
 
@@ -49,7 +49,7 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if any(len(part.encode("utf-8", "replace")) > MAX_NAME for part in path.split("/")):
+        if not path.isprintable() or any(len(part.encode("utf-8", "replace")) > MAX_NAME for part in path.split("/")):
             await refuse(send, 404, "there is no such file")
             return
         if not _has_origin(scope):
@@ -77,16 +77,21 @@ class Envelope:
     async def _passed(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Handlers' errors never come this far; what does is of Gradio's reading, so the request is at fault."""
         failed: list[MutableMapping[str, Any]] = []
+        begun = False
 
         async def told(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
             if failed or message.get("status") == 500:
                 failed.append(message)  # until it is known why
             else:
+                begun = True
                 await send(message)
 
         try:
             await self.app(scope, receive, told)
         except (AssertionError, LookupError, TypeError, ValueError):
+            if begun:
+                raise
             await refuse(send, 400, "the request cannot be read")
             return
         for message in failed:
