@@ -26,6 +26,7 @@ import psutil
 from engine.errors import ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.jobs import logs
+from engine.jobs.allocator import share_pools
 from engine.jobs.errors import NotFound
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--runner", default=FAKE)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    share_pools()  # as `Jobs.open` does
     with tempfile.TemporaryDirectory() as folder:
         found = soak(arguments.minutes, arguments.runner, Path(folder) / "data")
     if arguments.out:

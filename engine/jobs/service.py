@@ -13,6 +13,7 @@ from sqlite3 import Row
 from engine.experiment import Experiment
 from engine.jobs import archive, folders, learning, logs, queue, quota, recovery, shelves
 from engine.jobs import notices as noticing
+from engine.jobs.allocator import share_pools
 from engine.jobs.data_dir import DataDir, default_folder, new_id
 from engine.jobs.errors import NotFound, NotNow
 from engine.jobs.limits import Limits
@@ -64,7 +65,11 @@ class Jobs:
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Jobs:
-        """The jobs of a folder, or of the default one, with the worker running. Raises StorageError, InvalidInput."""
+        """The jobs of a folder, or of the default one, with the worker running. Raises StorageError, InvalidInput.
+
+        For a process of its own, as it sets how the allocator shares memory between threads.
+        """
+        share_pools()
         return cls(folder or default_folder())
 
     def close(self) -> None:
