@@ -93,7 +93,7 @@ def _drag(browser: Browser) -> tuple[float, float]:
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    page.evaluate(f"window.frames_ = ({FRAMES})(3)")
+    page.evaluate(f"void (window.frames_ = ({FRAMES})(3))")
     for k in range(150):
         page.mouse.move(x + 60 * ((k % 20) / 10 - 1), y)
     times = page.evaluate("window.frames_")

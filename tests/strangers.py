@@ -165,7 +165,7 @@ def zipped(members: list[tuple[str, bytes]]) -> bytes:
     return made.getvalue()
 
 
-VIDEO = (ROOT / "ui/example/00-baseline.mp4").read_bytes()
+VIDEO = (ROOT / "ui/example/00.mp4").read_bytes()
 REPORT = (ROOT / "ui/example/report.json").read_bytes()
 BYTES = st.binary(max_size=99)
 PLAYLIST = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"

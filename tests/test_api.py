@@ -121,7 +121,7 @@ def test_no_file_but_a_jobs_own_is_handed_out(server, path):
 
 
 def test_the_examples_videos_are_served_with_ranges(server):
-    found = httpx.get(f"{server}/media/example/00-baseline.mp4", headers={"Range": "bytes=0-99"})
+    found = httpx.get(f"{server}/media/example/00.mp4", headers={"Range": "bytes=0-99"})
     assert (found.status_code, len(found.content), found.headers["content-type"]) == (206, 100, "video/mp4")
 
 

@@ -217,3 +217,19 @@ def test_another_model_brings_its_own_ranges_and_costs(opened):
     page.get_by_role("option", name=re.compile("14B")).click()
     expect(page.locator("#steps input")).to_have_value("50")
     expect(page.locator("#board")).to_contain_text("1280×720")
+
+
+def test_videos_rest_while_a_schedule_is_dragged_and_go_on_afterwards(opened):
+    page = opened()
+    playing = "[...document.querySelectorAll('#comparator video')].some((video) => !video.paused)"
+    page.wait_for_function(playing)
+    boundary = page.locator("#board .boundary").first
+    boundary.scroll_into_view_if_needed()
+    box = boundary.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=4)
+    page.wait_for_function(f"!{playing}")
+    page.mouse.up()
+    page.wait_for_function(playing)

@@ -53,6 +53,7 @@ class Gestures {
 
   begin(drag) {
     drag.moved = true;
+    dispatchEvent(new CustomEvent("resolute:drag", { detail: true }));
     drag.lane.node.classList.add("dragged");
     drag.node.classList.add("held");
     if (drag.kind === "grip") drag.places = this.board.places();
@@ -126,6 +127,7 @@ class Gestures {
   end() {
     const { drag, board } = this;
     this.drag = null;
+    if (drag.moved) dispatchEvent(new CustomEvent("resolute:drag", { detail: false }));
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     drag.lane.node.classList.remove("dragged");
