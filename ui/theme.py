@@ -6,6 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
+# Gradio confines media rules of `css` to what lies inside this element: the rule for itself stands in the head.
+NARROW = "@media (max-width: 700px) { .main.app { padding-inline: .25rem !important; } }"
 HERE = Path(__file__).parent
 TITLE = "Resolute: see what a resolution schedule costs"
 
@@ -121,5 +123,6 @@ def head() -> str:
     return (
         f'<link rel="icon" href="data:image/svg+xml,{mark}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{NARROW}</style>\n"
         f"<script>{script}</script>"
     )
