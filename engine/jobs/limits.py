@@ -27,7 +27,7 @@ class Limits:
     steps: float = _limit(200, "denoising steps of a run")
     pixels: float = _limit(1280 * 720, "width times height of a frame, in pixels")
     frames: float = _limit(161, "frames of a video")
-    tracks: float = _limit(7, "schedules beside the baseline")
+    tracks: float = _limit(8, "schedules beside the baseline")
     work: float = _limit(5e8, "steps x tokens, summed over all runs, guidance counted double")
     waiting: float = _limit(50, "waiting jobs in all")
     waiting_visitor: float = _limit(10, "waiting jobs of one visitor")
