@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.snippet import diffusers_snippet
-
 from engine import strict_json
 from engine.errors import InvalidInput
 from engine.experiment import Experiment, Track
@@ -20,6 +18,7 @@ from engine.models.catalogue import catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import SHORTHAND, Preset, load_preset, parse_preset, preset_names, to_json
 from engine.reproduce import load_experiment, parse_experiment
+from engine.snippet import diffusers_snippet
 from engine.strict_json import shown
 from ui.timeline.board import COLOURS, MAX_NAME, MAX_TRACKS, Board, BoardTrack
 
