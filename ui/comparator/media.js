@@ -19,10 +19,15 @@ class Media {
   }
 
   clear() {
-    this.video?.pause();
-    this.node.replaceChildren();
-    if (this.blob) URL.revokeObjectURL(this.blob);
+    const { blob, video } = this;
+    video?.pause();
     Object.assign(this, { url: null, state: "empty", video: null, reason: null, blob: null });
+    for (const shown of this.node.querySelectorAll("video, img")) {
+      shown.removeAttribute("src"); // one that is still loading would miss what is revoked below, and log it
+      shown.load?.();
+    }
+    this.node.replaceChildren();
+    if (blob) URL.revokeObjectURL(blob);
   }
 
   again() {
