@@ -24,12 +24,19 @@ from tests.browser.install import chromium_path
 STYLE = Path(__file__).parent.parent.parent / "ui" / "style.css"
 
 
+_running: list[Browser] = []
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    """One Chromium for the whole session, also where another folder's conftest imports this fixture."""
+    if _running:
+        yield _running[0]
+        return
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
-        yield running
-        running.close()
+        _running.append(playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"]))
+        yield _running[0]
+        _running.pop().close()
 
 
 class Watched:
