@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.install import chromium_path
+from tests.browser.install import AXE_FILE, chromium_path
 
 STYLE = Path(__file__).parent.parent.parent / "ui" / "style.css"
 
@@ -74,6 +74,18 @@ def new_page(browser: Browser):
         context.close()
     assert not [error for one in watched for error in one.errors]
     assert not [url for one in watched for url in one.foreign]
+
+
+def serious(page: Page) -> list[str]:
+    """Serious findings of axe-core, as sentences."""
+    page.evaluate(AXE_FILE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{item['id']}: {node['target']} {node['failureSummary'][:300]}"
+        for item in found["violations"]
+        if item["impact"] in ("serious", "critical")
+        for node in item["nodes"]
+    ]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
 from tests import shelf
-from tests.browser.conftest import serving
+from tests.browser.conftest import serious, serving
 from tests.browser.library_page import library_page
 
 DRAWN = "() => [...document.querySelectorAll('#library .well img')].every((i) => i.complete && i.naturalWidth > 0)"
@@ -56,6 +56,14 @@ def job(page: Page, served, name: str):
 
 def run(page: Page, served, name: str, number: int):
     return job(page, served, name).locator("input[type=checkbox]").nth(number)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(library, theme):
+    page = library(color_scheme=theme)
+    page.wait_for_function(DRAWN)
+    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+    assert serious(page) == []
 
 
 def test_every_job_is_shown_with_its_pictures_words_and_figures(library, served):

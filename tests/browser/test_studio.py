@@ -10,8 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
-from tests.browser.conftest import serving
-from tests.browser.install import AXE_FILE
+from tests.browser.conftest import serious, serving
 from ui.server import create_app
 
 RUN_MS = 240_000  # a run of four steps on a busy machine, model loading included
@@ -51,18 +50,6 @@ def short(page: Page, steps: int = 4) -> None:
 
 def finished(page: Page) -> None:
     expect(page.locator("#run")).to_be_visible(timeout=RUN_MS)
-
-
-def serious(page: Page) -> list[str]:
-    """Serious findings of axe-core, as sentences."""
-    page.evaluate(AXE_FILE.read_text("utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{item['id']}: {node['target']} {node['failureSummary'][:300]}"
-        for item in found["violations"]
-        if item["impact"] in ("serious", "critical")
-        for node in item["nodes"]
-    ]
 
 
 def test_a_first_visit_shows_the_example_playing_and_the_board(opened):

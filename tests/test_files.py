@@ -1,0 +1,57 @@
+"""Files that the studio hands out and opens again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+
+from engine.experiment import Track, make_experiment
+from engine.models.catalogue import catalogue_model
+from engine.policies import policy_named
+from engine.presets import load_preset
+from ui.files import exports_html, open_file
+from ui.timeline.board import Board
+
+
+def saved(html: str) -> dict[str, bytes]:
+    """The files behind the links, by label."""
+    links = re.findall(r'href="data:[^;]+;base64,([^"]+)">([^<]+)</a>', html)
+    return {label: base64.b64decode(data) for data, label in links}
+
+
+@pytest.fixture
+def experiment():
+    track = Track("mine <b>", load_preset("u-0.75", 30).schedule, policy_named("spectral"))
+    return make_experiment(catalogue_model("emoji-wan"), [track], prompt="a cat face", seed=7, steps=30)
+
+
+def test_a_saved_preset_opens_as_the_same_track(experiment, tmp_path):
+    file = tmp_path / "saved.json"
+    file.write_bytes(saved(exports_html(experiment, None, {}))["Preset"])
+    (lane,) = open_file(str(file), Board(30), {}).board.lanes
+    assert (lane.name, lane.policy, lane.schedule) == ("mine <b>", "spectral", experiment.tracks[0].schedule)
+
+
+def test_a_saved_experiment_opens_as_the_same_experiment(experiment, tmp_path):
+    file = tmp_path / "experiment.json"
+    file.write_bytes(saved(exports_html(experiment, None, {}))["Whole experiment"])
+    assert open_file(str(file), Board(30), {}).experiment == experiment
+
+
+def test_a_lightx2v_config_is_written_back_with_its_own_keys(experiment, tmp_path):
+    file = tmp_path / "config.json"
+    config = {
+        "infer_steps": 30,
+        "changing_resolution": True,
+        "resolution_rate": [0.5],
+        "changing_resolution_steps": [9],
+    }
+    file.write_text(json.dumps(config | {"teacache_thresh": 0.26}))
+    opened = open_file(str(file), Board(30), {})
+    again = make_experiment(experiment.spec, opened.board.tracks(), prompt="a cat face", steps=30)
+    assert json.loads(saved(exports_html(again, None, opened.documents))["LightX2V config"]) == config | {
+        "teacache_thresh": 0.26
+    }
