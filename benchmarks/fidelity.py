@@ -19,11 +19,13 @@ import torch
 
 from benchmarks.schedules import study_schedules
 from engine.experiment import Experiment, make_experiment
+from engine.memo import RunMemo
 from engine.metrics import Metric, psnr, ssim, vmaf
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.policies import POLICIES, policy_named
+from engine.request import StagedRequest, StagedResult
 from engine.schedule import ResolutionSchedule
-from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
+from engine.staged import run_staged
 from engine.views import patched
 
 PROMPTS = (
@@ -44,18 +46,18 @@ METRICS = {"psnr": psnr, "ssim": ssim, "vmaf": vmaf}
 
 
 def run(
-    model: LoadedModel, experiment: Experiment, schedule: ResolutionSchedule, policy: str, memo: TextMemo
+    model: LoadedModel, experiment: Experiment, schedule: ResolutionSchedule, policy: str, memo: RunMemo
 ) -> StagedResult:
     """One run of an experiment's prompt and seed."""
     request = StagedRequest(
         pipe=model.pipe,
+        family=experiment.spec.family,
         call=experiment.call(),
         schedule=schedule,
         policy=policy_named(policy),
         sizes=experiment.sizes(schedule),
-        pixel_stride=experiment.spec.geometry.stride[1:],
+        geometry=experiment.spec.geometry,
         seed=experiment.seed,
-        shift=experiment.shift,
     )
     return run_staged(request, memo=memo)
 
@@ -77,7 +79,7 @@ def one_pair(
 ) -> Iterable[dict[str, Any]]:
     """All missing runs of one prompt and seed, against their baseline."""
     experiment = make_experiment(model.spec, [], prompt=prompt, seed=seed, steps=steps)
-    memo, schedules = TextMemo(), study_schedules(steps)
+    memo, schedules = RunMemo(), study_schedules(steps)
     with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
         base = run(model, experiment, experiment.baseline.schedule, "coherent", memo)
         for name, policy in todo:
@@ -103,7 +105,7 @@ def other_seeds(model: LoadedModel, prompts: Iterable[str], steps: int) -> str:
         for seed in (0, 1):
             experiment = make_experiment(model.spec, [], prompt=prompt, seed=seed, steps=steps)
             with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
-                frames.append(run(model, experiment, experiment.baseline.schedule, "coherent", TextMemo()).frames)
+                frames.append(run(model, experiment, experiment.baseline.schedule, "coherent", RunMemo()).frames)
         found.append({key: compute(frames[1], frames[0], 8).mean for key, compute in METRICS.items()})
     return ", ".join(f"{key} {cell(found, key, 2)}" for key in METRICS)
 

@@ -26,18 +26,18 @@ from benchmarks.fidelity import run
 from benchmarks.schedules import study_schedules
 from engine.cost import schedule_cost
 from engine.experiment import Experiment, make_experiment
+from engine.memo import RunMemo
 from engine.meter import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.outcome import environment
 from engine.schedule import ResolutionSchedule, flat
-from engine.staged import TextMemo
 from engine.views import patched
 
 
 def schedules_against_baseline(model: LoadedModel, experiment: Experiment, rounds: int) -> list[dict[str, Any]]:
     """Seconds of each schedule's denoising loop, its speed-up, and the one that FLOPs predict."""
     todo = {"baseline": flat(experiment.steps)} | study_schedules(experiment.steps)
-    memo = TextMemo()
+    memo = RunMemo()
     steps: dict[str, list[tuple[float, ...]]] = {name: [] for name in todo}
     decoding: dict[str, list[float]] = {name: [] for name in todo}
     for number in range(rounds + 1):
@@ -97,7 +97,7 @@ def flat_overhead(model: LoadedModel, experiment: Experiment, rounds: int) -> di
     embeds = model.pipe.encode_prompt(
         experiment.prompt, experiment.negative_prompt, max_sequence_length=call["max_sequence_length"]
     )
-    memo, bare, driven = TextMemo([embeds]), [], []
+    memo, bare, driven = RunMemo([embeds]), [], []
     for _ in range(rounds):
         begun = time.perf_counter()
         run(model, experiment, flat(experiment.steps), "coherent", memo)

@@ -14,10 +14,10 @@ import torch
 
 from benchmarks.fidelity import PROMPTS, run
 from engine.experiment import make_experiment
+from engine.memo import RunMemo
 from engine.metrics import psnr
 from engine.models.loading import load_model, scheduler_for
 from engine.presets import load_preset
-from engine.staged import TextMemo
 from engine.views import patched
 
 SCHEDULES = {"one low step": "1/0.75@9/10", "ten low steps": "1/0.75@4/14", "two-stage 0.75@10": "0.75@10"}
@@ -39,7 +39,7 @@ def main() -> None:
         found: dict[tuple[str, str], list[float]] = {}
         for prompt in PROMPTS[: options.prompts]:
             experiment = make_experiment(model.spec, [], prompt=prompt, seed=0, steps=STEPS, guidance=guidance)
-            memo = TextMemo()
+            memo = RunMemo()
             with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
                 base = run(model, experiment, experiment.baseline.schedule, "coherent", memo).frames
                 for name, short in SCHEDULES.items():

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from engine.events import StepEvent
+from engine.memo import RunMemo
 from engine.meter import trim_heap
 from engine.models.catalogue import ModelSpec
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.predict import runnable_rates
+from engine.request import StagedRequest
 from engine.schedule import parse_schedule
 from engine.sizes import LatentSize, full_size, latent_size, stage_sizes
-from engine.staged import StagedRequest, TextMemo, run_staged
+from engine.staged import run_staged
 from engine.timings import HW, Probe
 
 TARGETS = (0.25, 0.5, 0.75)  # with the full size, which the baseline shows, these span what schedules use
@@ -44,7 +46,7 @@ def probe(
     spec: ModelSpec,
     rates: Sequence[float],
     on_step: Callable[[StepEvent], None],
-    memo: TextMemo,
+    memo: RunMemo,
 ) -> tuple[Probe, ...]:
     """Time a few steps at each rate, then at the full size. `request` is the baseline's; every size should be warm.
 

@@ -26,14 +26,16 @@ from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
 from engine.listeners import Learner, Listener, Silent
+from engine.memo import RunMemo
 from engine.meter import trim_heap
 from engine.metrics import similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
+from engine.request import StagedRequest, StagedResult
 from engine.sizes import LatentSize, full_size, latent_size
-from engine.staged import StagedRequest, StagedResult, TextMemo, run_staged
+from engine.staged import run_staged
 from engine.views import patched
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ class _Comparison:
         self.baselines, self.learner = baselines, learner
         self.files = Artefacts(out, experiment, numbered)
         self.key = key_of(experiment, environment(model)) if baselines else ""
-        self.memo = TextMemo()
+        self.memo = RunMemo()
         self.warm: set[tuple[int, int]] = set()
         self.baseline: np.ndarray | None = None
         self.floor: Similarity | None = None
@@ -250,13 +252,13 @@ class _Comparison:
         experiment = self.experiment
         return StagedRequest(
             pipe=self.model.pipe,
+            family=experiment.spec.family,
             call=experiment.call(),
             schedule=track.schedule,
             policy=track.policy,
             sizes=experiment.sizes(track.schedule),
-            pixel_stride=experiment.spec.geometry.stride[1:],
+            geometry=experiment.spec.geometry,
             seed=experiment.seed,
-            shift=experiment.shift,
         )
 
     def _staged(self, track: Track, watch: BandWatch | None = None) -> StagedResult:

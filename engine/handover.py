@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from engine.errors import RunFailed
+from engine.errors import InvalidInput, RunFailed
 from engine.noise import NoiseSource
 from engine.policies import Policy
 from engine.schedule import ResolutionSchedule, Stage
@@ -32,9 +32,19 @@ class StagePlan:
         return self.table.sigmas.tolist()
 
     @property
+    def entry(self) -> float:
+        """The level of the stage's first step."""
+        return self.levels[self.stage.first - 1]
+
+    @property
     def sigmas(self) -> Tensor:
         """(steps + 1,) the stage's own levels and the one after its last step."""
         return self.table.sigmas[self.stage.first - 1 : self.stage.last + 1]
+
+    @property
+    def counted(self) -> Tensor:
+        """`sigmas` in the scheduler's own numbers."""
+        return self.table.counted[self.stage.first - 1 : self.stage.last + 1]
 
     @property
     def timesteps(self) -> Tensor:
@@ -43,14 +53,28 @@ class StagePlan:
 
 
 def plan_stages(
-    schedule: ResolutionSchedule, sizes: Sequence[LatentSize], policy: Policy, full: Table, shift: float
+    schedule: ResolutionSchedule,
+    sizes: Sequence[LatentSize],
+    policy: Policy,
+    full: Table,
+    shift: float,
+    can_reshift: bool = True,
 ) -> tuple[StagePlan, ...]:
     """Tables for every stage from the full-resolution run's own table; `shift` is the shift that made it.
 
-    A schedule of one stage gets `full` itself, to the bit, under every policy.
+    A schedule of one stage gets `full` itself, to the bit, under every policy. So does every stage of a model that was
+    trained on a fixed grid of levels (`can_reshift` False); policies that live by other levels are refused there.
     """
     if len(sizes) == 1:
         return (StagePlan(schedule.stages[0], sizes[0], full),)
+    if not can_reshift:
+        if policy.needs_reshift:
+            raise InvalidInput(
+                "policy",
+                f"policy {policy.name} gives every stage noise levels of its own, and this model knows only its "
+                "trained ones; use coherent, bottleneck, lightx2v or jenga.",
+            )
+        return tuple(StagePlan(stage, size, full) for stage, size in zip(schedule.stages, sizes, strict=True))
     tables = [full.reshifted(ratio) for ratio in policy.shift_ratios(shift, sizes)]
     if policy.name == "lightx2v" and torch.equal(full.sigmas.cpu(), wan_table(schedule.infer_steps, shift).sigmas):
         # The run's own table is LightX2V's: so are the re-shifted ones, down to the truncated integers.
@@ -59,28 +83,26 @@ def plan_stages(
 
 
 class Handover:
-    """The state between two stages of one run. Latents are (B, C, T, h, w)."""
+    """The state between two stages of one run, as a rectified flow's. Latents are (B, C, T, h, w)."""
 
-    def __init__(self, plans: Sequence[StagePlan], policy: Policy, noise: NoiseSource) -> None:
-        self.plans = tuple(plans)
+    def __init__(self, policy: Policy, noise: NoiseSource) -> None:
         self._policy, self._noise = policy, noise
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+        self._last: tuple[Tensor, Tensor, Tensor, int] | None = None
 
-    def start(self) -> Tensor:
+    def start(self, size: LatentSize) -> Tensor:
         """The first stage's latents."""
-        return self._noise.start(self.plans[0].size.hw)
+        return self._noise.start(size.hw)
 
-    def record(self, x: Tensor, velocity: Tensor, stepped: Tensor) -> None:
-        """Keep the latest step: what the model saw, what it answered, what the solver made of it."""
-        self._last = x, velocity, stepped
+    def record(self, x: Tensor, velocity: Tensor, stepped: Tensor, step: int) -> None:
+        """Keep a stage's last step, counted from 1: what the model saw and answered, what the solver made of it."""
+        self._last = x, velocity, stepped, step
 
-    def switch(self, index: int) -> Tensor:
-        """The latents that stage `index` starts from, after the stage before it has run."""
-        if self._last is None:
-            raise RunFailed("a stage ended before any step was taken; this is a bug in the pipeline's driver.")
-        x, velocity, stepped = (tensor.float() for tensor in self._last)
+    def switch(self, old: StagePlan, new: StagePlan) -> Tensor:
+        """The latents that stage `new` starts from, after `old` has run."""
+        if self._last is None or self._last[3] != old.stage.last:
+            raise RunFailed("a stage ended before its last step was taken; this is a bug in the pipeline's driver.")
+        x, velocity, stepped = (tensor.float() for tensor in self._last[:3])
         self._last = None
-        old, new = self.plans[index - 1], self.plans[index]
         switch = Switch(
             x=x,
             velocity=velocity,
@@ -103,7 +125,16 @@ def _on(table: Table, like: Table) -> Table:
     return Table(table.sigmas.to(like.sigmas), table.timesteps.to(like.timesteps.device))
 
 
-def noise_for(policy: Policy, seed: int | torch.Generator, shape: Sequence[int], device: torch.device) -> NoiseSource:
-    """A run's noise, drawn on the CPU for an integer seed so that a seed means the same on every device."""
+def noise_for(
+    policy: Policy,
+    seed: int | torch.Generator,
+    shape: Sequence[int],
+    device: torch.device | str,
+    field: Tensor | None = None,
+) -> NoiseSource:
+    """A run's noise, drawn on the CPU for an integer seed so that a seed means the same on every device.
+
+    `field` (B, C, T, H, W) is the baseline's own start noise, where it is at hand.
+    """
     generator = torch.Generator("cpu").manual_seed(seed) if isinstance(seed, int) else seed
-    return NoiseSource(generator, shape, field_first=policy.field_first, device=device)
+    return NoiseSource(generator, shape, field_first=policy.field_first, device=device, field=field)

@@ -86,10 +86,16 @@ class NoiseSource:
         field_first: bool,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        field: Tensor | None = None,
     ) -> None:
-        """`shape` is the full latent's (..., H, W); numbers are drawn on the generator's device, then moved."""
+        """`shape` is the full latent's (..., H, W); numbers are drawn on the generator's device, then moved.
+
+        `field` is taken in the first draw's place: pipelines draw in number types and orders of their own.
+        """
         self._generator, self._shape, self._dtype, self._device = generator, tuple(shape), dtype, device
         self._field = NoiseField(self._draw((self._shape[-2], self._shape[-1]))) if field_first else None
+        if field_first and field is not None:
+            self._field = NoiseField(field.to(dtype=dtype, device=device))
 
     @property
     def field(self) -> NoiseField:

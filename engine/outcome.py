@@ -12,8 +12,8 @@ from engine import report as schema
 from engine.cost import Cost
 from engine.experiment import Experiment
 from engine.models.loading import LoadedModel
+from engine.request import StagedResult
 from engine.sizes import LatentSize
-from engine.staged import StagedResult
 
 
 def environment(model: LoadedModel) -> schema.Environment:

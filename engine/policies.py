@@ -41,6 +41,7 @@ class Policy:
     field_first: bool  # start from the baseline's noise (cropped), not from a draw of the stage's own size
     source: str
     summary: str
+    needs_reshift: bool = False  # whether its switch is right only between tables of different shifts
 
 
 POLICIES = {
@@ -52,7 +53,7 @@ POLICIES = {
         ),
         Policy(
             "spectral", _rates, True, "Resolute; the jump follows SPEED, arXiv 2605.18736",
-            "The noisy state jumps in the DCT domain, the seed's own noise fills the new band.",
+            "The noisy state jumps in the DCT domain, the seed's own noise fills the new band.", needs_reshift=True,
         ),
         Policy(
             "lightx2v", _added(1.0), False, "ModelTC/LightX2V, schedulers/wan/changing_resolution",
@@ -68,7 +69,7 @@ POLICIES = {
         ),
         Policy(
             "pyramid", _block_jumps, True, "after Pyramid Flow, arXiv 2410.05954, section 3.2",
-            "The state is copied to blocks, their noise made white again, sigma raised to match.",
+            "The state is copied to blocks, their noise made white again, sigma raised to match.", needs_reshift=True,
         ),
     )
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,23 @@ class LatentPreview:
         cells = x0.float().cpu().permute(1, 2, 3, 0)  # (T, h, w, C)
         rgb = cells @ self.weights[:-1] + self.weights[-1]  # (T, h, w, 3)
         return (rgb.clamp(-1, 1) * 127.5 + 127.5).round().byte().numpy()
+
+
+class Glance:
+    """A step's preview on demand, as long as the callback that got it runs: a kept event keeps no latents."""
+
+    def __init__(self, preview: Callable[[], LatentPreview] | None, x0: Callable[[], Tensor]) -> None:
+        """`x0` gives clean latents (C, T, h, w)."""
+        self._preview = preview
+        self._x0: Callable[[], Tensor] | None = x0
+
+    def __call__(self) -> np.ndarray:
+        if self._preview is None or self._x0 is None:
+            raise LookupError("a preview can be asked for only while its step is reported, in a run that has one")
+        return self._preview()(self._x0())
+
+    def expire(self) -> None:
+        self._x0 = None
 
 
 @torch.no_grad()

@@ -57,12 +57,12 @@ def sample(
         table = wan_table(schedule.infer_steps, shift)  # the library's grid starts at 1.0, LightX2V's at 0.999
     plans = plan_stages(schedule, sizes, rule, table, shift)
     noise = noise_for(rule, seed, (1, channels, frames, height, width), torch.device(device))
-    handover = Handover(plans, rule, noise)
-    x = handover.start()  # (1, C, T, h, w)
+    handover = Handover(rule, noise)
+    x = handover.start(sizes[0])  # (1, C, T, h, w)
     for plan in plans:
         if plan.stage.index:
-            x = handover.switch(plan.stage.index)  # (1, C, T, h', w')
-        x = _run_stage(velocity, x, plan, handover, make_solver(solver, shift), on_step)
+            x = handover.switch(plans[plan.stage.index - 1], plan)  # (1, C, T, h', w')
+        x = _run_stage(velocity, x, plan, plans[-1], handover, make_solver(solver, shift), on_step)
     return x[0]
 
 
@@ -88,7 +88,9 @@ def enter_stage(scheduler: Any, plan: StagePlan, final: bool) -> None:
 
     Before a switch the last step is not the run's last: UniPC must not fall back to first order there.
     """
-    scheduler.sigmas, scheduler.timesteps = plan.sigmas, plan.timesteps
+    scheduler.timesteps = plan.timesteps
+    if hasattr(scheduler, "sigmas"):
+        scheduler.sigmas = plan.counted
     if not final and getattr(scheduler.config, "lower_order_final", False):
         scheduler.register_to_config(lower_order_final=False)
 
@@ -97,21 +99,21 @@ def _run_stage(
     velocity: Velocity,
     x: Tensor,
     plan: StagePlan,
+    last: StagePlan,
     handover: Handover,
     scheduler: Any,
     on_step: OnStep | None,
 ) -> Tensor:
     """All steps of one stage; x (1, C, T, h, w) in and out."""
-    final = plan.stage.index == len(handover.plans) - 1
-    scheduler.set_timesteps(handover.plans[-1].stage.last, device=x.device)
-    enter_stage(scheduler, plan, final)
+    scheduler.set_timesteps(last.stage.last, device=x.device)
+    enter_stage(scheduler, plan, final=plan is last)
     scheduler.set_begin_index(0)
     for step, t in enumerate(scheduler.timesteps, plan.stage.first):
         v = velocity(x[0], t.float())[None]  # (1, C, T, h, w)
         if v.shape != x.shape:
             raise RunFailed(f"the velocity has shape {tuple(v.shape[1:])} for x of {tuple(x.shape[1:])}.", step)
         stepped = scheduler.step(v, t, x, return_dict=False)[0]
-        handover.record(x, v, stepped)
+        handover.record(x, v, stepped, step)
         if on_step:
             on_step(step, plan, (x - plan.sigmas[step - plan.stage.first] * v)[0])
         x = stepped

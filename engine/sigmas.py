@@ -20,18 +20,31 @@ _SIGMA_MAX = float(np.float32(1 - 1 / TRAIN_STEPS))
 
 @dataclass(frozen=True)
 class Table:
-    """A whole run's levels: `sigmas` (n + 1,) float32 ending in 0, `timesteps` (n,) as the model is told them."""
+    """A whole run's levels: `sigmas` (n + 1,) float32 ending in 0, `timesteps` (n,) as the model is told them.
+
+    Levels are a rectified flow's. A scheduler may count otherwise: `inverted` is one minus them, and where it is
+    something else `native` (n + 1,) holds its own numbers, and the table is not re-shifted.
+    """
 
     sigmas: Tensor
     timesteps: Tensor
+    inverted: bool = False
+    native: Tensor | None = None
 
     def reshifted(self, ratio: float) -> Table:
         """This table with its shift multiplied by `ratio`; ratio 1 is the table itself, to the bit."""
         if ratio == 1.0:
             return self
         sigmas = reshift(self.sigmas.double(), ratio)
-        timesteps = (sigmas[:-1] * TRAIN_STEPS).to(self.timesteps)
-        return Table(sigmas.to(self.sigmas), timesteps)
+        told = 1 - sigmas if self.inverted else sigmas
+        return Table(sigmas.to(self.sigmas), (told[:-1] * TRAIN_STEPS).to(self.timesteps), self.inverted)
+
+    @property
+    def counted(self) -> Tensor:
+        """(n + 1,) the levels in the scheduler's own numbers."""
+        if self.native is not None:
+            return self.native
+        return 1 - self.sigmas if self.inverted else self.sigmas
 
 
 def reshift(sigma: Tensor, ratio: float) -> Tensor:

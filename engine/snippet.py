@@ -151,7 +151,8 @@ def _with_engine(experiment: Experiment, track: Track) -> str:
         "from engine.policies import policy_named",
         "from engine.schedule import parse_schedule",
         "from engine.sizes import full_size, stage_sizes",
-        "from engine.staged import StagedRequest, run_staged",
+        "from engine.request import StagedRequest",
+        "from engine.staged import run_staged",
         "from engine.video import write_mp4",
     ]
     more = {

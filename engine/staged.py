@@ -4,14 +4,17 @@ The pipeline computes everything that depends on size because it is called at th
 on the instance while a run lasts: the scheduler by a view that holds one stage's window of levels and reports every
 step, and `prepare_latents` by a wrapper that hands over the latents of the stage before. Beside that the transformer is
 kept from repeating work that no step changes (engine.fixed_work).
+
+All noise levels and the noise itself come from the run at full resolution. Where no baseline has shown them, and the
+first stage is smaller, the pipeline is called at full size first, and left as soon as it has prepared both.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,68 +25,36 @@ from engine.errors import RunFailed, UnsupportedPipeline
 from engine.events import OnStep, StepEvent
 from engine.fixed_work import Kept, done_once
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
-from engine.meter import Meter, Readings, wait_for
-from engine.policies import Policy
-from engine.preview import LatentPreview
+from engine.layouts import LAYOUTS, Adapter
+from engine.memo import RunMemo, Start
+from engine.meter import Meter, wait_for
+from engine.preview import Glance, LatentPreview
+from engine.processes import process_of, shift_of
+from engine.request import StagedRequest, StagedResult, frames_of
 from engine.sampler import enter_stage
-from engine.schedule import ResolutionSchedule
 from engine.sigmas import Table
 from engine.sizes import LatentSize
 from engine.views import free, out_of_memory, patched, reset_caches, stage_view
 
 Watch = Callable[[Tensor, Tensor, float], None]  # what the model saw, what it answered, the level it was told
-FLOW_SCHEDULERS = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
-
-
-@dataclass
-class TextMemo:
-    """The encoded prompts of one experiment, shared by its runs: kept by call number, as prompts may be anything."""
-
-    results: list[Any] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class StagedRequest:
-    """One run of a loaded pipeline. `call` holds the pipeline's own arguments except size, steps and generator."""
-
-    pipe: Any
-    call: dict[str, Any]
-    schedule: ResolutionSchedule
-    policy: Policy
-    sizes: tuple[LatentSize, ...]
-    pixel_stride: tuple[int, int]
-    seed: int
-    shift: float
-    decode: bool = True  # without, the result has no frames
-
-
-@dataclass(frozen=True)
-class StagedResult:
-    """What a run gave: frames (T, H, W, 3) float32 in [0, 1], the stages as they ran, the readings."""
-
-    frames: np.ndarray
-    plans: tuple[StagePlan, ...]
-    readings: Readings
-    text_s: float
 
 
 def run_staged(
     request: StagedRequest,
     on_step: OnStep | None = None,
     *,
-    memo: TextMemo | None = None,
+    memo: RunMemo | None = None,
     preview: Callable[[], LatentPreview] | None = None,
     watch: Watch | None = None,
 ) -> StagedResult:
     """Run a pipeline along a schedule. `watch` sees every step's latents; its time is in no step.
 
     Raises Cancelled when the consumer did; RunFailed with the step for out-of-memory and not-finite latents;
-    UnsupportedPipeline where the pipeline does not step the latents that it was handed. Whatever happens, the pipeline
-    is as it was before, and no tensor of the run stays referenced by the error.
+    UnsupportedPipeline where the pipeline does not step the latents that it was handed, or its scheduler is of another
+    kind than `engine.processes` knows. Whatever happens, the pipeline is as it was before, and no tensor of the run
+    stays referenced by the error.
     """
-    check_scheduler(request.pipe.scheduler)
-    run = _Run(request, on_step, memo or TextMemo(), preview, watch)
+    run = _Run(request, on_step, memo or RunMemo(), preview, watch)
     try:
         return run.drive()
     except Exception as error:
@@ -95,15 +66,8 @@ def run_staged(
     raise problem.with_traceback(None)
 
 
-def check_scheduler(scheduler: Any) -> None:
-    """Refuse schedulers whose noise levels these formulas do not describe (they would run, and be wrong)."""
-    name = type(scheduler).__name__
-    flow = getattr(scheduler.config, "use_flow_sigmas", True)
-    if name not in FLOW_SCHEDULERS or not flow or getattr(scheduler.config, "invert_sigmas", False):
-        raise UnsupportedPipeline(
-            f"the scheduler {name}{'' if flow else ' without use_flow_sigmas'} cannot follow a resolution schedule; "
-            f"use {' or '.join(FLOW_SCHEDULERS)} with flow-matching sigmas."
-        )
+class _Seen(Exception):
+    """Ends a call at full size that was made only to see how it begins."""
 
 
 class _Run:
@@ -113,61 +77,79 @@ class _Run:
         self,
         request: StagedRequest,
         on_step: OnStep | None,
-        memo: TextMemo,
+        memo: RunMemo,
         preview: Callable[[], LatentPreview] | None,
         watch: Watch | None,
     ) -> None:
         self.request, self.on_step, self.memo, self.preview, self.watch = request, on_step, memo, preview, watch
+        self.process = process_of(request.pipe.scheduler)
+        family, geometry = request.family, request.geometry
+        self.adapter = Adapter(LAYOUTS[family.layout], geometry.channels, family.holds_first)
         self.device = torch.device(request.pipe._execution_device)
         self.meter = Meter(self.device)
-        self.step = 0
-        self.stage = 0
+        self.step = self.stage = self.encoded = 0
+        self.size = self.full = request.sizes[-1]  # of the call that is under way
         self.plans: tuple[StagePlan, ...] = ()
+        self.key = (self.full, request.seed, request.schedule.infer_steps)
+        self.start: Start | None = memo.starts.get(self.key)
+        self.table: tuple[Table, float | None] | None = None  # of a call at full size, with its shift
+        self.noise: Tensor | None = None  # likewise, (B, C, T, H, W)
+        self.looking = False
         self.handover: Handover | None = None
-        self.levels: list[float] = []
         self.injected: Tensor | None = None
         self.obeyed: Tensor | None = None
         self.finite: list[Tensor] = []
         self.kept: Kept | None = None
-        self.encoded = 0
 
     @property
     def staged(self) -> bool:
         return len(self.request.sizes) > 1
 
+    @property
+    def plan(self) -> StagePlan:
+        return self.plans[self.stage]
+
     def drive(self) -> StagedResult:
-        pipe = self.request.pipe
+        pipe, request = self.request.pipe, self.request
         replaced = {
             "encode_prompt": self._remember(pipe.encode_prompt),
             "prepare_latents": self._prepare(pipe.prepare_latents),
             "_progress_bar_config": {"disable": True},
         }
         with torch.no_grad(), self.meter, done_once(pipe) as self.kept, patched(pipe, **replaced):
-            for size in self.request.sizes[:-1]:
+            if self.start is None and request.sizes[0].hw != self.full.hw:
+                self._look()
+            for size in request.sizes[:-1]:
                 with patched(pipe, maybe_free_model_hooks=functools.partial(reset_caches, pipe)):
                     self._call(size, output_type="latent")
                 self._check_flags()
                 self.stage += 1
-            decode = self.request.decode
-            video = self._call(self.request.sizes[-1], output_type="np" if decode else "latent")
+            out = self._call(self.full, output_type="np" if request.decode else "latent")
             self.meter.decoded()
             self._check_flags()
-        frames = np.asarray(video.frames[0] if decode else np.empty((0, 0, 0, 3)), dtype=np.float32)  # (T, H, W, 3)
+        frames = frames_of(out) if request.decode else np.empty((0, 0, 0, 3), dtype=np.float32)
         return StagedResult(frames, self.plans, self.meter.read(), self.memo.seconds)
 
-    def _call(self, size: LatentSize, output_type: str) -> Any:
-        """One ordinary call of the pipeline, at one stage's size."""
-        request, self.encoded = self.request, 0
-        stride = request.pixel_stride
-        with patched(request.pipe, scheduler=stage_view(request.pipe.scheduler, self)):
-            return request.pipe(
-                **request.call,
-                height=size.height * stride[0],
-                width=size.width * stride[1],
-                num_inference_steps=request.schedule.infer_steps,
-                generator=torch.Generator("cpu").manual_seed(request.seed),
-                output_type=output_type,
+    def _look(self) -> None:
+        """See how the run at full size begins: the pipeline is called, and left before its first step."""
+        self.looking = True
+        with contextlib.suppress(_Seen), patched(self.request.pipe, maybe_free_model_hooks=lambda: None):
+            self._call(self.full, output_type="latent")
+        self.looking = False
+        if self.start is None:
+            raise UnsupportedPipeline(
+                f"{type(self.request.pipe).__name__} prepared no latents; it cannot follow a resolution schedule."
             )
+
+    def _call(self, size: LatentSize, output_type: str) -> Any:
+        """One ordinary call of the pipeline, at one stage's size.
+
+        Later stages have generators of their own: a scheduler that adds noise must not add the same noise twice.
+        """
+        request, self.encoded, self.size = self.request, 0, size
+        arguments = request.arguments(size, request.seed + self.stage * 2**54)
+        with patched(request.pipe, scheduler=stage_view(request.pipe.scheduler, self)):
+            return request.pipe(**arguments, output_type=output_type)
 
     def _remember(self, encode_prompt: Callable[..., Any]) -> Callable[..., Any]:
         """Text is encoded once for all stages and all runs that share a memo."""
@@ -192,6 +174,7 @@ class _Run:
         def prepared(*args: Any, **kwargs: Any) -> Any:
             out = prepare_latents(*args, **kwargs)
             native = out[0] if isinstance(out, tuple) else out
+            self._see_noise(native)
             if self.staged:
                 latents = self._latents_like(native)
                 out = (latents, *out[1:]) if isinstance(out, tuple) else latents
@@ -202,56 +185,90 @@ class _Run:
 
         return prepared
 
+    def _see_noise(self, native: Tensor) -> None:
+        if self.start is None and self.size.hw == self.full.hw and self.stage == 0:
+            scale = float(getattr(self.request.pipe.scheduler, "init_noise_sigma", 1.0))
+            self.noise = self.adapter.grid(native, self.full).float().cpu() / scale
+            self._see_start()
+
+    def _see_start(self) -> None:
+        """Whatever a pipeline does first, its table or its noise: with the second of them the start is known."""
+        if self.start is None and self.table is not None and self.noise is not None:
+            table, shift = self.table
+            self.start = self.memo.starts[self.key] = Start(table, shift, self.noise)
+        if self.looking and self.start is not None:
+            raise _Seen
+
     def _latents_like(self, native: Tensor) -> Tensor:
+        grid = self.adapter.grid(native, self.size)  # (B, C, T, h, w)
         if self.handover is None:
-            full = (*native.shape[:-2], *self.request.sizes[-1].hw)
-            noise = noise_for(self.request.policy, self.request.seed, full, native.device)
-            self.handover = Handover(self.plans, self.request.policy, noise)
-            latents = self.handover.start()
+            noise = self.start.noise if self.start else self.noise
+            shape = (*grid.shape[:-2], *self.full.hw)
+            source = noise_for(self.request.policy, self.request.seed, shape, native.device, noise)
+            scale = float(getattr(self.request.pipe.scheduler, "init_noise_sigma", 1.0))
+            self.handover = Handover(self.request.policy, source)
+            latents = self.handover.start(self.size) * scale
         else:
-            latents = self.handover.switch(self.stage)
-        if latents.shape != native.shape:
+            latents = self.handover.switch(self.plans[self.stage - 1], self.plan)
+            latents = self.process.state(latents, self.plan.entry)
+        if latents.shape != grid.shape:
             raise UnsupportedPipeline(
-                f"{type(self.request.pipe).__name__} prepared latents of shape {tuple(native.shape)} where the "
+                f"{type(self.request.pipe).__name__} prepared latents of shape {tuple(grid.shape)} where the "
                 f"schedule hands over {tuple(latents.shape)}; it cannot follow a schedule at this size."
             )
-        return latents.to(native)
+        return self.adapter.ungrid(latents, native, self.size)
 
-    def tables_made(self, scheduler: Any) -> None:
-        """The pipeline has set its timesteps: keep the full run's table, and leave one stage's window."""
+    def tables_made(self, scheduler: Any, mu: float | None) -> None:
+        """The pipeline has set its timesteps: leave one stage's window of the levels that the baseline has."""
         request = self.request
+        if self.start is None and self.size.hw == self.full.hw and self.stage == 0:
+            self.table = self.process.table(scheduler), shift_of(scheduler, mu)
+            self._see_start()
         if not self.plans:
-            full = Table(scheduler.sigmas, scheduler.timesteps)
-            self.plans = plan_stages(request.schedule, request.sizes, request.policy, full, request.shift)
-            self.levels = [level for plan in self.plans for level in plan.levels[plan.stage.window]]
+            table, shift = (self.start.table, self.start.shift) if self.start else self.table or (None, None)
+            if table is None:
+                raise UnsupportedPipeline(f"{type(request.pipe).__name__} sets its timesteps in no known way.")
+            self.plans = plan_stages(
+                request.schedule, request.sizes, request.policy, table, shift or 1.0, self.process.can_reshift
+            )
         if self.staged:
-            enter_stage(scheduler, self.plans[self.stage], final=self.stage == len(self.plans) - 1)
+            enter_stage(scheduler, self.plan, final=self.stage == len(self.plans) - 1)
 
     def stepping(self, sample: Tensor) -> None:
         """Before a step: the first of a stage must see exactly what was handed over."""
         if self.injected is None:
             return
-        injected, self.injected = self.injected, None
-        same_shape = injected.shape == sample.shape
-        self.obeyed = (injected.to(sample) == sample).all() if same_shape else torch.tensor(False)
+        injected, self.injected = self.adapter.grid(self.injected, self.size), None
+        seen = self.adapter.grid(sample, self.size)
+        same_shape = injected.shape == seen.shape
+        self.obeyed = (injected.to(seen) == seen).all() if same_shape else torch.tensor(False)
         if self.device.type == "cpu":
             self._check_flags()
 
-    def stepped(self, x: Tensor, velocity: Tensor, result: Tensor) -> None:
+    def stepped(self, scheduler: Any, x: Tensor, answer: Tensor, out: Any) -> None:
         self.step += 1
         self.meter.step_done()
         if self.kept and self.step == self.request.schedule.infer_steps:
             self.kept.drop()  # decoding needs the memory
-        if self.handover is not None:
-            self.handover.record(x, velocity, result)
+        result = out[0] if isinstance(out, tuple) else out.prev_sample
         self.finite.append(torch.isfinite(result).all())
         if self.device.type == "cpu":
             self._check_flags()
-        sigma = self.levels[self.step - 1]
+        plan, size = self.plan, self.size
+        sigma, after = plan.levels[self.step - 1 : self.step + 1]
+
+        def flow(tensor: Tensor, level: float) -> Tensor:
+            return self.process.flow(self.adapter.grid(tensor, size), level)
+
+        def velocity() -> Tensor:
+            return self.adapter.grid(self.process.velocity(scheduler, x, answer, out, sigma), size)
+
+        if self.handover is not None and self.step == plan.stage.last and size is not self.full:
+            self.handover.record(flow(x, sigma), velocity(), flow(result, after), self.step)
         if self.watch:
-            self.watch(x, velocity, sigma)
+            self.watch(flow(x, sigma), velocity(), sigma)
         if self.on_step:
-            glance = _Glance(self.preview, x, velocity, sigma)
+            glance = Glance(self.preview, lambda: (flow(x, sigma).float() - sigma * velocity().float())[0])
             try:
                 self.on_step(self._event(sigma, glance))
             finally:
@@ -259,7 +276,7 @@ class _Run:
         self.meter.resume()
 
     def _event(self, sigma: float, preview: Callable[[], np.ndarray]) -> StepEvent:
-        plan = self.plans[self.stage]
+        plan = self.plan
         return StepEvent(
             step=self.step,
             steps=self.request.schedule.infer_steps,
@@ -290,28 +307,12 @@ class _Run:
             )
 
     def release(self) -> None:
-        self.injected = self.obeyed = None
+        self.injected = self.obeyed = self.noise = self.start = None
+        self.memo = RunMemo()  # the experiment's own, if there is one, keeps what is in it
         self.finite.clear()
         if self.handover is not None:
             self.handover.release()
             self.handover = None
-
-
-class _Glance:
-    """A step's preview on demand, as long as the callback that got it runs: a kept event keeps no latents."""
-
-    def __init__(self, preview: Callable[[], LatentPreview] | None, x: Tensor, velocity: Tensor, sigma: float) -> None:
-        self._preview = preview
-        self._latents: tuple[Tensor, Tensor, float] | None = (x, velocity, sigma)
-
-    def __call__(self) -> np.ndarray:
-        if self._preview is None or self._latents is None:
-            raise LookupError("a preview can be asked for only while its step is reported, in a run that has one")
-        x, velocity, sigma = self._latents
-        return self._preview()((x.float() - sigma * velocity.float())[0])
-
-    def expire(self) -> None:
-        self._latents = None
 
 
 def _as_told(error: Exception, step: int, meter: Meter) -> Exception:

@@ -16,9 +16,9 @@ from torch import Tensor
 class StageListener(Protocol):
     """What a stage view tells of its pipeline's progress."""
 
-    def tables_made(self, scheduler: Any) -> None: ...
+    def tables_made(self, scheduler: Any, mu: float | None) -> None: ...
     def stepping(self, sample: Tensor) -> None: ...
-    def stepped(self, x: Tensor, velocity: Tensor, result: Tensor) -> None: ...
+    def stepped(self, scheduler: Any, x: Tensor, answer: Tensor, out: Any) -> None: ...
 
 
 def stage_view(base: Any, run: StageListener) -> Any:
@@ -33,7 +33,7 @@ def stage_view(base: Any, run: StageListener) -> Any:
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
         cls.set_timesteps(self, *args, **kwargs)
         if self is view:
-            run.tables_made(self)
+            run.tables_made(self, kwargs.get("mu"))
 
     @functools.wraps(cls.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ def stage_view(base: Any, run: StageListener) -> Any:
         bound = signature.bind(self, *args, **kwargs).arguments
         run.stepping(bound["sample"])
         out = cls.step(self, *args, **kwargs)
-        run.stepped(bound["sample"], bound["model_output"], out[0])
+        run.stepped(self, bound["sample"], bound["model_output"], out)
         return out
 
     methods = {"set_timesteps": set_timesteps, "step": step, "__module__": cls.__module__}

@@ -15,9 +15,10 @@ from engine.experiment import Experiment, Track, make_experiment
 from engine.models.catalogue import ROOT, find_model, spec_of_folder
 from engine.models.loading import load_model, scheduler_for
 from engine.policies import POLICIES, policy_named
+from engine.request import StagedRequest
 from engine.schedule import flat, parse_schedule
 from engine.snippet import SELF_CONTAINED, diffusers_snippet
-from engine.staged import StagedRequest, run_staged
+from engine.staged import run_staged
 from tests.tiny import saved_tiny_wan
 
 HOSTILE = 'a """ \'\'\' red\\ apple \u2028 \u202e\r\n"; import os  # {x} $y @SWITCH@ \\N{DASH} ✓'
@@ -46,8 +47,8 @@ def own_frames(folder: Path, experiment: Experiment, track: Track) -> np.ndarray
     model = load_model(str(folder), device="cpu")
     model.pipe.scheduler = scheduler_for(model.pipe, experiment.solver, experiment.shift)
     request = StagedRequest(
-        model.pipe, experiment.call(), track.schedule, track.policy, experiment.sizes(track.schedule),
-        experiment.spec.geometry.stride[1:], experiment.seed, experiment.shift,
+        model.pipe, experiment.spec.family, experiment.call(), track.schedule, track.policy,
+        experiment.sizes(track.schedule), experiment.spec.geometry, experiment.seed,
     )  # fmt: skip
     return run_staged(request).frames
 

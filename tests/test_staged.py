@@ -9,16 +9,19 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, UniPCMultistepScheduler
+from diffusers import HeunDiscreteScheduler, UniPCMultistepScheduler
 
 from engine.errors import Cancelled, RunFailed, UnsupportedPipeline
+from engine.memo import RunMemo
+from engine.models.families import family_of
 from engine.models.loading import scheduler_for
 from engine.policies import POLICIES, policy_named
 from engine.preview import fit_preview
+from engine.request import StagedRequest
 from engine.sampler import sample
 from engine.schedule import flat, parse_schedule
 from engine.sizes import Geometry, full_size, stage_sizes
-from engine.staged import StagedRequest, TextMemo, run_staged
+from engine.staged import run_staged
 from engine.views import patched
 
 GEOMETRY = Geometry((4, 8, 8), (1, 2, 2), 4)
@@ -31,8 +34,9 @@ TWO = parse_schedule(8, [0.5], [4])
 def request(pipe, schedule, policy="coherent", **changes):
     sizes = stage_sizes(schedule, FULL, GEOMETRY.patch)
     fields = {
-        "pipe": pipe, "call": CALL, "schedule": schedule, "policy": policy_named(policy), "sizes": sizes,
-        "pixel_stride": (8, 8), "seed": 1, "shift": 3.0,
+        "pipe": pipe, "family": family_of("WanPipeline"), "call": CALL, "schedule": schedule,
+        "policy": policy_named(policy), "sizes": sizes,
+        "geometry": GEOMETRY, "seed": 1,
     }  # fmt: skip
     return StagedRequest(**fields | changes)
 
@@ -251,15 +255,15 @@ class _Stub:
 @pytest.mark.parametrize(
     "scheduler",
     [
-        DDIMScheduler(),
-        UniPCMultistepScheduler(),
-        UniPCMultistepScheduler(prediction_type="epsilon"),
+        HeunDiscreteScheduler(),
+        UniPCMultistepScheduler(prediction_type="flow_prediction"),
+        UniPCMultistepScheduler(prediction_type="epsilon", use_flow_sigmas=True),
     ],
-    ids=["DDIM", "UniPC without flow sigmas", "UniPC epsilon"],
+    ids=["Heun", "UniPC without flow sigmas", "UniPC epsilon"],
 )
 def test_schedulers_outside_the_allow_list_are_refused(tiny, scheduler):
     tiny.scheduler = scheduler
-    with pytest.raises(UnsupportedPipeline, match=r"UniPCMultistepScheduler or FlowMatchEulerDiscreteScheduler"):
+    with pytest.raises(UnsupportedPipeline, match=r"with these settings cannot follow .*use UniPC"):
         run_staged(request(tiny, TWO))
 
 
@@ -267,7 +271,7 @@ def test_text_is_encoded_once_for_all_stages_and_runs(tiny):
     calls = []
     original = tiny.text_encoder.forward
     tiny.text_encoder.forward = lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs)
-    memo = TextMemo()
+    memo = RunMemo()
     first = run_staged(request(tiny, U), memo=memo)
     second = run_staged(request(tiny, TWO), memo=memo)
     assert len(calls) == 2  # the prompt and the empty one

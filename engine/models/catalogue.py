@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InvalidInput, ModelNotFound
+from engine.models.families import Family, family_of
 from engine.sizes import Geometry
 from engine.strict_json import shown
 
@@ -46,6 +47,11 @@ class ModelSpec:
     defaults: Defaults
     transformer: Mapping[str, Any] = field(repr=False)
     examples: tuple[str, ...] = ()
+    pipeline: str = "WanPipeline"
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.pipeline)
 
     @property
     def is_local(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from engine.errors import InvalidInput
 
-Layout = Literal["video", "frames_first", "channels_last", "image", "packed", "tokens", "tokens_after_first"]
+Layout = Literal["video", "frames_first", "channels_last", "image", "packed", "tokens"]
 Condition = Literal["image", "last_image", "video"]
 Sized = Callable[[tuple[int, int], tuple[int, int]], Mapping[str, Any]]
 
@@ -22,7 +22,8 @@ class Family:
     """One pipeline class of diffusers, as a run needs to know it."""
 
     pipeline: str
-    layout: Layout = "video"  # of the latents that the scheduler steps; see engine.layouts
+    layout: Layout = "video"  # of the latents that the pipeline prepares; see engine.layouts
+    holds_first: bool = False  # the first frame is a condition's, and the scheduler steps the others alone
     denoisers: tuple[str, ...] = ("transformer",)  # components, the one with the config first
     call: Mapping[str, Any] = field(default_factory=dict)  # arguments of every call
     sized: Sized | None = None  # more of them, from the stage's (height, width) in pixels and the full one

@@ -1,0 +1,61 @@
+"""What one run of a pipeline is asked for, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.handover import StagePlan
+from engine.meter import Readings
+from engine.models.families import Family
+from engine.policies import Policy
+from engine.schedule import ResolutionSchedule
+from engine.sizes import Geometry, LatentSize
+
+
+@dataclass(frozen=True)
+class StagedRequest:
+    """One run of a loaded pipeline. `call` holds the pipeline's own arguments except size, steps and generator."""
+
+    pipe: Any
+    family: Family
+    call: dict[str, Any]
+    schedule: ResolutionSchedule
+    policy: Policy
+    sizes: tuple[LatentSize, ...]  # of the stages; the last is the full one
+    geometry: Geometry
+    seed: int
+    decode: bool = True  # without, the result has no frames
+
+    def arguments(self, size: LatentSize, seed: int) -> dict[str, Any]:
+        """Of the pipeline's call at one size."""
+        stride, family = self.geometry.stride, self.family
+        pixels, full = ((one.height * stride[1], one.width * stride[2]) for one in (size, self.sizes[-1]))
+        return {
+            **family.call,
+            **(family.sized(pixels, full) if family.sized else {}),
+            **self.call,
+            "height": pixels[0],
+            "width": pixels[1],
+            "num_inference_steps": self.schedule.infer_steps,
+            "generator": torch.Generator("cpu").manual_seed(seed),
+        }
+
+
+@dataclass(frozen=True)
+class StagedResult:
+    """What a run gave: frames (T, H, W, 3) float32 in [0, 1], the stages as they ran, the readings."""
+
+    frames: np.ndarray
+    plans: tuple[StagePlan, ...]
+    readings: Readings
+    text_s: float
+
+
+def frames_of(out: Any) -> np.ndarray:
+    """The pictures of a pipeline's output, (T, H, W, 3) float32 in [0, 1]; a still has one."""
+    frames = getattr(out, "frames", None)
+    return np.asarray(out.images[:1] if frames is None else frames[0], dtype=np.float32)
