@@ -30,6 +30,7 @@ class Family:
     guidance: str = "guidance_scale"  # what the argument is called
     negative: bool = True  # takes a negative prompt
     text_length: str | None = "max_sequence_length"  # what the argument is called, if there is one
+    frames: str = "num_frames"  # what the argument is called; stills take none
     conditions: tuple[Condition, ...] = ()  # images or videos that a call takes beside the prompt
     needs: tuple[Condition, ...] = ()  # those of them that it cannot do without
 
