@@ -1,0 +1,122 @@
+"""How weights are loaded and kept: number type, offload, tiling, quantisation, LoRA. One frozen value. No torch here.
+
+It comes from the operator alone: flags of the command line, or the environment of the studio (RESOLUTE_DTYPE, …).
+Nothing here can be asked for by a browser, a link or a dropped file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InvalidInput
+
+PREFIX = "RESOLUTE_"
+DTYPES = ("bfloat16", "float16", "float32")
+SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+OFFLOADS = ("none", "model", "group")
+QUANTISATIONS: Mapping[str, tuple[str, float]] = {  # package, and bytes that a weight takes
+    "bnb-8bit": ("bitsandbytes", 1.0),
+    "bnb-4bit": ("bitsandbytes", 0.56),
+    "torchao-int8": ("torchao", 1.0),
+}
+DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """`None` is the machine's own: CUDA in bfloat16 where there is a GPU, else the CPU in float32.
+
+    `offload`: "model" keeps one network at a time on the card, "group" a few of its layers. `tiling` and `slicing`
+    are the autoencoder's: they lower the peak of decoding. `quantise`: the denoiser's weights. `lora`: a file.
+    """
+
+    device: str | None = None
+    dtype: str | None = None
+    offload: str = "none"
+    tiling: bool = False
+    slicing: bool = False
+    quantise: str | None = None
+    lora: str | None = None
+    lora_scale: float = 1.0
+
+    @classmethod
+    def parse(cls, **values: Any) -> LoadOptions:
+        """Check what came from outside. Raises InvalidInput naming the option and the remedy."""
+        dtype = SHORT_DTYPES.get(str(values.get("dtype")), values.get("dtype"))
+        _one_of("dtype", dtype, DTYPES, optional=True)
+        _one_of("offload", values.get("offload", "none"), OFFLOADS)
+        _one_of("quantise", values.get("quantise"), tuple(QUANTISATIONS), optional=True)
+        device = values.get("device")
+        if device is not None and not (isinstance(device, str) and DEVICE.fullmatch(device)):
+            raise InvalidInput("device", f"device is {str(device)[:40]!r}; it must be cpu, cuda or cuda:N.")
+        lora = values.get("lora")
+        if lora is not None:
+            lora = str(_lora_file(lora))
+        scale = values.get("lora_scale", 1.0)
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not -10 <= scale <= 10:
+            raise InvalidInput("lora_scale", f"lora_scale is {str(scale)[:40]}; it must be a number in -10..10.")
+        return cls(**values | {"dtype": dtype, "lora": lora, "lora_scale": float(scale)})
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LoadOptions:
+        """The studio's: RESOLUTE_DEVICE, _DTYPE, _OFFLOAD, _TILING, _SLICING, _QUANTISE, _LORA, _LORA_SCALE."""
+        values: dict[str, Any] = {}
+        for one in fields(cls):
+            key = f"{PREFIX}{one.name.upper()}"
+            if text := environ.get(key, ""):
+                values[one.name] = _read(key, text, one.name)
+        return cls.parse(**values)
+
+    def told(self) -> tuple[str, ...]:
+        """What differs from plain loading, for reports: one phrase each. A LoRA's folder is not told."""
+        lora = (
+            None if self.lora is None else f"LoRA {Path(self.lora).name} ({_digest(self.lora)}) x {self.lora_scale:g}"
+        )
+        phrases = (
+            f"{self.offload} offload" if self.offload != "none" else None,
+            "VAE tiling" if self.tiling else None,
+            "VAE slicing" if self.slicing else None,
+            f"{self.quantise} weights" if self.quantise else None,
+            lora,
+        )
+        return tuple(phrase for phrase in phrases if phrase)
+
+
+def _read(key: str, text: str, name: str) -> Any:
+    if name in ("tiling", "slicing"):
+        if text not in ("0", "1"):
+            raise InvalidInput(key, f"{key} is {text[:40]!r}; it must be 0 or 1.")
+        return text == "1"
+    if name == "lora_scale":
+        try:
+            return float(text)
+        except ValueError:
+            raise InvalidInput(key, f"{key} is {text[:40]!r}; it must be a number.") from None
+    return text
+
+
+def _one_of(name: str, value: object, choices: tuple[str, ...], optional: bool = False) -> None:
+    if (value is None and optional) or (isinstance(value, str) and value in choices):
+        return
+    raise InvalidInput(name, f"{name} is {str(value)[:40]!r}; it must be one of {', '.join(choices)}.")
+
+
+def _lora_file(value: object) -> Path:
+    path = Path(str(value))
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise InvalidInput("lora", f"lora is {str(value)[:200]!r}; it must be the path of a .safetensors file here.")
+    return path.resolve()
+
+
+@lru_cache(maxsize=8)
+def _digest(path: str) -> str:
+    """The first digits of a file's SHA-256: another file of the same name is another environment."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
