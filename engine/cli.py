@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from engine.caches.choice import TECHNIQUES, parse_shorthand
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
-from engine.lightx2v import RunSettings, export
+from engine.lightx2v import RunSettings, export, with_cache
 from engine.models.catalogue import ModelSpec, catalogue, find_model
 from engine.policies import DEFAULT_POLICY, POLICIES, policy_named
 from engine.presets import Preset, load_preset, preset_names
@@ -51,6 +53,13 @@ def compare(
     policy: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(POLICIES)}. Several: every schedule under each.")
     ] = None,
+    cache: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"none, {', '.join(TECHNIQUES)}; teacache:0.1 sets its main figure, pab:2,cross_range=4 others. "
+            "Several: every schedule under each. For one schedule alone write it behind its name: u-0.75+teacache:0.1."
+        ),
+    ] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
     height: Height = None,
     width: Width = None,
@@ -70,7 +79,7 @@ def compare(
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
     given = _settings(settings_from, count)
-    tracks = _tracks([load_preset(name, count) for name in schedule], policy or [])
+    tracks = _tracks([load_preset(name, count) for name in schedule], policy or [], cache or [])
     experiment = make_experiment(
         spec,
         tracks,
@@ -150,13 +159,13 @@ def cost(
     guidance: Guidance = None,
     json_only: JsonOnly = False,
 ) -> None:
-    """Count what schedules cost in FLOPs; needs no weights."""
+    """Count what schedules cost in FLOPs, all evaluations computed: no cache is counted; needs no weights."""
     from engine.console import print_costs
     from engine.cost import schedule_cost
 
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
-    tracks = _tracks([load_preset(name, count) for name in schedule], [])
+    tracks = _tracks([load_preset(name, count) for name in schedule], [], ["none"])
     experiment = make_experiment(
         spec, tracks, prompt="-", steps=count, height=height, width=width, frames=frames, guidance=guidance
     )
@@ -206,11 +215,12 @@ def list_presets() -> None:
 @schedules.command(name="export")
 def export_schedule(file: Annotated[str, typer.Argument(help="A JSON file, a preset, or shorthand.")]) -> None:
     """Print a schedule as a LightX2V config."""
-    typer.echo(json.dumps(export(load_preset(file, 50).schedule), indent=4))
+    preset = load_preset(file, 50)
+    typer.echo(json.dumps(with_cache(export(preset.schedule), preset.cache), indent=4))
 
 
 def _fitting(spec: ModelSpec, preset: Preset) -> Any:
-    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY))
+    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY), preset.cache)
     return make_experiment(spec, [track], prompt="-", steps=preset.schedule.infer_steps)
 
 
@@ -218,14 +228,16 @@ def _settings(path: Path | None, steps: int) -> RunSettings | None:
     return None if path is None else load_preset(str(path), steps).settings
 
 
-def _tracks(presets: Sequence[Preset], policies: Sequence[str]) -> list[Track]:
-    """Every schedule under every policy asked for; else under its own, or the default one."""
+def _tracks(presets: Sequence[Preset], policies: Sequence[str], caches: Sequence[str] = ()) -> list[Track]:
+    """Every schedule under every policy and cache asked for; else under its own, or the default one."""
+    chosen = [parse_shorthand(text) for text in caches]
     tracks = []
     for preset in presets:
-        for name in policies or [preset.policy or DEFAULT_POLICY]:
+        for name, cache in product(policies or [preset.policy or DEFAULT_POLICY], chosen or [preset.cache]):
             policy = policy_named(name)
             label = preset.name if len(policies) < 2 else f"{preset.name} {policy.name}"
-            tracks.append(Track(label, preset.schedule, policy))
+            label = f"{label}+{cache}" if cache and chosen else label
+            tracks.append(Track(label, preset.schedule, policy, cache))
     return tracks
 
 

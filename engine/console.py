@@ -92,6 +92,7 @@ def print_report(report: Report, out: Path) -> None:
         "total s",
         "speed-up",
         "by FLOPs",
+        "evaluations",
         "memory MB",
         "PSNR",
         "SSIM",
@@ -105,6 +106,10 @@ def print_report(report: Report, out: Path) -> None:
     for run in report.runs:
         if run.error:
             console.print(f"{run.name}: {run.status}: {run.error}", markup=False)
+    for run in report.runs:
+        if run.uncached and run.uncached.run:
+            like = f"PSNR {_mean(run.uncached.similarity.psnr)} dB to {run.uncached.run}, the same without its cache"
+            console.print(f"{run.name}: {like}.", markup=False)
     if report.noise_floor:
         console.print(f"Two equal baseline runs: PSNR {_mean(report.noise_floor.psnr)} dB.", markup=False)
     console.print(f"Report: {out / 'index.html'}  ({out / 'report.json'})", markup=False, soft_wrap=True)
@@ -120,11 +125,20 @@ def _row(run: Run) -> tuple[str, ...]:
         _number(latency.total_s, ".2f"),
         _number(run.speedup.measured, ".2f"),
         _number(run.speedup.by_flops, ".2f"),
+        _evaluations(run),
         _number(None if peak is None else peak / 1e6, ".0f"),
         _mean(similar.psnr),
         _mean(similar.ssim, ".3f"),
         _mean(similar.vmaf),
     )
+
+
+def _evaluations(run: Run) -> str:
+    """Computed evaluations, of how many where a cache skipped some."""
+    found = run.evaluations
+    if found is None:
+        return _number(None, "d")
+    return f"{found.computed} of {found.computed + found.skipped}" if found.skipped else str(found.computed)
 
 
 def print_models(specs: Sequence[ModelSpec]) -> None:
@@ -181,7 +195,8 @@ def print_costs(spec: ModelSpec, size: Mapping[str, int], costs: Mapping[str, Co
 def print_schedule(preset: Preset, fitting: Experiment | None) -> None:
     schedule = preset.schedule
     console = Console()
-    console.print(f"{preset.name}: {schedule.kind}, {schedule.infer_steps} steps", markup=False)
+    cache = f", {preset.cache}" if preset.cache else ""
+    console.print(f"{preset.name}: {schedule.kind}, {schedule.infer_steps} steps{cache}", markup=False)
     sizes = fitting.sizes(schedule) if fitting else ()
     for stage in schedule.stages:
         line = f"  steps {stage.first:>4}..{stage.last:<4} rate {stage.rate:g}"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.caches.choice import CacheChoice
+from engine.caches.support import checked
 from engine.errors import InvalidInput
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec
@@ -25,16 +27,27 @@ SOLVERS = ("unipc", "euler")
 
 @dataclass(frozen=True)
 class Track:
-    """One schedule under one policy, with the name that tables and files use."""
+    """One schedule under one policy, with or without a cache, and the name that tables and files use."""
 
     name: str
     schedule: ResolutionSchedule
     policy: Policy
+    cache: CacheChoice | None = None
 
     @property
     def slug(self) -> str:
         """The name as part of a file name: lower case letters, digits, dots and dashes, at most 60."""
         return re.sub(r"[^a-z0-9.]+", "-", self.name.lower().replace("%", "pct")).strip("-.")[:60] or "run"
+
+    def document(self) -> dict[str, Any]:
+        """As plain data; a track without a cache says nothing of one."""
+        cache = {"cache": self.cache.document()} if self.cache else {}
+        return {"name": self.name, "policy": self.policy.name, **export(self.schedule), **cache}
+
+    def without_cache(self, other: Track) -> bool:
+        """Whether `other` is this track without its cache; where nothing is switched no policy has a say."""
+        same = self.schedule == other.schedule or (self.schedule.is_flat and other.schedule.is_flat)
+        return other.cache is None and same and (self.schedule.is_flat or self.policy == other.policy)
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Experiment:
     fps: int
     steps: int
     guidance: float
-    shift: float
+    shift: float | None  # None: as the model's own scheduler has it, which may go by the size
     solver: str | None
     tracks: tuple[Track, ...]
 
@@ -66,17 +79,18 @@ class Experiment:
 
     def call(self) -> dict[str, Any]:
         """The pipeline's own arguments, except size, steps and generator."""
-        return {
-            "prompt": self.prompt,
-            "negative_prompt": self.negative_prompt,
-            "num_frames": self.frames,
-            "guidance_scale": self.guidance,
-            "max_sequence_length": self.spec.defaults.max_sequence_length,
-        }
+        family = self.spec.family
+        call: dict[str, Any] = {"prompt": self.prompt, family.guidance: self.guidance}
+        if family.negative:
+            call["negative_prompt"] = self.negative_prompt
+        if family.output == "video":
+            call[family.frames] = self.frames
+        if family.text_length:
+            call[family.text_length] = self.spec.defaults.max_sequence_length
+        return call
 
     def document(self) -> dict[str, Any]:
         """The experiment as plain data, for reports, links and metadata."""
-        tracks = [{"name": track.name, "policy": track.policy.name, **export(track.schedule)} for track in self.tracks]
         return {
             "resolute_experiment": FORMAT,
             "model": self.spec.id,
@@ -91,7 +105,7 @@ class Experiment:
             "guidance": self.guidance,
             "shift": self.shift,
             "solver": self.solver,
-            "tracks": tracks,
+            "tracks": [track.document() for track in self.tracks],
         }
 
 
@@ -153,7 +167,7 @@ def _checked_tracks(
         while name in names:
             name, copy = f"{track.name[: MAX_NAME - 6]} ({copy})", copy + 1
         names.add(name)
-        result.append(Track(name, schedule, track.policy))
+        result.append(Track(name, schedule, track.policy, checked(track.cache, spec)))
     if len(result) > MAX_TRACKS:
         raise InvalidInput("schedule", f"{len(result)} schedules were asked for; at most {MAX_TRACKS} fit one report.")
     return tuple(result)

@@ -4,6 +4,9 @@ Semantics and defaults follow ModelTC/LightX2V, `lightx2v/models/schedulers/wan/
 N rates and N switch steps, steps counted from 1, a last stage of 1.0 added; rate `[0.75]` and switch
 `[infer_steps // 2]` where a key is missing. Refused here although LightX2V starts them: a switch at `infer_steps` (it
 computes the whole run, then crashes) and `infer_steps: 1` (it returns a low-resolution video).
+
+Of its caches TeaCache is read and written: `feature_caching: "Tea"` with `teacache_thresh`, `use_ret_steps` and
+`coefficients` (one polynomial for `use_ret_steps` true and one for false, where left out the model's own).
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from types import MappingProxyType
 from typing import Any
 
 from engine import strict_json
+from engine.caches.choice import CacheChoice, parse_cache
 from engine.errors import InvalidInput
 from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_schedule
 
+NO_CACHE = "NoCaching"
 SCHEDULE_KEYS = ("infer_steps", "changing_resolution", "resolution_rate", "changing_resolution_steps")
 
 
@@ -40,6 +45,8 @@ class LightX2VConfig:
     schedule: ResolutionSchedule
     settings: RunSettings = field(default_factory=RunSettings)
     document: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    cache: CacheChoice | None = None
+    unknown_cache: str | None = None  # a feature_caching that is not run here, as it may be shown
 
     def to_json(self) -> str:
         """The document as JSON text, with the schedule's keys where they differ from what was read."""
@@ -49,7 +56,10 @@ class LightX2VConfig:
 def parse_config(data: bytes | str, what: str = "the config") -> LightX2VConfig:
     """Read a LightX2V JSON config. Raises InvalidInput naming the key, the value and what is legal."""
     document = strict_json.loads(data, what)
-    return LightX2VConfig(schedule_of(document), _settings_of(document), MappingProxyType(document))
+    cache = cache_of(document)
+    named = document.get("feature_caching", NO_CACHE)
+    unknown = None if cache or named in (NO_CACHE, None, False) else strict_json.shown(named)
+    return LightX2VConfig(schedule_of(document), _settings_of(document), MappingProxyType(document), cache, unknown)
 
 
 def schedule_of(document: Mapping[str, Any]) -> ResolutionSchedule:
@@ -88,6 +98,46 @@ def export(schedule: ResolutionSchedule, document: Mapping[str, Any] | None = No
     else:
         result.pop("resolution_rate", None)
         result.pop("changing_resolution_steps", None)
+    return result
+
+
+def cache_of(document: Mapping[str, Any]) -> CacheChoice | None:
+    """The TeaCache of a LightX2V document; None where it has none, or another cache."""
+    if document.get("feature_caching") != "Tea":
+        return None
+    values: dict[str, Any] = {
+        "name": "teacache",
+        "threshold": document.get("teacache_thresh", 0.26),
+        "ret_steps": document.get("use_ret_steps", False),
+    }
+    pair = document.get("coefficients")
+    if pair is not None:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise InvalidInput(
+                "coefficients", "coefficients must be two lists: for use_ret_steps true, and for use_ret_steps false."
+            )
+        values["coefficients"] = pair[0 if values["ret_steps"] is True else 1]
+    return parse_cache(values)
+
+
+def with_cache(document: Mapping[str, Any], cache: CacheChoice | None) -> dict[str, Any]:
+    """A LightX2V document with a track's cache; one that already means it stays as it is.
+
+    LightX2V has no words for other caches than TeaCache that mean the same: then its `feature_caching` is switched off.
+    """
+    result = dict(document)
+    if cache_of(result) == cache:
+        return result
+    if cache is None or cache.name != "teacache":
+        if result.get("feature_caching") == "Tea":
+            result["feature_caching"] = NO_CACHE
+        return result
+    result |= {"feature_caching": "Tea", "teacache_thresh": cache["threshold"], "use_ret_steps": cache["ret_steps"]}
+    own = cache.get("coefficients")
+    if own is None:
+        result.pop("coefficients", None)
+    else:
+        result["coefficients"] = [list(own), []] if cache["ret_steps"] else [[], list(own)]
     return result
 
 

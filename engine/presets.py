@@ -1,8 +1,8 @@
 """Presets: named schedules in files, in our own format or as LightX2V configs, and a one-line shorthand.
 
 Our format is one JSON object: `resolute_preset` (format version, 1), `name`, `description`, `infer_steps`,
-`resolution_rate`, `changing_resolution_steps` and, optionally, `policy`. Unknown keys are refused: a typo must not
-turn into a default.
+`resolution_rate`, `changing_resolution_steps` and, optionally, `policy` and `cache`. Unknown keys are refused: a typo
+must not turn into a default. Behind any of them `+` and a cache's shorthand may stand: `u-0.75+teacache:0.1`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine import lightx2v, strict_json
+from engine.caches.choice import CacheChoice, parse_optional, split_shorthand
 from engine.errors import InvalidInput
 from engine.lightx2v import RunSettings
 from engine.policies import policy_named
@@ -23,7 +24,7 @@ from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_sched
 PRESETS = Path(__file__).parent.parent / "presets"
 FORMAT = 1
 REQUIRED = ("resolute_preset", "name", "infer_steps", "resolution_rate", "changing_resolution_steps")
-OPTIONAL = ("description", "policy")
+OPTIONAL = ("description", "policy", "cache")
 SHORTHAND = re.compile(r"(?P<rates>[\d.]+(?:/[\d.]+)*)@(?P<steps>\d+%?(?:/\d+%?)*)", re.ASCII)
 
 
@@ -36,13 +37,18 @@ class Preset:
     description: str = ""
     policy: str | None = None
     settings: RunSettings = field(default_factory=RunSettings)
+    cache: CacheChoice | None = None
 
 
 def load_preset(name_or_path: str, infer_steps: int, folder: Path = PRESETS) -> Preset:
     """A preset by its name in `presets/`, by file path, or by shorthand such as `0.75@50%` or `1/0.75@6/21`.
 
-    `infer_steps` is what percentages in the shorthand refer to; files bring their own. Raises InvalidInput.
+    `infer_steps` is what percentages in the shorthand refer to; files bring their own. A cache behind `+` takes the
+    place of the file's own. Raises InvalidInput.
     """
+    schedule, cache = split_shorthand(name_or_path)
+    if cache is not None:
+        return replace(load_preset(schedule, infer_steps, folder), name=name_or_path, cache=cache)
     if name_or_path == "flat":
         return Preset("flat", flat(infer_steps))
     if matched := SHORTHAND.fullmatch(name_or_path):
@@ -62,7 +68,10 @@ def parse_preset(data: bytes | str, what: str) -> Preset:
     if "resolute_preset" in document:
         return _parse_own(document, what)
     config = lightx2v.parse_config(data, what)
-    return Preset(Path(what).stem, config.schedule, "LightX2V config", None, config.settings)
+    words = "LightX2V config" + (
+        f"; its feature_caching {config.unknown_cache} is not run" * bool(config.unknown_cache)
+    )
+    return Preset(Path(what).stem, config.schedule, words, None, config.settings, config.cache)
 
 
 def preset_names(folder: Path = PRESETS) -> tuple[str, ...]:
@@ -84,6 +93,8 @@ def to_json(preset: Preset) -> str:
     }
     if preset.policy:
         document["policy"] = preset.policy
+    if preset.cache:
+        document["cache"] = preset.cache.document()
     return strict_json.dumps(document)
 
 
@@ -122,6 +133,7 @@ def _parse_own(document: Mapping[str, Any], what: str) -> Preset:
         schedule,
         _text(document, "description", 500) if "description" in document else "",
         policy_named(policy).name if policy is not None else None,
+        cache=parse_optional(document.get("cache")),
     )
 
 

@@ -151,6 +151,40 @@ class Similarity(_Part):
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 
+class StageEvaluations(_Part):
+    """One stage's part of `Evaluations`."""
+
+    computed: Annotated[int, Field(ge=0)]
+    skipped: Annotated[int, Field(ge=0)]
+
+
+class Evaluations(_Part):
+    """Forward passes of the transformer in one run (with guidance two a step), counted as they happened.
+
+    `computed`: every part that a cache could replace was computed. `skipped`: something cached stood in for at least
+    one of them.
+    """
+
+    computed: Annotated[int, Field(ge=0)]
+    skipped: Annotated[int, Field(ge=0)]
+    stages: tuple[StageEvaluations, ...] = ()
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Evaluations:
+        for name in ("computed", "skipped"):
+            total = sum(getattr(stage, name) for stage in self.stages)
+            if self.stages and total != getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)}, but its stages have {total}")
+        return self
+
+
+class Uncached(_Part):
+    """Similarity of a run with a cache to the same schedule without, if that ran: `run` is its name."""
+
+    run: Annotated[str, Field(min_length=1, max_length=200)] | None
+    similarity: Similarity
+
+
 class Bands(_Part):
     """At which step each band of spatial detail settled. Bands lie between `edges`, shares of the Nyquist frequency.
 
@@ -185,6 +219,9 @@ class Run(_Part):
     flops: Annotated[int, Field(ge=0)] | None = None
     speedup: Speedup = Speedup()
     similarity: Similarity
+    cache: ScheduleKeys | None = None
+    evaluations: Evaluations | None = None
+    uncached: Uncached | None = None
     video: FileName | None = None
     heatmap: FileName | None = None
     reused: str | None = None
@@ -196,6 +233,8 @@ class Run(_Part):
             raise ValueError("a failed run needs its error")
         if self.status == "done" and self.error:
             raise ValueError("a run that is done has no error")
+        if self.uncached is not None and self.cache is None:
+            raise ValueError("a run without a cache is not compared with an uncached one")
         expected = 1
         for stage in self.stages:
             if stage.first_step != expected:

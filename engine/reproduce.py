@@ -8,6 +8,7 @@ from typing import Any
 
 from engine import report as reports
 from engine import strict_json
+from engine.caches.choice import parse_optional
 from engine.errors import InvalidInput
 from engine.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
 from engine.lightx2v import SCHEDULE_KEYS, schedule_of
@@ -74,11 +75,11 @@ def _tracks(value: object, what: str) -> list[Track]:
 def _track(value: object, what: str) -> Track:
     if not isinstance(value, dict):
         raise InvalidInput("tracks", f"{what} must be an object with a name, a policy and a schedule.")
-    _known(value, ("name", "policy", *SCHEDULE_KEYS), what)
+    _known(value, ("name", "policy", "cache", *SCHEDULE_KEYS), what)
     name = value.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
         raise InvalidInput("name", f"{what}: name must be text of 1 to {MAX_NAME} characters.")
-    return Track(name, schedule_of(value), policy_named(value.get("policy")))
+    return Track(name, schedule_of(value), policy_named(value.get("policy")), parse_optional(value.get("cache")))
 
 
 def _known(document: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
@@ -96,7 +97,11 @@ def _from_video(path: Path) -> str:
 
 
 def _from_report(report: reports.Report, models: Models | None) -> Experiment:
-    tracks = [Track(run.name, schedule_of(run.schedule), policy_named(run.policy)) for run in report.runs if run.policy]
+    tracks = [
+        Track(run.name, schedule_of(run.schedule), policy_named(run.policy), parse_optional(run.cache))
+        for run in report.runs
+        if run.policy
+    ]
     return make_experiment(
         (models or find_model)(report.model),
         tracks,

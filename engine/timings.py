@@ -103,9 +103,9 @@ class Timings(_Frozen):
     runs: int = 0
 
     def with_run(self, run: Run) -> Timings:
-        """These and a finished run's of the same key; itself where the run is not done."""
+        """These and a finished run's of the same key; itself where the run is not done, or was sped up by a cache."""
         latency, full = run.latency, run.stages[-1] if run.stages else None
-        if run.status != "done" or full is None or len(latency.steps_s) != full.last_step:
+        if run.status != "done" or run.cache is not None or full is None or len(latency.steps_s) != full.last_step:
             return self
         pixels = hw_text((full.height, full.width))
         found: dict[str, object] = {"runs": self.runs + 1}

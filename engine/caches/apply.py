@@ -1,0 +1,183 @@
+"""A cache on a pipeline's transformers while a run lasts: put on anew for every stage, and every evaluation counted.
+
+Nothing of a stage outlives it: at its end all that was remembered is dropped and every hook is taken off, also after an
+error or a cancel, so that no tensor of another size or noise level can be met after a switch. A run without a cache
+is only counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch import nn
+
+from engine.caches import library, tea
+from engine.caches.choice import CacheChoice
+from engine.caches.evaluations import Evaluations, PassCounter, StageCount
+from engine.errors import UnsupportedPipeline
+from engine.schedule import Stage
+from engine.views import patched
+
+DENOISERS = ("transformer", "transformer_2", "unet")
+_MISSING = object()
+
+
+@contextlib.contextmanager
+def cached(pipe: Any, choice: CacheChoice | None, stages: Sequence[Stage]) -> Iterator[CachedRun]:
+    """While the block runs, stages entered by `stage(index)` run under the cache, and evaluations are counted.
+
+    `stages` are the schedule's. Enter it inside of `engine.fixed_work.done_once`. Raises UnsupportedPipeline where the
+    pipeline cannot take this cache; the pipeline is then as it was.
+    """
+    run = CachedRun(pipe, choice, stages)
+    try:
+        yield run
+    finally:
+        run.models.clear()
+
+
+class CachedRun:
+    """What `cached` yields: `stage` puts the cache on, `evaluations` is what has been counted."""
+
+    def __init__(self, pipe: Any, choice: CacheChoice | None, stages: Sequence[Stage]) -> None:
+        self.pipe, self.choice, self.stages = pipe, choice, stages
+        self.evaluations = Evaluations([StageCount() for _ in stages])
+        found = {name: getattr(pipe, name, None) for name in DENOISERS}
+        self.models: dict[str, Any] = {name: model for name, model in found.items() if isinstance(model, nn.Module)}
+        if choice is not None:
+            _check(pipe, list(self.models.values()), choice)
+
+    @contextlib.contextmanager
+    def stage(self, index: int) -> Iterator[None]:
+        """Run one stage, `index` from 0: its count begins anew, and its cache empty."""
+        count = self.evaluations.stages[index] = StageCount()
+        clock = tea.Clock()  # one for all transformers: a step is evaluated by one of them
+        with contextlib.ExitStack() as stack:
+            for model in self.models.values():
+                counter = stack.enter_context(_counted(model, count))
+                if self.choice:
+                    stack.enter_context(self._under_cache(model, counter, self.choice, self.stages[index], clock))
+            yield
+
+    @contextlib.contextmanager
+    def _under_cache(
+        self, model: Any, counter: PassCounter, choice: CacheChoice, stage: Stage, clock: tea.Clock
+    ) -> Iterator[None]:
+        parts = library.parts_of(model, choice)
+        counter.count.watched = tuple(parts)
+        with as_it_was(model), contextlib.ExitStack() as stack:
+            for name, part in parts.items():
+                stack.enter_context(patched(part, forward=_noted(part.forward, counter, name)))
+            if choice.name == "pab":
+                library.install_broadcast(model, parts, choice, lambda: counter.once(self._timestep))
+                remove: Callable[[], None] = functools.partial(library.uninstall_broadcast, model, parts)
+            else:
+                remove = self._install(model, choice, stage, clock)
+            try:
+                yield
+            finally:
+                forget(model)
+                remove()
+
+    def _install(self, model: Any, choice: CacheChoice, stage: Stage, clock: tea.Clock) -> Callable[[], None]:
+        """Put the hooks on; gives back what takes them off."""
+        steps = self.stages[-1].last
+        if choice.name == "teacache":
+            rule = tea.TeaRule(choice["threshold"], choice["coefficients"], choice["ret_steps"], stage.first - 1, steps)
+            tea.install(model, rule, clock)
+            return functools.partial(tea.uninstall, model)
+        model.enable_cache(library.config_of(choice, stage, steps, model.dtype))
+        removed: Callable[[], None] = model.disable_cache
+        return removed
+
+    def _timestep(self) -> float:
+        return float(self.pipe.current_timestep)
+
+
+@contextlib.contextmanager
+def _counted(model: Any, count: StageCount) -> Iterator[PassCounter]:
+    """A transformer whose passes are counted; nothing of what it computes changes."""
+    counter = PassCounter(count)
+    before = model.register_forward_pre_hook(lambda *_: counter.begin())
+    after = model.register_forward_hook(lambda *_: counter.end())
+    try:
+        yield counter
+    finally:
+        before.remove()
+        after.remove()
+
+
+def forget(model: Any) -> None:
+    """Drop every tensor that a transformer's caches remember."""
+    model._reset_stateful_cache()
+
+
+def _noted(forward: Callable[..., Any], counter: PassCounter, name: str) -> Callable[..., Any]:
+    """A part's `forward`, beneath all caches: where it is called the part is really computed."""
+
+    @functools.wraps(forward)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        counter.computed(name)
+        return forward(*args, **kwargs)
+
+    return noted
+
+
+@contextlib.contextmanager
+def as_it_was(model: nn.Module) -> Iterator[None]:
+    """Take off what hooks leave behind on modules that had none: registries, `forward` on the instance, the config."""
+    names = ("forward", "_diffusers_hook", "_cache_config")
+    before = [(part, {name: part.__dict__.get(name, _MISSING) for name in names}) for part in model.modules()]
+    try:
+        yield
+    finally:
+        for part, found in before:
+            kept = {"forward"} if "_hf_hook" in part.__dict__ else set()  # offloading has put its own there
+            for name, value in found.items():
+                if value is _MISSING and name not in kept:
+                    part.__dict__.pop(name, None)
+
+
+def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
+    """Refuse what would fail in the middle of a run, or be wrong in silence."""
+    title, name = choice.technique.title, type(pipe).__name__
+    if choice.name == "fastercache":
+        raise UnsupportedPipeline(f"FasterCache does not run on {name} here; use TeaCache or TaylorSeer.")
+    if not tells_passes(pipe):
+        raise UnsupportedPipeline(
+            f"{name} does not tell caches which pass of guidance is under way, so {title} would mix them up; run this "
+            "track without a cache."
+        )
+    if choice.name == "magcache" and len(models) > 1:
+        raise UnsupportedPipeline(f"{title} counts steps per transformer and {name} has two; use TeaCache.")
+    if choice.name == "pab" and not hasattr(type(pipe), "current_timestep"):
+        raise UnsupportedPipeline(f"{name} does not tell its timestep, which {title} goes by; use TaylorSeer.")
+    if choice.name == "teacache" and not choice.get("coefficients"):
+        raise UnsupportedPipeline("TeaCache has no coefficients for this model; give them as `coefficients`.")
+    for model in models:
+        _check_model(model, choice)
+        library.parts_of(model, choice)
+
+
+def _check_model(model: Any, choice: CacheChoice) -> None:
+    title, name = choice.technique.title, type(model).__name__
+    if not hasattr(model, "enable_cache"):
+        raise UnsupportedPipeline(f"{name} takes no caches of diffusers; run this track without {title}.")
+    if model.is_cache_enabled:
+        raise UnsupportedPipeline(f"{name} has a cache switched on already; switch it off before {title} is used.")
+    if choice.name in ("teacache", "seacache") and name != "WanTransformer3DModel":
+        raise UnsupportedPipeline(f"{title} is for Wan's transformer, and this is {name}; use First block.")
+    if choice.name == "seacache" and model.config.in_channels != model.config.out_channels:
+        raise UnsupportedPipeline(f"{title} needs a transformer whose input is the latents alone; use First block.")
+    if any(getattr(part, "_compiled_call_impl", None) is not None for part in model.modules()):
+        raise UnsupportedPipeline(f"{title} would have the compiled {name} compiled anew; load it uncompiled.")
+
+
+def tells_passes(pipe: Any) -> bool:
+    """Whether a pipeline's loop names each pass to the caches (`cache_context`): they keep the passes apart by it."""
+    code = getattr(inspect.unwrap(type(pipe).__call__), "__code__", None)
+    return code is not None and "cache_context" in code.co_names
