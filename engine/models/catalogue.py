@@ -1,44 +1,65 @@
-"""The catalogue: which models there are, what they are made for, where they lie. No weights are touched here."""
+"""The catalogue: which models there are, what they are made for, where they lie. No weights are touched here.
+
+Published models are data, `published.toml`; a folder in diffusers' layout is described by its own configs.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InvalidInput, ModelNotFound
-from engine.models.families import Family, family_of
+from engine.errors import ModelNotFound
+from engine.models.families import FAMILIES, Family, family_of
+from engine.models.geometry import geometry_of
+from engine.models.solvers import UNIPC_FLOW, Kind, kind_of, shift_in, solvers_for
 from engine.sizes import Geometry
 from engine.strict_json import shown
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = "emoji-wan"
-SUPPORTED_PIPELINES = ("WanPipeline",)
+PUBLISHED = Path(__file__).with_name("published.toml")
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a run uses where nothing else is asked for. Sizes in pixels; `native` sides below it are warned of."""
+    """What a run uses where nothing else is asked for. Sizes in pixels; `native` sides below it are warned of.
+
+    `shift` is None where the scheduler's own is used: it goes by the size, or there is none.
+    """
 
     height: int
     width: int
     frames: int
     fps: int
     steps: int
-    shift: float
+    shift: float | None
     guidance: float
     max_sequence_length: int = 512
     negative_prompt: str = ""
 
 
 @dataclass(frozen=True)
+class Part:
+    """One network of a model: "denoiser", "vae" or "text" (whatever else is loaded), and its weights' number."""
+
+    name: str
+    kind: str
+    parameters: float
+
+
+@dataclass(frozen=True)
 class ModelSpec:
-    """One model: `location` is a folder or a hub id, `transformer` its transformer's config."""
+    """One model: `location` is a folder or a hub id, `transformer` and `vae` its networks' configs.
+
+    `parts` are known of published models; of a folder they are read from its weights when they are asked for.
+    """
 
     id: str
     title: str
@@ -48,44 +69,27 @@ class ModelSpec:
     transformer: Mapping[str, Any] = field(repr=False)
     examples: tuple[str, ...] = ()
     pipeline: str = "WanPipeline"
+    scheduler: Mapping[str, Any] = field(default_factory=lambda: dict(UNIPC_FLOW), repr=False)
+    vae: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
 
     @property
     def family(self) -> Family:
         return family_of(self.pipeline)
 
     @property
+    def process(self) -> Kind:
+        """The noise process that it was trained for."""
+        return kind_of(self.scheduler)
+
+    @property
+    def solvers(self) -> tuple[str, ...]:
+        """The solvers that it can be run with, beside its own."""
+        return solvers_for(self.pipeline, self.scheduler)
+
+    @property
     def is_local(self) -> bool:
         return Path(self.location).is_dir()
-
-
-WAN_GEOMETRY = Geometry(stride=(4, 8, 8), patch=(1, 2, 2), channels=16)
-_WAN_TRANSFORMER = {
-    "patch_size": [1, 2, 2],
-    "attention_head_dim": 128,
-    "in_channels": 16,
-    "out_channels": 16,
-    "text_dim": 4096,
-    "freq_dim": 256,
-}
-# Published configs of Wan-AI on the hub (transformer/config.json, scheduler flow_shift, README's recommended settings).
-_WAN = (
-    ModelSpec(
-        id="wan2.1-1.3b",
-        title="Wan 2.1 T2V 1.3B",
-        location="Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-        geometry=WAN_GEOMETRY,
-        defaults=Defaults(480, 832, 81, 16, 50, shift=8.0, guidance=6.0),
-        transformer=_WAN_TRANSFORMER | {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960},
-    ),
-    ModelSpec(
-        id="wan2.1-14b",
-        title="Wan 2.1 T2V 14B",
-        location="Wan-AI/Wan2.1-T2V-14B-Diffusers",
-        geometry=WAN_GEOMETRY,
-        defaults=Defaults(720, 1280, 81, 16, 50, shift=5.0, guidance=5.0),
-        transformer=_WAN_TRANSFORMER | {"num_attention_heads": 40, "num_layers": 40, "ffn_dim": 13824},
-    ),
-)
 
 
 @cache
@@ -94,7 +98,51 @@ def catalogue() -> Mapping[str, ModelSpec]:
     shipped = []
     with contextlib.suppress(ModelNotFound):
         shipped.append(_shipped())
-    return {spec.id: spec for spec in (*shipped, *_WAN)}
+    return {spec.id: spec for spec in (*shipped, *_published())}
+
+
+@cache
+def _published() -> tuple[ModelSpec, ...]:
+    book = tomllib.loads(PUBLISHED.read_text("utf-8"))
+    return tuple(_entry(id, one, book) for id, one in book["model"].items() if one["pipeline"] in FAMILIES)
+
+
+def _entry(id: str, one: Mapping[str, Any], book: Mapping[str, Any]) -> ModelSpec:
+    """A published model, from its entry and the networks that it names."""
+    networks = [book["network"][name] for name in one["parts"] if name in book["network"]]
+    vae = next(book["vae"][name] for name in one["parts"] if name in book["vae"])
+    configs = [{"_class_name": part["class"], **part["config"]} for part in (networks[0], vae)]
+    component = "unet" if networks[0]["class"].startswith("UNet") else "transformer"
+    run = one["run"]
+    scheduler = dict(book["scheduler"][one["scheduler"]])
+    return ModelSpec(
+        id=id,
+        title=one["title"],
+        location=one["hub"],
+        geometry=geometry_of(one["pipeline"], {component: configs[0], "vae": configs[1]}),
+        defaults=Defaults(
+            height=run["size"][0],
+            width=run["size"][1],
+            frames=run.get("frames", 1),
+            fps=run.get("fps", 1),
+            steps=run["steps"],
+            shift=run.get("shift"),
+            guidance=run["guidance"],
+            max_sequence_length=run.get("text", 512),
+        ),
+        transformer=configs[0],
+        pipeline=one["pipeline"],
+        scheduler=scheduler,
+        vae=configs[1],
+        parts=tuple(_part(name, book) for name in one["parts"]),
+    )
+
+
+def _part(name: str, book: Mapping[str, Any]) -> Part:
+    for table, kind in (("network", "denoiser"), ("vae", "vae")):
+        if name in book[table]:
+            return Part(name, kind, book[table][name]["parameters"] * 1e9)
+    return Part(name, "text", book["text"][name] * 1e9)
 
 
 def find_model(name: str) -> ModelSpec:
@@ -125,38 +173,64 @@ def _shipped() -> ModelSpec:
 
 
 def spec_of_folder(folder: Path, id: str, title: str) -> ModelSpec:
-    """Describe a diffusers folder by its configs; `resolute.json` beside them holds a model's own defaults."""
+    """Describe a diffusers folder by its configs; `resolute.json` beside them holds a model's own defaults.
+
+    Raises InvalidInput with the reason for a pipeline that cannot follow a schedule, ModelNotFound for a broken folder.
+    """
     index = _config(folder / "model_index.json")
-    if index.get("_class_name") not in SUPPORTED_PIPELINES:
-        raise InvalidInput(
-            "model",
-            f"{folder.name} is a {index.get('_class_name')}; pipelines that can follow a schedule here are "
-            f"{', '.join(SUPPORTED_PIPELINES)}.",
-        )
-    transformer, vae = _config(folder / "transformer/config.json"), _config(folder / "vae/config.json")
-    scheduler = _config(folder / "scheduler/scheduler_config.json")
-    stride = vae.get("scale_factor_temporal", 4), *[vae.get("scale_factor_spatial", 8)] * 2
-    geometry = Geometry(stride, tuple(transformer["patch_size"]), transformer["in_channels"])
+    pipeline = str(index.get("_class_name"))
+    family = family_of(pipeline)
+    configs = _configs(folder, index)
+    denoiser = configs.get(next((name for name in family.denoisers if name in configs), ""))
+    if denoiser is None or "vae" not in configs:
+        raise ModelNotFound(f"{folder} has no {family.denoisers[0]} or no vae; download the model again.")
+    scheduler = configs.get("scheduler", {})
     own = _config(folder / "resolute.json") if (folder / "resolute.json").is_file() else {}
-    defaults = Defaults(
-        height=own.get("height", 480),
-        width=own.get("width", 832),
-        frames=own.get("num_frames", 81),
-        fps=own.get("fps", 16),
-        steps=own.get("steps", 50),
-        shift=own.get("shift", scheduler.get("flow_shift") or scheduler.get("shift", 5.0)),
-        guidance=own.get("guidance", 5.0),
-        max_sequence_length=own.get("max_sequence_length", 512),
-        negative_prompt=own.get("negative_prompt", ""),
-    )
+    try:
+        geometry = geometry_of(pipeline, configs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelNotFound(f"{folder} has a config that cannot be read ({error!r}); download it again.") from None
     return ModelSpec(
         id=re.sub(r"[^\w.-]", "-", id, flags=re.ASCII),
         title=title,
         location=str(folder),
         geometry=geometry,
-        defaults=defaults,
-        transformer={key: value for key, value in transformer.items() if not key.startswith("_")},
+        defaults=_defaults(family, scheduler, own),
+        transformer={key: value for key, value in denoiser.items() if key == "_class_name" or key[:1] != "_"},
         examples=tuple(own.get("example_prompts", ())),
+        pipeline=pipeline,
+        scheduler=scheduler,
+        vae=configs["vae"],
+    )
+
+
+def _configs(folder: Path, index: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The configs of a folder's components, as far as they have one; `model_index.json` says which there are."""
+    found = {}
+    for name, value in index.items():
+        if not isinstance(value, list) or len(value) != 2 or value[1] is None or not re.fullmatch(r"\w+", name):
+            continue
+        file = "scheduler_config.json" if name == "scheduler" else "config.json"
+        if (folder / name / file).is_file() or name in ("transformer", "unet", "vae", "scheduler"):
+            found[name] = {"_class_name": value[1], **_config(folder / name / file)}
+    return found
+
+
+def _defaults(family: Family, scheduler: Mapping[str, Any], own: Mapping[str, Any]) -> Defaults:
+    """A folder's defaults: those of its `resolute.json`, else of a published model of its pipeline, else Wan's."""
+    like = next((spec.defaults for spec in _published() if spec.pipeline == family.pipeline), None)
+    still = family.output == "image"
+    base = like or Defaults(480, 832, 81, 16, 50, None, 5.0)
+    return Defaults(
+        height=own.get("height", base.height),
+        width=own.get("width", base.width),
+        frames=1 if still else own.get("num_frames", base.frames),
+        fps=own.get("fps", base.fps),
+        steps=own.get("steps", base.steps),
+        shift=own.get("shift", shift_in(scheduler)),
+        guidance=own.get("guidance", base.guidance),
+        max_sequence_length=own.get("max_sequence_length", base.max_sequence_length),
+        negative_prompt=own.get("negative_prompt", "") if family.negative else "",
     )
 
 
