@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,9 @@ from engine import report as schema
 from engine.artefacts import HEAT_GAIN, Artefacts
 from engine.bands import BandWatch
 from engine.baselines import Baseline, Baselines, key_of
+from engine.caches.calibration import Calibration
+from engine.caches.flops import counted_flops
+from engine.caches.pairs import Pairs
 from engine.calibrate import probe, probe_rates
 from engine.cost import Cost, schedule_cost
 from engine.errors import Cancelled, ResoluteError, Skipped
@@ -30,7 +34,7 @@ from engine.memo import RunMemo
 from engine.meter import trim_heap
 from engine.metrics import similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
-from engine.outcome import environment, latency_of, memory_of, sigmas_of, stages_of
+from engine.outcome import environment, evaluations_of, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
 from engine.request import StagedRequest, StagedResult
@@ -89,6 +93,8 @@ class _Comparison:
         self.floor: Similarity | None = None
         self.floor_reason: str | None = "the baseline was not run twice: it was not asked for"
         self.runs: dict[int, Run] = {}
+        self.calibration = Calibration(experiment, self.memo)
+        self.pairs = Pairs((), (), experiment.fps)
 
     def run(self, noise_floor: bool, earlier: Report | None) -> Report:
         pipe, experiment = self.model.pipe, self.experiment
@@ -96,8 +102,10 @@ class _Comparison:
         tracks = (experiment.baseline, *experiment.tracks)
         found = self.baselines.find(self.key) if self.baselines else None
         left = self._left(tracks, earlier, found)
+        self.pairs = Pairs(tracks, left, experiment.fps)
         if found:
             self.baseline = found.frames
+            self.pairs.seen(0, found.frames)
         with patched(pipe, scheduler=scheduler):
             twin, stop = self._first_baseline() if noise_floor and 0 in left and not found else (None, False)
             for number in left:
@@ -228,6 +236,8 @@ class _Comparison:
         self.files.still(number, track, result.frames)
         self.listener.phase(track.name, "comparing with the baseline")
         heat = self._heat(number, track, result.frames)
+        flops = self._flops(track, cost, result)
+        uncached = self._uncached(number, result.frames)
         run = Run(
             name=track.name,
             policy=None if number == 0 else track.policy.name,
@@ -237,9 +247,12 @@ class _Comparison:
             sigmas=sigmas_of(result),
             latency=latency_of(result, encode_s, warm_up_s),
             memory=memory_of(result),
-            flops=cost.flops,
-            speedup=self._speedup(number, result, cost),
+            flops=flops,
+            speedup=self._speedup(number, result, cost.baseline_flops / flops),
             similarity=self._similarity(number, result),
+            cache=track.cache.document() if track.cache else None,
+            evaluations=evaluations_of(result),
+            uncached=uncached,
             video=video,
             heatmap=heat,
             bands=watch.bands(),
@@ -247,6 +260,21 @@ class _Comparison:
         if number == 0 and self.baselines:
             self.baselines.keep(self.key, run, result.frames, self.out / video)
         return run
+
+    def _flops(self, track: Track, cost: Cost, result: StagedResult) -> int:
+        """What the run really took: of skipped evaluations no more is left out than was counted."""
+        if track.cache is None:
+            return cost.flops
+        spec = self.experiment.spec
+        return counted_flops(cost, result.evaluations, spec.transformer, spec.defaults.max_sequence_length)
+
+    def _uncached(self, number: int, frames: np.ndarray) -> schema.Uncached | None:
+        """How like a run is to the same without its cache; runs that have waited for this one are told too."""
+        found = self.pairs.seen(number, frames)
+        for k, uncached in found.items():
+            if k in self.runs and k != number:
+                self.runs[k] = self.runs[k].model_copy(update={"uncached": uncached})
+        return found.get(number)
 
     def _request(self, track: Track) -> StagedRequest:
         experiment = self.experiment
@@ -263,6 +291,10 @@ class _Comparison:
 
     def _staged(self, track: Track, watch: BandWatch | None = None) -> StagedResult:
         request = self._request(track)
+        if track.cache:
+            told = "calibrating its cache"
+            cache = self.calibration.complete(track, request, lambda _: self.listener.phase(track.name, told))
+            request = replace(request, cache=cache)
 
         def on_step(event: StepEvent) -> None:
             self.listener.step(track.name, event)
@@ -318,12 +350,12 @@ class _Comparison:
             return Similarity.missing("there is no baseline: its run did not finish")
         return Similarity(**similarity(result.frames, self.baseline, self.experiment.fps))
 
-    def _speedup(self, number: int, result: StagedResult, cost: Cost) -> schema.Speedup:
+    def _speedup(self, number: int, result: StagedResult, by_flops: float) -> schema.Speedup:
         base = result.readings.denoise_s if number == 0 else None
         if number and self.runs[0].status == "done":
             base = self.runs[0].latency.denoise_s
         measured = base / result.readings.denoise_s if base else None
-        return schema.Speedup(measured=measured, by_flops=cost.speedup)
+        return schema.Speedup(measured=measured, by_flops=by_flops)
 
     def _unfinished(self, track: Track, status: Literal["failed", "cancelled"], error: str) -> Run:
         cuda = self.model.device.type == "cuda"
@@ -331,6 +363,7 @@ class _Comparison:
             name=track.name,
             policy=None if track.name == "baseline" else track.policy.name,
             schedule=export(track.schedule),
+            cache=track.cache.document() if track.cache else None,
             status=status,
             error=error,
             memory=schema.Memory(kind="cuda" if cuda else "rss_above_start", peak_bytes=None, reason=f"run {status}"),

@@ -51,6 +51,13 @@ def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
     return tuple(stage(s.size, s.stage.first, s.stage.last, s.stage.rate) for s in cost.stages)
 
 
+def evaluations_of(result: StagedResult) -> schema.Evaluations:
+    """How many of the run's model evaluations were computed whole."""
+    found = result.evaluations
+    stages = (schema.StageEvaluations(computed=one.computed, skipped=one.skipped) for one in found.stages)
+    return schema.Evaluations(computed=found.computed, skipped=found.skipped, stages=tuple(stages))
+
+
 def sigmas_of(result: StagedResult) -> tuple[float, ...]:
     """What every step was told, in order."""
     return tuple(sigma for plan in result.plans for sigma in plan.levels[plan.stage.window])

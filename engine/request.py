@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.caches.choice import CacheChoice
+from engine.caches.evaluations import Evaluations
 from engine.handover import StagePlan
 from engine.meter import Readings
 from engine.models.families import Family
@@ -29,6 +31,7 @@ class StagedRequest:
     geometry: Geometry
     seed: int
     decode: bool = True  # without, the result has no frames
+    cache: CacheChoice | None = None  # complete: `engine.caches.calibration` fills in what a model knows
 
     def arguments(self, size: LatentSize, seed: int) -> dict[str, Any]:
         """Of the pipeline's call at one size."""
@@ -53,6 +56,7 @@ class StagedResult:
     plans: tuple[StagePlan, ...]
     readings: Readings
     text_s: float
+    evaluations: Evaluations
 
 
 def frames_of(out: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.caches.apply import CachedRun, cached
 from engine.errors import RunFailed, UnsupportedPipeline
 from engine.events import OnStep, StepEvent
 from engine.fixed_work import Kept, done_once
@@ -100,6 +101,7 @@ class _Run:
         self.obeyed: Tensor | None = None
         self.finite: list[Tensor] = []
         self.kept: Kept | None = None
+        self.caches: CachedRun
 
     @property
     def staged(self) -> bool:
@@ -116,7 +118,8 @@ class _Run:
             "prepare_latents": self._prepare(pipe.prepare_latents),
             "_progress_bar_config": {"disable": True},
         }
-        with torch.no_grad(), self.meter, done_once(pipe) as self.kept, patched(pipe, **replaced):
+        once, caching = done_once(pipe), cached(pipe, request.cache, request.schedule.stages)
+        with torch.no_grad(), self.meter, once as self.kept, patched(pipe, **replaced), caching as self.caches:
             if self.start is None and request.sizes[0].hw != self.full.hw:
                 self._look()
             for size in request.sizes[:-1]:
@@ -128,7 +131,8 @@ class _Run:
             self.meter.decoded()
             self._check_flags()
         frames = frames_of(out) if request.decode else np.empty((0, 0, 0, 3), dtype=np.float32)
-        return StagedResult(frames, self.plans, self.meter.read(), self.memo.seconds)
+        evaluations = self.caches.evaluations
+        return StagedResult(frames, self.plans, self.meter.read(), self.memo.seconds, evaluations)
 
     def _look(self) -> None:
         """See how the run at full size begins: the pipeline is called, and left before its first step."""
@@ -148,7 +152,7 @@ class _Run:
         """
         request, self.encoded, self.size = self.request, 0, size
         arguments = request.arguments(size, request.seed + self.stage * 2**54)
-        with patched(request.pipe, scheduler=stage_view(request.pipe.scheduler, self)):
+        with patched(request.pipe, scheduler=stage_view(request.pipe.scheduler, self)), self.caches.stage(self.stage):
             return request.pipe(**arguments, output_type=output_type)
 
     def _remember(self, encode_prompt: Callable[..., Any]) -> Callable[..., Any]:
