@@ -85,7 +85,8 @@ class _Run:
         self.request, self.on_step, self.memo, self.preview, self.watch = request, on_step, memo, preview, watch
         self.process = process_of(request.pipe.scheduler)
         family, geometry = request.family, request.geometry
-        self.adapter = Adapter(LAYOUTS[family.layout], geometry.channels, family.holds_first)
+        holds_first = family.holds_first(getattr(request.pipe, family.denoisers[0]).config)
+        self.adapter = Adapter(LAYOUTS[family.layout], geometry.channels, holds_first)
         self.device = torch.device(request.pipe._execution_device)
         self.meter = Meter(self.device)
         self.step = self.stage = self.encoded = 0
