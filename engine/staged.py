@@ -180,6 +180,8 @@ class _Run:
             out = prepare_latents(*args, **kwargs)
             native = out[0] if isinstance(out, tuple) else out
             self._see_noise(native)
+            if self.looking:
+                return out
             if self.staged:
                 latents = self._latents_like(native)
                 out = (latents, *out[1:]) if isinstance(out, tuple) else latents

@@ -9,6 +9,7 @@ from engine.schedule import flat
 from engine.staged import run_staged
 from tests.families.cases import CASES, SCHEDULES, request, untouched
 
+pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")  # Mochi asks for it in float32
 every_family = pytest.mark.parametrize("name", CASES)
 
 
