@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.hpdm.config import HpdmConfig
+
 RATES = (1.0, 0.75, 0.5)
 MOTIONS = (
     "still",
@@ -141,3 +143,35 @@ class Recipe:
     steps: int = 30
     guidance: float = 3.0
     threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HpdmRecipe:
+    """All there is to say about one trained hierarchical patch model; `model.conditions` are filled in from the scenes.
+
+    A batch has `batch` videos with a patch at every level and `coarse` more with one at level 0 alone. `clean` is the
+    share of videos whose lower levels are as good as finished, as they are at sampling. `self_condition` is the share
+    of steps that run twice, the second time with the latents of the first.
+    """
+
+    name: str
+    scenes: SceneConfig
+    motions: tuple[str, ...]
+    textures: tuple[str, ...]
+    model: HpdmConfig
+    batch: int
+    coarse: int
+    minutes: float
+    lr: float
+    clips: int
+    muon: float = 2.0
+    warmup: int = 100
+    decay: float = 0.5
+    ema: float = 0.998
+    clean: float = 0.7
+    dropout: float = 0.1
+    self_condition: float = 0.3
+    steps: tuple[int, ...] = (32, 16, 8)
+    guidance: float = 2.0
+    fps: int = 8
+    threads: int = 1

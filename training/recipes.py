@@ -1,10 +1,21 @@
-"""The two recipes: `base` for one data-centre GPU, `nano` for two CPU cores."""
+"""The recipes: `base` and `mini` for one data-centre GPU, `nano` and `xs` for CPU cores."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from training.config import NANO_EMOJI, DitConfig, JudgeConfig, Phase, Recipe, SceneConfig, VaeConfig
+from engine.hpdm.config import HpdmConfig
+from training.config import (
+    MOTIONS,
+    NANO_EMOJI,
+    DitConfig,
+    HpdmRecipe,
+    JudgeConfig,
+    Phase,
+    Recipe,
+    SceneConfig,
+    VaeConfig,
+)  # fmt: skip
 
 NANO = Recipe(
     name="nano",
@@ -108,4 +119,42 @@ def going_on(cfg: DitConfig) -> DitConfig:
     return replace(cfg, phases=cfg.phases[-1:], lr=cfg.lr / 2, warmup=50, decay=1.0)
 
 
+XS = HpdmRecipe(
+    name="xs",
+    scenes=replace(
+        NANO.scenes, side=64, frames=16, asset_side=48,
+        emoji=("red heart", "banana", "star", "cactus", "ghost", "octopus", "frog", "panda"),
+    ),
+    motions=("still", "drifting left", "drifting right"),
+    textures=("plain",),
+    model=HpdmConfig(
+        patch=(4, 16, 16), levels=3, token=(2, 2, 2), dim=64, latent_dim=96, latents=24, compute=1, heads=4,
+        level_blocks=(1, 1, 2, 2, 3, 3), input_scales=(1.0, 0.5, 0.25), conditions={}, token_condition=True,
+    ),
+    batch=12,
+    coarse=24,
+    minutes=60,
+    lr=2e-3,
+    clips=3000,
+)  # fmt: skip
+
+MINI = HpdmRecipe(
+    name="mini",
+    scenes=replace(NANO.scenes, side=64, frames=16, asset_side=48),
+    motions=MOTIONS,
+    textures=("plain", "gradient"),
+    model=HpdmConfig(
+        patch=(4, 16, 16), levels=3, token=(1, 2, 2), dim=128, latent_dim=192, latents=48, compute=2, heads=4,
+        level_blocks=(1, 1, 2, 2, 3, 3), input_scales=(1.0, 0.5, 0.25), conditions={},
+    ),
+    batch=64,
+    coarse=64,
+    minutes=25,
+    lr=1e-3,
+    clips=8000,
+    ema=0.999,
+    self_condition=0.9,
+)  # fmt: skip
+
+HPDM_RECIPES = {recipe.name: recipe for recipe in (XS, MINI)}
 RECIPES = {recipe.name: recipe for recipe in (NANO, BASE)}

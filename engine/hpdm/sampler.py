@@ -1,0 +1,162 @@
+"""Tiled sampling: levels one after another, every tile of a step averaged into one clean estimate. [P] section 4."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from engine.hpdm.cache import ContextCache
+from engine.hpdm.config import Axes, HpdmConfig
+from engine.hpdm.model import Hpdm, LevelInput, pixels_below
+from engine.hpdm.noise import PHI_MIN, add_noise, eps_from_x0, net_input, schedule, x0_from_v
+from engine.hpdm.tiles import tile_grid
+
+OnLevelStep = Callable[["LevelStep"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelStep:
+    """One finished step of a level; `step` counts from 1. `x0` (V, C, F, H, W) is the clean estimate, in -1..1."""
+
+    level: int
+    step: int
+    steps: int
+    phi: float
+    tiles: int
+    x0: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample. `tile_batch` is the number of network rows that run at once: peak memory follows from it alone."""
+
+    steps: tuple[int, ...]
+    overlap: str | tuple[bool, bool, bool] = "spatial"
+    cache: str = "device"
+    guidance: float = 1.0
+    heun: bool = False
+    self_condition: bool = True
+    tile_batch: int = 16
+
+
+class LevelSampler:
+    """One level's denoising: all its tiles at an angle, averaged."""
+
+    def __init__(self, model: Hpdm, level: int, labels: Tensor, cache: ContextCache, how: Sampling) -> None:
+        self.model, self.level, self.labels, self.cache, self.how = model, level, labels, cache, how
+        self.b = model.config.input_scales[level]
+        self.tiles = tile_grid(model.config, level, how.overlap)
+        self.latents: dict[Axes, Tensor] = {}
+        self.disagreement: float | None = None
+
+    def denoise(self, z: Tensor, phi: float, *, remember: bool = True) -> Tensor:
+        """The averaged clean estimate of the canvas z (V, C, F, H, W) at angle phi.
+
+        Averaging x0 is averaging scores where tiles share pixels and noise level [P].
+        """
+        total, weight = torch.zeros_like(z), torch.zeros_like(z[:1, :1])
+        chunk = max(1, self.how.tile_batch // len(self.labels))
+        f, h, w = self.model.config.patch
+        for start in range(0, len(self.tiles), chunk):
+            part = self.tiles[start : start + chunk]
+            for (t, y, x), x0 in zip(part, self._tiles(z, phi, part, remember), strict=True):
+                total[..., t : t + f, y : y + h, x : x + w] += x0
+                weight[..., t : t + f, y : y + h, x : x + w] += 1
+        return total / weight
+
+    def _tiles(self, z: Tensor, phi: float, part: Sequence[Axes], remember: bool) -> Sequence[Tensor]:
+        """Clean estimates (V, C, f, h, w) of some tiles."""
+        config, rows, videos = self.model.config, len(self.labels), len(z)
+        f, h, w = config.patch
+        own = torch.stack([z[..., t : t + f, y : y + h, x : x + w] for t, y, x in part])  # (tiles, V, C, f, h, w)
+        noisy = own[:, None].expand(-1, rows // videos, *([-1] * 5)).flatten(0, 2)  # (tiles rows, C, f, h, w)
+        angle = torch.full((len(noisy),), phi, device=z.device)
+        state = self.model.start(self.level, self._input(noisy, angle, part))
+        self.model.run([state], self.cache.features(self.level, part))
+        v, latents = self.model.finish(state)
+        if remember and self.how.self_condition:
+            self.latents |= dict(zip(part, latents.split(rows), strict=True))
+        x0 = x0_from_v(noisy, v, angle, self.b).unflatten(0, (len(part), rows // videos, videos))
+        return guided(x0, self.how.guidance).clamp(-1, 1).unbind(0)
+
+    def _input(self, noisy: Tensor, angle: Tensor, part: Sequence[Axes]) -> LevelInput:
+        offsets = torch.tensor(part).repeat_interleave(len(self.labels), 0)
+        previous = torch.cat([self.latents[p] for p in part]) if part[0] in self.latents else None
+        below = None
+        if self.model.config.fusion == "shallow" and self.level:
+            below = pixels_below(self.model.config, (self.level, offsets), *self.cache.pixels(self.level, part))
+        labels = self.labels.repeat(len(part), 1)
+        return LevelInput(net_input(noisy, angle, self.b), angle, offsets, labels, previous, below)
+
+
+def guided(x0: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance on clean estimates (tiles, branches, V, ...): with labels, without."""
+    if x0.shape[1] == 1:
+        return x0[:, 0]
+    with_labels, without = x0.unbind(1)
+    return without + guidance * (with_labels - without)
+
+
+def noise_like(config: HpdmConfig, level: int, videos: int, seed: int, kind: int) -> Tensor:
+    """Noise (V, C, F, H, W) of a level, on the CPU, the same on every device; kind 0 starts, 1 is the context's."""
+    rows = []
+    for n in range(videos):
+        generator = torch.Generator().manual_seed(((seed + n) * 64 + level) * 2 + kind)
+        rows.append(torch.randn(config.channels, *config.size(level), generator=generator))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def sample_level(sampler: LevelSampler, z: Tensor, on_step: OnLevelStep | None = None) -> Tensor:
+    """Denoise the canvas z from pure noise; returns the clean video (V, C, F, H, W) in -1..1.
+
+    First order; Heun's correction at level 0 only, since it made the later levels grainy [P].
+    """
+    steps = sampler.how.steps[sampler.level]
+    angles, b = schedule(steps), sampler.b
+    x0 = z
+    for i, (phi, after) in enumerate(pairwise(angles)):
+        x0 = sampler.denoise(z, phi)
+        eps = eps_from_x0(z, x0, torch.tensor([phi]), b)
+        if sampler.how.heun and sampler.level == 0 and i + 1 < steps:
+            x0, eps = _corrected(sampler, z, x0, eps, after)
+        z = add_noise(x0, eps, torch.tensor([after]), b)
+        if on_step is not None:
+            on_step(LevelStep(sampler.level, i + 1, steps, phi, len(sampler.tiles), x0))
+    return x0
+
+
+def _corrected(sampler: LevelSampler, z: Tensor, x0: Tensor, eps: Tensor, after: float) -> tuple[Tensor, Tensor]:
+    """Heun's correction: the mean of the estimates here and at the end of the Euler step. [I] as to its form in phi."""
+    angle = torch.tensor([after])
+    ahead = add_noise(x0, eps, angle, sampler.b)
+    x1 = sampler.denoise(ahead, after, remember=False)
+    e1 = eps_from_x0(ahead, x1, angle, sampler.b)
+    return (x0 + x1) / 2, (eps + e1) / 2
+
+
+@torch.no_grad()
+def sample(
+    model: Hpdm, labels: Tensor, how: Sampling, seed: int = 0, levels: int | None = None,
+    on_step: OnLevelStep | None = None,
+) -> list[Tensor]:  # fmt: skip
+    """Videos (V, C, F, H, W) in -1..1 of each level up to `levels`, for labels (V, conditions)."""
+    config = model.config
+    device = next(model.parameters()).device
+    branches = [labels] if math.isclose(how.guidance, 1.0) else [labels, torch.zeros_like(labels)]
+    rows = torch.cat(branches).to(device)
+    cache = ContextCache(model, rows, how.cache, max(1, how.tile_batch // len(rows)))
+    videos: list[Tensor] = []
+    for level in range(levels or config.levels):
+        sampler = LevelSampler(model, level, rows, cache, how)
+        z = noise_like(config, level, len(labels), seed, 0).to(device)
+        videos.append(sample_level(sampler, z, on_step))
+        fixed = noise_like(config, level, len(labels), seed, 1).to(device)
+        phi = torch.tensor([PHI_MIN])
+        cache.finish(add_noise(videos[-1], fixed, phi, config.input_scales[level]))
+    return videos

@@ -1,0 +1,36 @@
+"""Tiles: where the patches of a level lie when it is sampled."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Literal, get_args
+
+from engine.errors import InvalidInput
+from engine.hpdm.config import Axes, HpdmConfig
+
+Overlap = Literal["none", "spatial", "full"]
+OVERLAPS: dict[str, tuple[bool, bool, bool]] = {
+    "none": (False, False, False),
+    "spatial": (False, True, True),
+    "full": (True, True, True),
+}
+"""Axes (frames, height, width) along which neighbours overlap by half; the paper's metrics use `spatial`. [P]"""
+assert set(OVERLAPS) == set(get_args(Overlap))
+
+
+def axes_of(overlap: str | tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
+    """The overlapped axes of a name in OVERLAPS, or of themselves."""
+    if isinstance(overlap, tuple):
+        return overlap
+    if overlap not in OVERLAPS:
+        raise InvalidInput("overlap", f"overlap is {overlap[:40]!r}; it must be none, spatial or full.")
+    return OVERLAPS[overlap]
+
+
+def tile_grid(config: HpdmConfig, level: int, overlap: str | tuple[bool, bool, bool]) -> list[Axes]:
+    """Offsets of a level's tiles in pixels: 2^l an axis side by side, 2 * 2^l - 1 at 50 % overlap [P]."""
+    axes = []
+    for whole, p, half in zip(config.size(level), config.patch, axes_of(overlap), strict=True):
+        stride = max(p // 2, 1) if half else p
+        axes.append(range(0, whole - p + 1, stride))
+    return [(t, y, x) for t, y, x in product(*axes)]
