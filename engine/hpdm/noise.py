@@ -62,3 +62,9 @@ def draw_phi(count: int, generator: torch.Generator | None = None) -> Tensor:
     """Training angles (count,), uniform in PHI_RANGE."""
     low, high = PHI_RANGE
     return low + (high - low) * torch.rand(count, generator=generator)
+
+
+def flow_level(phi: float, b: float) -> float:
+    """The noise level in 0..1 that has the same signal-to-noise ratio in x = (1 - t) x0 + t eps, for displays."""
+    c, s = b * math.cos(phi), math.sin(phi)
+    return s / (c + s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +27,7 @@ class LevelStep:
     step: int
     steps: int
     phi: float
+    b: float
     tiles: int
     x0: Tensor
 
@@ -52,22 +53,20 @@ class LevelSampler:
         self.b = model.config.input_scales[level]
         self.tiles = tile_grid(model.config, level, how.overlap)
         self.latents: dict[Axes, Tensor] = {}
-        self.disagreement: float | None = None
 
     def denoise(self, z: Tensor, phi: float, *, remember: bool = True) -> Tensor:
         """The averaged clean estimate of the canvas z (V, C, F, H, W) at angle phi.
 
         Averaging x0 is averaging scores where tiles share pixels and noise level [P].
         """
-        total, weight = torch.zeros_like(z), torch.zeros_like(z[:1, :1])
+        return average(self.estimates(z, phi, remember=remember), z, self.model.config.patch)
+
+    def estimates(self, z: Tensor, phi: float, *, remember: bool = True) -> Iterator[tuple[Axes, Tensor]]:
+        """Every tile's offset and its own clean estimate (V, C, f, h, w)."""
         chunk = max(1, self.how.tile_batch // len(self.labels))
-        f, h, w = self.model.config.patch
         for start in range(0, len(self.tiles), chunk):
             part = self.tiles[start : start + chunk]
-            for (t, y, x), x0 in zip(part, self._tiles(z, phi, part, remember), strict=True):
-                total[..., t : t + f, y : y + h, x : x + w] += x0
-                weight[..., t : t + f, y : y + h, x : x + w] += 1
-        return total / weight
+            yield from zip(part, self._tiles(z, phi, part, remember), strict=True)
 
     def _tiles(self, z: Tensor, phi: float, part: Sequence[Axes], remember: bool) -> Sequence[Tensor]:
         """Clean estimates (V, C, f, h, w) of some tiles."""
@@ -92,6 +91,16 @@ class LevelSampler:
             below = pixels_below(self.model.config, (self.level, offsets), *self.cache.pixels(self.level, part))
         labels = self.labels.repeat(len(part), 1)
         return LevelInput(net_input(noisy, angle, self.b), angle, offsets, labels, previous, below)
+
+
+def average(estimates: Iterable[tuple[Axes, Tensor]], like: Tensor, patch: Axes) -> Tensor:
+    """The plain mean of tiles (V, C, f, h, w) on a canvas of the shape of `like`; no window weights [P]."""
+    total, weight = torch.zeros_like(like), torch.zeros_like(like[:1, :1])
+    f, h, w = patch
+    for (t, y, x), tile in estimates:
+        total[..., t : t + f, y : y + h, x : x + w] += tile
+        weight[..., t : t + f, y : y + h, x : x + w] += 1
+    return total / weight
 
 
 def guided(x0: Tensor, guidance: float) -> Tensor:
@@ -127,7 +136,7 @@ def sample_level(sampler: LevelSampler, z: Tensor, on_step: OnLevelStep | None =
             x0, eps = _corrected(sampler, z, x0, eps, after)
         z = add_noise(x0, eps, torch.tensor([after]), b)
         if on_step is not None:
-            on_step(LevelStep(sampler.level, i + 1, steps, phi, len(sampler.tiles), x0))
+            on_step(LevelStep(sampler.level, i + 1, steps, phi, b, len(sampler.tiles), x0))
     return x0
 
 
@@ -140,23 +149,44 @@ def _corrected(sampler: LevelSampler, z: Tensor, x0: Tensor, eps: Tensor, after:
     return (x0 + x1) / 2, (eps + e1) / 2
 
 
+class Cascade:
+    """Levels one after another, each from its own noise, the finished ones kept as context for the next."""
+
+    def __init__(self, model: Hpdm, labels: Tensor, how: Sampling, seed: int = 0) -> None:
+        """`labels` (V, conditions), one row a video; video n draws from `seed + n`."""
+        self.model, self.how, self.seed, self.videos = model, how, seed, len(labels)
+        self.device = next(model.parameters()).device
+        branches = [labels] if math.isclose(how.guidance, 1.0) else [labels, torch.zeros_like(labels)]
+        self.rows = torch.cat(branches).to(self.device)
+        self.cache = ContextCache(model, self.rows, how.cache, max(1, how.tile_batch // len(self.rows)))
+
+    def sampler(self, level: int) -> LevelSampler:
+        """The denoiser of the next level; the levels below must be finished."""
+        return LevelSampler(self.model, level, self.rows, self.cache, self.how)
+
+    def noise(self, level: int, kind: int = 0) -> Tensor:
+        """The level's canvas of pure noise (V, C, F, H, W), or (kind 1) that of its role as context."""
+        return noise_like(self.model.config, level, self.videos, self.seed, kind).to(self.device)
+
+    def finish(self, level: int, video: Tensor) -> None:
+        """Take a finished level's video as context for those above."""
+        b = self.model.config.input_scales[level]
+        self.cache.finish(add_noise(video, self.noise(level, 1), torch.tensor([PHI_MIN]), b))
+
+
 @torch.no_grad()
 def sample(
-    model: Hpdm, labels: Tensor, how: Sampling, seed: int = 0, levels: int | None = None,
+    model: Hpdm,
+    labels: Tensor,
+    how: Sampling,
+    seed: int = 0,
+    levels: int | None = None,
     on_step: OnLevelStep | None = None,
-) -> list[Tensor]:  # fmt: skip
+) -> list[Tensor]:
     """Videos (V, C, F, H, W) in -1..1 of each level up to `levels`, for labels (V, conditions)."""
-    config = model.config
-    device = next(model.parameters()).device
-    branches = [labels] if math.isclose(how.guidance, 1.0) else [labels, torch.zeros_like(labels)]
-    rows = torch.cat(branches).to(device)
-    cache = ContextCache(model, rows, how.cache, max(1, how.tile_batch // len(rows)))
+    cascade = Cascade(model, labels, how, seed)
     videos: list[Tensor] = []
-    for level in range(levels or config.levels):
-        sampler = LevelSampler(model, level, rows, cache, how)
-        z = noise_like(config, level, len(labels), seed, 0).to(device)
-        videos.append(sample_level(sampler, z, on_step))
-        fixed = noise_like(config, level, len(labels), seed, 1).to(device)
-        phi = torch.tensor([PHI_MIN])
-        cache.finish(add_noise(videos[-1], fixed, phi, config.input_scales[level]))
+    for level in range(levels or model.config.levels):
+        videos.append(sample_level(cascade.sampler(level), cascade.noise(level), on_step))
+        cascade.finish(level, videos[-1])
     return videos
