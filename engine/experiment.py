@@ -12,6 +12,7 @@ from engine.caches.support import checked
 from engine.errors import InvalidInput
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec
+from engine.models.solvers import checked_shift_use, checked_solver
 from engine.policies import DEFAULT_POLICY, Policy, policy_named
 from engine.schedule import ResolutionSchedule, checked_steps, flat
 from engine.sizes import LatentSize, checked_size, full_size, stage_sizes
@@ -22,7 +23,6 @@ MAX_TRACKS = 64
 MAX_NAME = 200  # characters of a track's name
 BASELINE = "baseline"
 FORMAT = 1  # of the document that an experiment is written as
-SOLVERS = ("unipc", "euler")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Experiment:
     def call(self) -> dict[str, Any]:
         """The pipeline's own arguments, except size, steps and generator."""
         family = self.spec.family
-        call: dict[str, Any] = {"prompt": self.prompt, family.guidance: self.guidance}
+        call: dict[str, Any] = {"prompt": self.prompt}
+        if family.guidance:
+            call[family.guidance] = self.guidance
         if family.negative:
             call["negative_prompt"] = self.negative_prompt
         if family.output == "video":
@@ -135,13 +137,13 @@ def make_experiment(
         spec.geometry,
         _first(height, given.height, own.height),
         _first(width, given.width, own.width),
-        _first(frames, given.frames, own.frames),
+        _frames(spec, frames, given.frames),
     )
     count = checked_steps(_first(steps, own.steps))
     return Experiment(
         spec=spec,
         prompt=_text("prompt", prompt),
-        negative_prompt=_text("negative_prompt", _first(negative_prompt, own.negative_prompt), empty=True),
+        negative_prompt=_negative(spec, negative_prompt),
         seed=_seed(seed),
         height=size[0],
         width=size[1],
@@ -149,8 +151,8 @@ def make_experiment(
         fps=own.fps,
         steps=count,
         guidance=checked_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, 100.0),
-        shift=checked_number("shift", _first(shift, given.shift, own.shift), 0.01, 100.0),
-        solver=_solver(solver),
+        shift=_shift(spec, shift, given.shift),
+        solver=checked_solver(solver, spec.pipeline, spec.scheduler),
         tracks=_checked_tracks(tracks, count, spec, size),
     )
 
@@ -173,12 +175,28 @@ def _checked_tracks(
     return tuple(result)
 
 
-def _solver(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or value not in SOLVERS:
-        raise InvalidInput("solver", f"solver is {str(value)[:40]!r}; it must be one of {', '.join(SOLVERS)}.")
-    return value
+def _shift(spec: ModelSpec, asked: object, given: float | None) -> float | None:
+    """The flow's shift; None leaves the model's own scheduler as it is. A LightX2V config's is for flows alone."""
+    checked_shift_use(asked, spec.title, spec.scheduler)
+    flow = spec.process in ("flow", "inverted")
+    value = _first(asked, given if flow else None, spec.defaults.shift)
+    return None if value is None else checked_number("shift", value, 0.01, 100.0)
+
+
+def _negative(spec: ModelSpec, asked: object) -> str:
+    text = _text("negative_prompt", _first(asked, spec.defaults.negative_prompt), empty=True)
+    if text.strip() and not spec.family.negative:
+        raise InvalidInput("negative_prompt", f"{spec.title} takes no negative prompt; leave it empty.")
+    return text
+
+
+def _frames(spec: ModelSpec, asked: object, given: int | None) -> object:
+    """The number of frames; a still has one, whatever length a LightX2V config was made for."""
+    if spec.family.output == "video":
+        return _first(asked, given, spec.defaults.frames)
+    if asked not in (None, 1):
+        raise InvalidInput("frames", f"frames is {str(asked)[:40]}; {spec.title} makes stills, which have 1.")
+    return 1
 
 
 def _first(*values: object) -> object:

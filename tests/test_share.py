@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InvalidInput, ModelNotFound
-from engine.experiment import MAX_SEED, SOLVERS, Track, make_experiment
+from engine.experiment import MAX_SEED, Track, make_experiment
 from engine.models.catalogue import catalogue, catalogue_model, find_model
 from engine.policies import POLICIES, policy_named
 from engine.presets import load_preset
@@ -36,6 +36,9 @@ def schedules(draw, steps):
 @st.composite
 def experiments(draw):
     spec = draw(st.sampled_from(list(catalogue().values())))
+    family, multiple = spec.family, spec.geometry.multiple[0]
+    frames = 1 + spec.geometry.stride[0] if family.output == "video" else 1
+    shifts = st.floats(0.01, 100) if spec.process in ("flow", "inverted") else st.nothing()
     steps = draw(st.integers(2, 60))
     name = TEXT.filter(str.strip)
     tracks = draw(
@@ -45,14 +48,14 @@ def experiments(draw):
         spec,
         tracks,
         prompt=draw(TEXT.filter(str.strip)),
-        negative_prompt=draw(st.none() | TEXT),
+        negative_prompt=draw(st.none() | TEXT if family.negative else st.none() | st.just("")),
         seed=draw(st.integers(0, MAX_SEED)),
         steps=steps,
-        height=draw(st.none() | st.just(128)),
-        frames=draw(st.none() | st.just(5)),
+        height=draw(st.none() | st.just(8 * multiple)),
+        frames=draw(st.none() | st.just(frames)),
         guidance=draw(st.none() | st.floats(0, 100)),
-        shift=draw(st.none() | st.floats(0.01, 100)),
-        solver=draw(st.none() | st.sampled_from(SOLVERS)),
+        shift=draw(st.none() | shifts),
+        solver=draw(st.none() | st.sampled_from(spec.solvers)),
     )
 
 

@@ -6,6 +6,7 @@ Published models are data, `published.toml`; a folder in diffusers' layout is de
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import re
 import tomllib
@@ -153,9 +154,7 @@ def find_model(name: str) -> ModelSpec:
         return _shipped()
     if "\x00" not in name and len(name) < 1024 and Path(name).is_dir():
         return spec_of_folder(Path(name), Path(name).resolve().name, Path(name).resolve().name)
-    raise ModelNotFound(
-        f"model {name[:80]!r} is neither in the catalogue ({', '.join(catalogue())}) nor a folder here."
-    )
+    raise ModelNotFound(f"model {name[:80]!r} is neither in the catalogue nor a folder here; {_like(name)}.")
 
 
 def catalogue_model(name: str) -> ModelSpec:
@@ -165,7 +164,13 @@ def catalogue_model(name: str) -> ModelSpec:
     """
     if name in catalogue():
         return catalogue()[name]
-    raise ModelNotFound(f"model {shown(name, 80)!r} is not in the catalogue ({', '.join(catalogue())}).")
+    raise ModelNotFound(f"model {shown(name, 80)!r} is not in the catalogue; {_like(name)}.")
+
+
+def _like(name: str) -> str:
+    """What may have been meant, or where the names are."""
+    close = difflib.get_close_matches(name[:80].lower(), catalogue(), 3, cutoff=0.5)
+    return f"it has {', '.join(close)}" if close else "`python -m engine models` lists it"
 
 
 def _shipped() -> ModelSpec:

@@ -1,8 +1,9 @@
-"""Loading pipelines: real diffusers folders and hub ids, safetensors only, with errors that say what to do."""
+"""Loading pipelines of every covered class: folders and hub ids, safetensors only, with errors that say what to do."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,45 +11,69 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, WanPipeline
 
-from engine.errors import InvalidInput, ModelNotFound
+from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
 from engine.models.catalogue import ModelSpec, find_model
-from engine.preview import LatentPreview, fit_preview
+from engine.models.fetching import INDEX, OnFetch, folder_of
+from engine.models.options import QUANTISATIONS, LoadOptions
+from engine.models.solvers import SCHEDULERS, kind_of, shift_in
+from engine.preview import LatentPreview, preview_of
+from engine.processes import process_of
 
-SOLVERS = {"unipc": UniPCMultistepScheduler, "euler": FlowMatchEulerDiscreteScheduler}
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LIBRARIES = ("diffusers", "transformers")  # where a folder's components may come from
+FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 
 
 class LoadedModel:
     """A pipeline on its device, with what is fitted to it once."""
 
-    def __init__(self, spec: ModelSpec, pipe: Any, device: torch.device) -> None:
+    def __init__(self, spec: ModelSpec, pipe: Any, device: torch.device, options: LoadOptions | None = None) -> None:
         self.spec, self.pipe, self.device = spec, pipe, device
+        self.options = options or LoadOptions()
+        self.warm: set[tuple[int, int, int]] = set()  # latent sizes (T, h, w) that have run on it
 
     @cached_property
     def preview(self) -> LatentPreview:
-        return fit_preview(self.pipe.vae, self.spec.geometry.stride[1])
+        return preview_of(self.pipe.vae, self.spec.geometry, self.device)
 
 
-def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> LoadedModel:
+def load_model(
+    name: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    options: LoadOptions | None = None,
+    on_fetch: OnFetch | None = None,
+) -> LoadedModel:
     """Load a model of the catalogue or a diffusers folder; CUDA in bfloat16 where there is a GPU, else CPU float32.
 
-    Raises ModelNotFound with what was tried, or InvalidInput for a device or dtype that does not exist here.
+    `device` and `dtype` alone are a short form of `options`. Raises ModelNotFound with what was tried, or InvalidInput
+    for what does not exist here.
     """
     spec = find_model(name)
-    target = _device(device)
-    chosen = _dtype(dtype, target)
-    offline = not spec.is_local and os.environ.get("HF_HUB_OFFLINE") == "1"
+    options = options or LoadOptions.parse(device=device, dtype=dtype)
+    target = _device(options)
+    _check_extras(options)
+    folder = folder_of(spec, on_fetch)
     quiet_libraries()
+    _check_folder(spec, folder)
     try:
-        pipe = WanPipeline.from_pretrained(
-            spec.location, dtype=chosen, use_safetensors=True, local_files_only=spec.is_local or offline
+        pipe = _class(spec).from_pretrained(
+            folder,
+            dtype=_dtype(options, target),
+            use_safetensors=True,
+            local_files_only=True,
+            **_quantised(spec, options),
         )
+    except ValueError as error:
+        raise ModelNotFound(_damaged(folder, error)) from None
     except Exception as error:
-        raise ModelNotFound(_why_not(spec, error)) from None
+        raise ModelNotFound(_damaged(folder, error)) from None
     pipe.set_progress_bar_config(disable=True)
-    return LoadedModel(spec, pipe.to(target), target)
+    _add_lora(pipe, options)
+    _lower_peaks(pipe, options)
+    _place(pipe, options, target)
+    return LoadedModel(spec, pipe, target, options)
 
 
 def quiet_libraries() -> None:
@@ -57,58 +82,176 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def scheduler_for(pipe: Any, solver: str | None, shift: float) -> Any:
-    """The pipeline's scheduler with a shift of its own, or another flow solver ("unipc", "euler") in its place."""
-    config = dict(pipe.scheduler.config)
-    cls: Any = type(pipe.scheduler) if solver is None else SOLVERS[solver]
-    if cls is UniPCMultistepScheduler:
-        flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
-        return cls.from_config(config | flow | {"flow_shift": shift})
-    return cls.from_config(config | {"shift": shift})
+def scheduler_for(pipe: Any, solver: str | None, shift: float | None) -> Any:
+    """The pipeline's scheduler with a shift of its own, or another solver of the same noise process in its place.
+
+    `solver` and `shift` as `make_experiment` has checked them. A shift of None is the scheduler's own. Raises
+    UnsupportedPipeline where the formulas of a switch do not describe the result.
+    """
+    own = pipe.scheduler
+    config = dict(own.config) | {"_class_name": type(own).__name__}
+    cls: Any = type(own) if solver is None else getattr(diffusers, SCHEDULERS[kind_of(config)][solver])
+    changes: dict[str, Any] = {} if cls is type(own) else _translated(config, cls)
+    if shift is not None:
+        key = "shift" if cls.__name__.startswith("FlowMatch") else "flow_shift"
+        changes |= {key: shift, "use_dynamic_shifting": False}
+    scheduler = cls.from_config({key: value for key, value in (config | changes).items() if key != "_class_name"})
+    process_of(scheduler)
+    return scheduler
+
+
+def _translated(config: dict[str, Any], cls: type) -> dict[str, Any]:
+    """What a scheduler of another class must be told of this one."""
+    if kind_of(config) == "diffusion":
+        return {"clip_sample": False}
+    if kind_of(config) == "cogvideox":
+        return {}
+    if cls.__name__.startswith("FlowMatch"):
+        return {"shift": shift_in(config) or 1.0}
+    return FLOW | {"flow_shift": shift_in(config) or 1.0, "algorithm_type": "dpmsolver++", "predict_x0": True}
 
 
 def solver_name(scheduler: Any) -> str:
     """The short name of a scheduler's solver, or its class where it has none."""
-    return next((name for name, cls in SOLVERS.items() if isinstance(scheduler, cls)), type(scheduler).__name__)
+    name = type(scheduler).__name__
+    config = dict(scheduler.config) | {"_class_name": name}
+    table = SCHEDULERS[kind_of(config)]
+    return next((short for short, known in table.items() if known == name), name)
 
 
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _class(spec: ModelSpec) -> Any:
+    """The pipeline's class: a name of our own table, never one that a file holds."""
+    found = getattr(diffusers, spec.family.pipeline, None)
+    if found is None:
+        raise UnsupportedPipeline(f"diffusers {diffusers.__version__} has no {spec.pipeline}; install a newer one.")
+    return found
+
+
+def _check_folder(spec: ModelSpec, folder: Path) -> None:
+    """What the libraries would report in words that mislead: components that are missing, pickled or foreign."""
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InvalidInput("device", f"device is {name[:40]!r}; it must be cpu, cuda or cuda:N.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InvalidInput("device", f"device is {name[:40]!r}; it must be cpu, cuda or cuda:N.")
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelNotFound(f"{folder} has no {INDEX}; is it a whole diffusers folder?") from None
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"{folder / INDEX} cannot be read ({error}); download the model again.") from None
+    for name, value in index.items():
+        if not isinstance(value, list) or len(value) != 2 or not all(isinstance(word, str) for word in value):
+            continue
+        if value[0] not in LIBRARIES:
+            raise ModelNotFound(
+                f"{folder.name} wants {str(value[1])[:80]} of {str(value[0])[:80]}, which is no part of diffusers; "
+                "models that bring code of their own are not loaded."
+            )
+        if (folder / name / "config.json").is_file() and not list((folder / name).glob("*.safetensors")):
+            pickled = any(path.suffix in (".bin", ".pt", ".ckpt", ".pth") for path in (folder / name).iterdir())
+            why = "only pickled weights, which are not loaded" if pickled else "no safetensors weights"
+            raise ModelNotFound(f"{folder / name} holds {why}; download it again as safetensors.")
+        if not (folder / name).is_dir():
+            raise ModelNotFound(f"{folder} lacks its {name}; it is incomplete: download it again.")
+
+
+def _damaged(folder: Path, error: Exception) -> str:
+    """One sentence in place of the libraries' many."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return f"{folder} is incomplete or damaged; download it again. ({type(error).__name__}: {first})"
+
+
+def _check_extras(options: LoadOptions) -> None:
+    needed = []
+    if options.quantise:
+        needed.append(("quantise", QUANTISATIONS[options.quantise][0]))
+    if options.lora:
+        needed.append(("lora", "peft"))
+    for field, package in needed:
+        if importlib.util.find_spec(package) is None:
+            raise InvalidInput(
+                field, f"{field} needs the package {package}, which is not installed: pip install {package}."
+            )
+
+
+def _quantised(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
+    """Keyword arguments that quantise the denoiser while it is loaded."""
+    if options.quantise is None:
+        return {}
+    from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig
+
+    if options.quantise == "torchao-int8":
+        from diffusers import TorchAoConfig
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        mapping: Any = {name: TorchAoConfig(Int8WeightOnlyConfig()) for name in spec.family.denoisers}
+        return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
+    bits = options.quantise.removeprefix("bnb-")
+    kwargs: dict[str, Any] = {f"load_in_{bits}": True}
+    if bits == "4bit":
+        kwargs |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16}
+    return {
+        "quantization_config": PipelineQuantizationConfig(
+            quant_backend=f"bitsandbytes_{bits}",
+            quant_kwargs=kwargs,
+            components_to_quantize=list(spec.family.denoisers),
+        )
+    }
+
+
+def _add_lora(pipe: Any, options: LoadOptions) -> None:
+    """Put a LoRA into the weights, so that nothing of it is left to compute at every step."""
+    if options.lora is None:
+        return
+    path = Path(options.lora)
+    if not hasattr(pipe, "load_lora_weights"):
+        raise InvalidInput("lora", f"{type(pipe).__name__} takes no LoRA; leave it out.")
+    try:
+        pipe.load_lora_weights(path.parent, weight_name=path.name, local_files_only=True)
+        if options.quantise is None:
+            pipe.fuse_lora(lora_scale=options.lora_scale)
+            pipe.unload_lora_weights()
+        else:
+            names = [name for names in pipe.get_list_adapters().values() for name in names]
+            pipe.set_adapters(list(dict.fromkeys(names)), options.lora_scale)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InvalidInput("lora", f"{path.name} is no LoRA for {type(pipe).__name__} ({first}).") from None
+
+
+def _lower_peaks(pipe: Any, options: LoadOptions) -> None:
+    for name, wanted in (("tiling", options.tiling), ("slicing", options.slicing)):
+        if not wanted:
+            continue
+        try:
+            getattr(pipe.vae, f"enable_{name}")()
+        except (AttributeError, NotImplementedError):
+            raise InvalidInput(name, f"{type(pipe.vae).__name__} has no {name}; leave it out.") from None
+
+
+def _place(pipe: Any, options: LoadOptions, target: torch.device) -> None:
+    """Put the networks where they run from."""
+    if options.offload == "none":
+        pipe.to(target)
+    elif target.type == "cpu":
+        raise InvalidInput(
+            "offload", "offload moves weights between a GPU and the CPU, and runs here use the CPU alone."
+        )
+    elif options.offload == "model":
+        pipe.enable_model_cpu_offload(device=target)
+    else:
+        pipe.enable_group_offload(onload_device=target, offload_type="leaf_level", use_stream=True)
+
+
+def _device(options: LoadOptions) -> torch.device:
+    if options.device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(options.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput("device", f"device is {name!r}, but {torch.cuda.device_count()} CUDA devices are here.")
+        raise InvalidInput(
+            "device", f"device is {options.device!r}, but {torch.cuda.device_count()} CUDA devices are here."
+        )
     return device
 
 
-def _dtype(name: str | None, device: torch.device) -> torch.dtype:
-    if name is None:
+def _dtype(options: LoadOptions, device: torch.device) -> torch.dtype:
+    if options.dtype is None:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in DTYPES:
-        raise InvalidInput("dtype", f"dtype is {name[:40]!r}; it must be one of {', '.join(DTYPES)}.")
-    return DTYPES[name]
-
-
-def _why_not(spec: ModelSpec, error: Exception) -> str:
-    """One sentence in place of the libraries' many: what is missing, where it was looked for, what to do."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    if not spec.is_local and os.environ.get("HF_HUB_OFFLINE") == "1":
-        return (
-            f"{spec.title} ({spec.location}) is not in the local hub cache, and nothing is fetched here; say "
-            f"`hf download {spec.location}` once, give the path of a downloaded folder as --model, or start the studio "
-            "with RESOLUTE_DOWNLOAD=1."
-        )
-    if not spec.is_local:
-        return (
-            f"{spec.title} ({spec.location}) is neither in the local hub cache nor could it be fetched; "
-            f"connect once, or give the path of a downloaded folder as --model. ({type(error).__name__}: {first})"
-        )
-    weights = list(Path(spec.location).glob("*/*.safetensors"))
-    if not weights:
-        return f"{spec.location} holds no safetensors weights; download it again (pickled weights are not loaded)."
-    return f"{spec.location} is incomplete or damaged; download it again. ({type(error).__name__}: {first})"
+    dtype: torch.dtype = getattr(torch, options.dtype)
+    return dtype
