@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from engine.arithmetic import wan_flops
+from engine.caches.support import offered
 from engine.curve import Curve
 from engine.models.catalogue import ModelSpec
 from engine.policies import POLICIES
@@ -254,6 +255,7 @@ def context(
         "calibration_note": calibration_note(costs),
         "bands": None if bands is None else bands.model_dump(mode="json"),
         "cache": None if cache is None else dict(cache),
+        "caches": offered(costs.spec),
     }
 
 

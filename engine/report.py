@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from engine.caches.choice import parse_cache
 from engine.errors import InvalidInput
 from engine.metrics import Metric, no_similarity
 from engine.video import whole_file
@@ -43,11 +44,20 @@ def _finite_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
+def _known_cache(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        parse_cache(value)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 FileName = Annotated[str, AfterValidator(_plain_file)]
 ScheduleKeys = Annotated[dict[str, JsonValue], AfterValidator(_finite_json)]
+CacheKeys = Annotated[dict[str, JsonValue], AfterValidator(_known_cache)]
 
 
 class _Part(BaseModel):
@@ -219,7 +229,7 @@ class Run(_Part):
     flops: Annotated[int, Field(ge=0)] | None = None
     speedup: Speedup = Speedup()
     similarity: Similarity
-    cache: ScheduleKeys | None = None
+    cache: CacheKeys | None = None
     evaluations: Evaluations | None = None
     uncached: Uncached | None = None
     video: FileName | None = None
@@ -243,6 +253,12 @@ class Run(_Part):
         return self
 
     def stage_of(self, step: int) -> Stage | None:
+    @property
+    def told_policy(self) -> str | None:
+        """Policy and cache in one line, as tables show them."""
+        cache = str(parse_cache(self.cache)) if self.cache else None
+        return ", ".join(word for word in (self.policy, cache) if word) or None
+
         """The stage that a step (from 1) belongs to; None where the stages are not known."""
         return next((stage for stage in self.stages if stage.first_step <= step <= stage.last_step), None)
 

@@ -13,7 +13,7 @@ from gradio.events import api
 from engine.errors import InvalidInput, ResoluteError
 from engine.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
-from engine.lightx2v import export
+from engine.lightx2v import export, with_cache
 from engine.models.catalogue import catalogue, catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.predict import CostModel
@@ -74,7 +74,12 @@ class Endpoints:
     def list_presets(self) -> list[dict]:
         """List the bundled schedules in LightX2V's keys."""
         return [
-            {"name": name, "title": preset.name, "description": preset.description, **export(preset.schedule)}
+            {
+                "name": name,
+                "title": preset.name,
+                "description": preset.description,
+                **with_cache(export(preset.schedule), preset.cache),
+            }
             for name in ORDINARY
             for preset in [preset_of(name, 30)]
         ]
@@ -94,7 +99,7 @@ class Endpoints:
         return {
             "name": track.name,
             "kind": track.schedule.kind,
-            "lightx2v": export(track.schedule),
+            "lightx2v": with_cache(export(track.schedule), track.cache),
             "stages": [
                 {
                     "first_step": stage.first,
@@ -120,6 +125,8 @@ class Endpoints:
     ) -> dict:
         """Predict what a schedule costs: speed-up by FLOPs, and seconds where this machine has been measured.
 
+        How much a cache skips is not known before the run: with one `at_most` is true, and seconds are at most as told.
+
         Args:
             schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config.
             model: A model's id; its weights need not be here.
@@ -143,6 +150,7 @@ class Endpoints:
             "speedup_by_flops": told.by_flops,
             "peak_bytes": told.peak_bytes,
             "source": told.source,
+            "at_most": experiment.tracks[0].cache is not None,
         }
 
     def get_job(self, job: str) -> dict:
@@ -199,7 +207,8 @@ class Endpoints:
 
         Args:
             prompt: What to show.
-            schedules: Each a preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or config.
+            schedules: Each a preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or config; behind
+                a name or shorthand a cache may stand, as in u-0.75+teacache:0.1.
             model: A model's id.
             seed: The same for all runs.
             steps: Denoising steps of all runs; schedules are scaled to them.
@@ -240,7 +249,10 @@ class Endpoints:
         if not isinstance(schedules, list) or len(schedules) > MAX_TRACKS:
             raise InvalidInput("schedules", f"schedules must be a list of at most {MAX_TRACKS} schedules.")
         presets = [parse_schedule_text(text, count) for text in schedules]
-        tracks = [Track(preset.name, preset.schedule, policy_named(preset.policy or policy)) for preset in presets]
+        tracks = [
+            Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache)
+            for preset in presets
+        ]
         return make_experiment(spec, tracks, steps=count, **settings)
 
     def _costs(self, experiment: Experiment) -> CostModel:

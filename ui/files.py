@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine import strict_json
+from engine.caches.choice import split_shorthand
 from engine.errors import InvalidInput
 from engine.experiment import Experiment, Track
-from engine.lightx2v import export
+from engine.lightx2v import export, with_cache
 from engine.models.catalogue import catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import SHORTHAND, Preset, load_preset, parse_preset, preset_names, to_json
@@ -70,7 +71,13 @@ def preset_of(name: object, steps: int) -> Preset:
 
 
 def parse_schedule_text(text: object, steps: int) -> Preset:
-    """A schedule that a program sent: a preset's name, shorthand, or JSON text. Raises InvalidInput."""
+    """A schedule that a program sent: a preset's name or shorthand, maybe with a cache behind it, or JSON text.
+
+    Raises InvalidInput.
+    """
+    schedule, cache = split_shorthand(text) if isinstance(text, str) else (text, None)
+    if cache is not None:
+        return replace(parse_schedule_text(schedule, steps), name=str(text), cache=cache)
     if isinstance(text, str) and text.lstrip().startswith("{"):
         return parse_preset(text, "the schedule")
     if isinstance(text, str) and SHORTHAND.fullmatch(text):
@@ -88,7 +95,7 @@ def added(board: Board, preset: Preset) -> Board:
     while name in names:
         name, copy = f"{preset.name[: MAX_NAME - 5]} ({copy})", copy + 1
     policy = policy_named(preset.policy or DEFAULT_POLICY).name
-    lane = BoardTrack(name, policy, colour, preset.schedule.with_steps(board.infer_steps))
+    lane = BoardTrack(name, policy, colour, preset.schedule.with_steps(board.infer_steps), preset.cache)
     return replace(board, lanes=(*board.lanes, lane))
 
 
@@ -97,8 +104,10 @@ def exports_html(experiment: Experiment | None, chosen: str | None, documents: M
     if experiment is None or not experiment.tracks:
         return '<p class="hint">Add a track to export it.</p>'
     track = next((one for one in experiment.tracks if one.name == chosen), experiment.tracks[0])
-    preset = to_json(Preset(track.name[:MAX_NAME], track.schedule, "Made in the Resolute studio", track.policy.name))
-    config = strict_json.dumps(export(track.schedule, documents.get(track.name)))
+    name = track.name[:MAX_NAME]
+    made = Preset(name, track.schedule, "Made in the Resolute studio", track.policy.name, cache=track.cache)
+    preset, known = to_json(made), documents.get(track.name)
+    config = strict_json.dumps(with_cache(export(track.schedule, known), track.cache))
     files = (
         ("Preset", f"{track.slug}.json", "application/json", preset),
         ("LightX2V config", f"{track.slug}-lightx2v.json", "application/json", config),

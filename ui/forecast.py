@@ -49,9 +49,12 @@ def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:
     times = [prediction.total_s for prediction in predictions]
     if any(time is None for time in times):
         return f'<p class="hint">{runs}; the first baseline measures this machine, then seconds are shown.</p>'
-    about = seconds_text(sum(time for time in times if time is not None))
+    told = seconds_text(sum(time for time in times if time is not None))
     how = "measured here" if predictions[-1].source == "measured" else "estimated from the baseline"
-    return f'<p class="hint"><b>{runs}, about {about}</b> <span>{how}</span></p>'
+    if any(lane.cache for lane in board.lanes):
+        how += "; what caches skip is not known before"
+        return f'<p class="hint"><b>{runs}, at most {told}</b> <span>{how}</span></p>'
+    return f'<p class="hint"><b>{runs}, about {told}</b> <span>{how}</span></p>'
 
 
 def seconds_text(seconds: float) -> str:

@@ -117,6 +117,25 @@ def _channels(config: Mapping[str, object]) -> str:
     return "equal" if config.get("in_channels", 16) == config.get("out_channels", 16) else "conditioned"
 
 
+def offered(spec: ModelSpec) -> list[dict[str, Any]]:
+    """Every technique with its main figure, and why the model cannot take it: plain JSON, for the board."""
+    return [
+        {
+            "name": technique.name,
+            "title": technique.title,
+            "summary": technique.summary,
+            "figure": technique.main.name,
+            "meaning": technique.main.summary,
+            "default": technique.main.default,
+            "low": technique.main.low,
+            "high": technique.main.high,
+            "whole": isinstance(technique.main.default, int),
+            "refused": refusal(technique.choice(), spec),
+        }
+        for technique in TECHNIQUES.values()
+    ]
+
+
 def checked(choice: CacheChoice | None, spec: ModelSpec) -> CacheChoice | None:
     """A choice that the model can take, else InvalidInput with the reason."""
     reason = None if choice is None else refusal(choice, spec)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.caches.choice import CacheChoice, parse_optional
 from engine.errors import InvalidInput
 from engine.experiment import Track
 from engine.policies import policy_named
@@ -18,6 +19,7 @@ MAX_NAME = 80
 COLOURS = 7  # var(--run-1) to var(--run-7); 0 is the baseline's
 BOARD_KEYS = ("infer_steps", "tracks")
 TRACK_KEYS = ("name", "policy", "colour", "resolution_rate", "changing_resolution_steps")
+OPTIONAL_KEYS = ("cache",)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class BoardTrack:
     policy: str
     colour: int
     schedule: ResolutionSchedule
+    cache: CacheChoice | None = None
 
     def value(self) -> dict[str, Any]:
         return {
@@ -36,6 +39,7 @@ class BoardTrack:
             "colour": self.colour,
             "resolution_rate": list(self.schedule.rates),
             "changing_resolution_steps": list(self.schedule.switch_steps),
+            **({"cache": self.cache.document()} if self.cache else {}),
         }
 
 
@@ -49,7 +53,10 @@ class Board:
     def tracks(self, steps: int | None = None) -> list[Track]:
         """The lanes as tracks of an experiment of `steps` steps (None: the board's own). Raises InvalidInput."""
         count = self.infer_steps if steps is None else steps
-        return [Track(lane.name, lane.schedule.with_steps(count), policy_named(lane.policy)) for lane in self.lanes]
+        return [
+            Track(lane.name, lane.schedule.with_steps(count), policy_named(lane.policy), lane.cache)
+            for lane in self.lanes
+        ]
 
     def value(self) -> dict[str, Any]:
         """The board as the widget takes it: plain JSON."""
@@ -60,7 +67,8 @@ def parse_board(value: object, max_tracks: int = MAX_TRACKS) -> Board:
     """Check a board that came from a browser, a program or ourselves.
 
     Ranges: `infer_steps` 1..1000; at most `max_tracks` tracks; names of 1..80 characters; colours 1..7; rates and
-    switch steps as `parse_schedule` takes them; no unknown key. Raises InvalidInput naming track, field and remedy.
+    switch steps as `parse_schedule` takes them; `cache`, which may be missing, as `parse_cache` takes it; no unknown
+    key. Raises InvalidInput naming track, field and remedy.
     """
     document = _object(value, "the board", BOARD_KEYS)
     steps = checked_steps(document["infer_steps"])
@@ -78,7 +86,9 @@ def board_of(tracks: Iterable[Track], steps: int) -> dict[str, Any]:
     Raises InvalidInput where a schedule does not fit into `steps`.
     """
     lanes = (
-        BoardTrack(track.name[:MAX_NAME], track.policy.name, 1 + k % COLOURS, track.schedule.with_steps(steps))
+        BoardTrack(
+            track.name[:MAX_NAME], track.policy.name, 1 + k % COLOURS, track.schedule.with_steps(steps), track.cache
+        )
         for k, track in enumerate(tracks)
     )
     return Board(checked_steps(steps), tuple(lanes)).value()
@@ -136,28 +146,30 @@ def _squeezed(schedule: ResolutionSchedule, steps: int) -> ResolutionSchedule:
 
 def _parse_track(value: object, position: int, steps: int) -> BoardTrack:
     where = f"track {position}"
-    document = _object(value, where, TRACK_KEYS)
+    document = _object(value, where, TRACK_KEYS, OPTIONAL_KEYS)
     try:
         return BoardTrack(
             _name(document["name"]),
             policy_named(document["policy"]).name,
             _colour(document["colour"]),
             parse_schedule(steps, document["resolution_rate"], document["changing_resolution_steps"]),
+            parse_optional(document.get("cache")),
         )
     except InvalidInput as error:
         raise InvalidInput(error.field, f"Track {position}: {error}") from None
 
 
-def _object(value: object, where: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """A JSON object with exactly these keys."""
+def _object(value: object, where: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """A JSON object with exactly these keys, and no others but the optional ones."""
     if not isinstance(value, dict):
         raise InvalidInput(where, f"{where} is {shown(value)}; it must be an object with {', '.join(keys)}.")
     for key in keys:
         if key not in value:
             raise InvalidInput(key, f'{where} lacks the key "{key}".')
+    known = (*keys, *optional)
     for key in value:
-        if key not in keys:
-            raise InvalidInput(str(key)[:40], f'{where} has the unknown key "{shown(key)}"; known: {", ".join(keys)}.')
+        if key not in known:
+            raise InvalidInput(str(key)[:40], f'{where} has the unknown key "{shown(key)}"; known: {", ".join(known)}.')
     return value
 
 

@@ -66,6 +66,7 @@ class Lane {
       make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" },
         make("path", { d: "M6 3.5V3.6M6 8V8.1M6 12.5V12.6M10 3.5V3.6M10 8V8.1M10 12.5V12.6" })));
     this.policy = make("select.policy", { onchange: () => host.setPolicy(id, this.policy.value) });
+    this.caching = new Caching(host, id);
     this.shapes = Object.entries(SHAPES).map(([shape, { label, help }]) =>
       iconButton(shape, `${label}: ${help.toLowerCase()}`, () => host.shape(id, shape)));
     this.numbers = new Numbers(host, id);
@@ -74,7 +75,7 @@ class Lane {
     this.removeButton = iconButton("remove", "Remove", () => host.remove(id));
     return [
       make("div.title", {}, this.grip, this.name),
-      this.policy,
+      make("div.choices", {}, this.policy, ...this.caching.nodes),
       make("div.tools", {}, make("div.shapes", { role: "group", "aria-label": "Shape" }, ...this.shapes), this.more,
         this.copyButton, this.removeButton),
     ];
@@ -105,6 +106,7 @@ class Lane {
     if (!this.id) return;
     this.policy.replaceChildren(...context.policies.map(({ name, summary }) =>
       make("option", { value: name, title: summary }, name)));
+    this.caching.drawBack();
   }
 
   /** Show a track (the baseline's: FLAT); also called at every frame of a drag. */
@@ -135,6 +137,7 @@ class Lane {
     for (const button of [this.more, this.copyButton, this.removeButton]) {
       set(button, "aria-label", `${button.title}: ${track.name}`);
     }
+    this.caching.draw(track);
     this.numbers.draw(track, steps, summary);
   }
 
@@ -202,9 +205,10 @@ class Lane {
   drawCost(track, steps) {
     const { context } = this.host;
     const cost = comparedCost(track, steps, context);
-    const arithmetic = `${cost.arithmetic.toFixed(2)}×`;
-    say(this.time, cost.timed ? secondsText(cost.seconds) : arithmetic);
-    say(this.speed, cost.timed ? `${(1 / cost.share).toFixed(2)}×` : "by FLOPs");
+    const [most, least] = track.cache ? ["≤ ", "≥ "] : ["", ""]; // what a cache skips is not known before it has run
+    const arithmetic = `${least}${cost.arithmetic.toFixed(2)}×`;
+    say(this.time, cost.timed ? `${most}${secondsText(cost.seconds)}` : arithmetic);
+    say(this.speed, cost.timed ? `${least}${(1 / cost.share).toFixed(2)}×` : "by FLOPs");
     const memory = cost.memory === null ? "" : ` · ${bytesText(cost.memory)}`;
     say(this.arithmetic, `${cost.timed ? `FLOPs ${arithmetic}` : "time not measured yet"}${memory}`);
     this.bar.style.transform = `scaleX(${Math.min(1.15, cost.share) / 1.15})`;

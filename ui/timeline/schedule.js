@@ -1,5 +1,5 @@
 // What a track is, how it is edited, and what it costs. No DOM here; every edit returns a new track.
-// A track: {id, name, policy, colour, rates, ends}. Stage k runs at rates[k] until step ends[k]; the last one at 1.0.
+// A track: {id, name, policy, colour, rates, ends, cache?}. Stage k runs at rates[k] until step ends[k]; the last one at 1.0.
 
 const MAX_STAGES = 32;
 const MAX_NAME = 80;
@@ -163,6 +163,7 @@ const sigmaAt = (step, steps, shift) => {
 
 /** SVG path of sigma over the steps, x in steps and y from 0 (sigma 1) to 1; a gap where a switch moves the level. */
 function sigmaPath(track, steps, context) {
+  if (context.shift === null) return ""; // the model's own table is not known before it is loaded
   const shifts = shiftsOf(track, steps, context);
   return stagesOf(track, steps).map(({ first, last }, k) => {
     const points = [];
@@ -201,6 +202,8 @@ function warningsOf(track, steps, context) {
     found.push(["Late switch", `The last switch comes after step ${lastSwitch} of ${steps}, in the last fifth: `
       + `${left === 1 ? "one step is" : `${left} steps are`} left to draw fine detail.`]);
   }
+  const refused = context.caches?.find(({ name }) => name === track.cache?.name)?.refused;
+  if (refused && !track.cache.coefficients) found.push(["Cache refused", refused]);
   if (context.cache && !context.cache.follows && switchesOf(track)) {
     found.push(["Cache", `The cache ${context.cache.name} keeps results of one size and cannot follow a switch: `
       + "its savings are lost or its results wrong at every change of resolution."]);
@@ -233,14 +236,14 @@ const newId = () => `t${(lastId += 1)}`;
 function boardFrom(value, old) {
   const tracks = (value?.tracks ?? []).map((track, k) => ({
     id: old?.tracks[k]?.id ?? newId(), name: track.name, policy: track.policy, colour: track.colour,
-    rates: track.resolution_rate, ends: track.changing_resolution_steps,
+    rates: track.resolution_rate, ends: track.changing_resolution_steps, cache: track.cache ?? undefined,
   }));
   return { steps: value?.infer_steps ?? 30, tracks };
 }
 
 const valueFrom = (board) => ({
   infer_steps: board.steps,
-  tracks: board.tracks.map(({ name, policy, colour, rates, ends }) => ({
-    name, policy, colour, resolution_rate: rates, changing_resolution_steps: ends,
+  tracks: board.tracks.map(({ name, policy, colour, rates, ends, cache }) => ({
+    name, policy, colour, resolution_rate: rates, changing_resolution_steps: ends, ...(cache ? { cache } : {}),
   })),
 });

@@ -153,8 +153,10 @@ class Board {
   costSentence(track) {
     const cost = comparedCost(track, this.board.steps, this.context);
     const stages = stagesOf(track, this.board.steps).map((stage) => `${rateText(stage.rate)} in ${stepsText(stage)}`);
-    const time = cost.timed ? `${secondsText(cost.seconds)}, ${(1 / cost.share).toFixed(2)} times as fast as the baseline`
-      : `${cost.arithmetic.toFixed(2)} times fewer operations than the baseline`;
+    const [most, least] = track.cache ? ["at most ", "at least "] : ["", ""];
+    const fast = `${least}${(1 / cost.share).toFixed(2)} times as fast as the baseline`;
+    const time = cost.timed ? `${most}${secondsText(cost.seconds)}, ${fast}`
+      : `${least}${cost.arithmetic.toFixed(2)} times fewer operations than the baseline`;
     return `${track.name}: ${stages.join(", ")}. Predicted: ${time}.`;
   }
 
@@ -185,6 +187,11 @@ class Board {
   setPolicy(id, policy) {
     const track = { ...this.track(id), policy };
     this.replace(id, track, `${track.name}: policy ${policy}`);
+  }
+
+  setCache(id, cache, said, tag) {
+    const track = { ...this.track(id), cache };
+    this.replace(id, track, `${track.name}: ${said}. ${this.costSentence(track)}`, tag && `${id}-${tag}`);
   }
 
   get full() { return this.board.tracks.length >= (this.context.max_tracks ?? 8); }

@@ -20,7 +20,15 @@ class Timeline(Widget):
     `Timeline(context=…)`. Listen to `.input` with `trigger_mode="always_last"`: other modes drop events of a burst.
     """
 
-    scripts: ClassVar[tuple[str, ...]] = ("schedule.js", "tip.js", "ruler.js", "lane.js", "numbers.js", "gestures.js")
+    scripts: ClassVar[tuple[str, ...]] = (
+        "schedule.js",
+        "tip.js",
+        "ruler.js",
+        "caching.js",
+        "lane.js",
+        "numbers.js",
+        "gestures.js",
+    )
 
     def __init__(
         self, value: Any = None, *, context: Mapping[str, Any] | None = None, label: str = "Schedules", **options: Any
@@ -50,6 +58,7 @@ class Timeline(Widget):
                 "colour": {"type": "integer"},
                 "resolution_rate": {"type": "array", "items": {"type": "number"}},
                 "changing_resolution_steps": {"type": "array", "items": {"type": "integer"}},
+                "cache": {"type": "object"},
             },
         }
         return {
