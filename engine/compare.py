@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from engine import report as schema
 from engine.artefacts import HEAT_GAIN, Artefacts
@@ -31,13 +31,14 @@ from engine.experiment import Experiment, Track
 from engine.lightx2v import export
 from engine.listeners import Learner, Listener, Silent
 from engine.memo import RunMemo
-from engine.meter import trim_heap
+from engine.meter import settled_heap, trim_heap
 from engine.metrics import similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.outcome import environment, evaluations_of, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
 from engine.request import StagedRequest, StagedResult
+from engine.schedule import flat
 from engine.sizes import LatentSize, full_size, latent_size
 from engine.staged import run_staged
 from engine.views import patched
@@ -67,7 +68,8 @@ def compare(
     baseline at sizes that the tracks need and nobody has timed: no run is changed by them.
     """
     comparison = _Comparison(experiment, model, out, listener or Silent(), baselines, numbered, learner)
-    return comparison.run(noise_floor, earlier)
+    with settled_heap():
+        return comparison.run(noise_floor, earlier)
 
 
 class _Comparison:
@@ -88,7 +90,6 @@ class _Comparison:
         self.files = Artefacts(out, experiment, numbered)
         self.key = key_of(experiment, environment(model)) if baselines else ""
         self.memo = RunMemo()
-        self.warm: set[tuple[int, int]] = set()
         self.baseline: np.ndarray | None = None
         self.floor: Similarity | None = None
         self.floor_reason: str | None = "the baseline was not run twice: it was not asked for"
@@ -235,7 +236,7 @@ class _Comparison:
         encode_s = time.perf_counter() - begun
         self.files.still(number, track, result.frames)
         self.listener.phase(track.name, "comparing with the baseline")
-        heat = self._heat(number, track, result.frames)
+        heat, similar = self._against_baseline(number, track, result.frames)
         flops = self._flops(track, cost, result)
         uncached = self._uncached(number, result.frames)
         run = Run(
@@ -249,7 +250,7 @@ class _Comparison:
             memory=memory_of(result),
             flops=flops,
             speedup=self._speedup(number, result, cost.baseline_flops / flops),
-            similarity=self._similarity(number, result),
+            similarity=similar,
             cache=track.cache.document() if track.cache else None,
             evaluations=evaluations_of(result),
             uncached=uncached,
@@ -304,26 +305,19 @@ class _Comparison:
         trim_heap()
         see = watch.see if watch else None
         result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview, watch=see)
-        self.warm.update(size.hw for size in request.sizes)
+        self.model.warm.update(_grid(size) for size in request.sizes)
         return result
 
     def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
         """One unmeasured step at every size that has not run yet: kernels are chosen and memory is taken there."""
-        cold = {size.hw: size for size in sizes if size.hw not in self.warm}
+        cold = {_grid(size): size for size in sizes if _grid(size) not in self.model.warm}
         if not cold:
             return None
         self.listener.phase(name, "warming up")
-        begun, stride = time.perf_counter(), self.experiment.spec.geometry.stride
-        for height, width in cold:
-            self.model.pipe(
-                **self.experiment.call(),
-                height=height * stride[1],
-                width=width * stride[2],
-                num_inference_steps=1,
-                generator=torch.Generator("cpu").manual_seed(0),
-                output_type="latent",
-            )
-            self.warm.add((height, width))
+        begun, request = time.perf_counter(), self._request(self.experiment.baseline)
+        for grid, size in cold.items():
+            run_staged(replace(request, schedule=flat(1), sizes=(size,), decode=False), memo=self.memo)
+            self.model.warm.add(grid)
         return time.perf_counter() - begun
 
     def _cost(self, track: Track) -> Cost:
@@ -337,18 +331,17 @@ class _Comparison:
             guidance=experiment.guidance,
         )
 
-    def _heat(self, number: int, track: Track, frames: np.ndarray) -> str | None:
+    def _against_baseline(self, number: int, track: Track, frames: np.ndarray) -> tuple[str | None, Similarity]:
+        """The heat-map's name and all metrics; the heat-map is written while the metrics are computed."""
         if number == 0:
             self.baseline = frames
-            return None
-        return None if self.baseline is None else self.files.heat(number, track, frames, self.baseline)
-
-    def _similarity(self, number: int, result: StagedResult) -> Similarity:
-        if number == 0:
-            return Similarity.missing("this is the baseline")
+            return None, Similarity.missing("this is the baseline")
         if self.baseline is None:
-            return Similarity.missing("there is no baseline: its run did not finish")
-        return Similarity(**similarity(result.frames, self.baseline, self.experiment.fps))
+            return None, Similarity.missing("there is no baseline: its run did not finish")
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            heat = pool.submit(self.files.heat, number, track, frames, self.baseline)
+            similar = Similarity(**similarity(frames, self.baseline, self.experiment.fps))
+            return heat.result(), similar
 
     def _speedup(self, number: int, result: StagedResult, by_flops: float) -> schema.Speedup:
         base = result.readings.denoise_s if number == 0 else None
@@ -392,3 +385,7 @@ class _Comparison:
         )
         schema.save(report, self.out / "report.json")
         return report
+
+
+def _grid(size: LatentSize) -> tuple[int, int, int]:
+    return size.frames, size.height, size.width

@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,11 +21,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
 from engine.errors import InvalidInput, ResoluteError
+from engine.ssim import WINDOW, both_of, ssim_of
 from engine.video import filter_log
 
 CEILING_DB = 100.0  # PSNR and XPSNR of identical frames: JSON has no infinity
-WINDOW = 11  # side of the Gaussian window of SSIM and MS-SSIM, in pixels
-SIGMA = 1.5  # of that window
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 VMAF_MIN_SIDE = 32  # libvmaf crashes or reads past the picture on frames of under about 22 pixels
 VMAF_TRAINED_HEIGHT = 1080
@@ -108,7 +109,12 @@ def similarity(frames: np.ndarray, baseline: np.ndarray, fps: float) -> dict[str
     for name, array in (("run", run), ("baseline", base)):
         if not (finite := np.isfinite(array).all(axis=(1, 2, 3))).all():
             return no_similarity(f"frame {int(np.argmin(finite)) + 1} of the {name} is not finite.")
-    return {name: _guarded(name, run, base, fps) for name in KINDS}
+    with ThreadPoolExecutor(max_workers=2) as pool:  # ffmpeg's measures run in processes of their own meanwhile
+        waiting = {name: pool.submit(_guarded, name, run, base, fps) for name in ("vmaf", "xpsnr")}
+        found = {name: _guarded(name, run, base, fps) for name in ("psnr", "flicker", "lpips")}
+        found |= _structure(run, base, fps)
+        found |= {name: future.result() for name, future in waiting.items()}
+    return {name: found[name] for name in KINDS}
 
 
 def _guarded(name: str, run: np.ndarray, base: np.ndarray, fps: float) -> Metric:
@@ -137,14 +143,10 @@ def psnr(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
 
 
 def ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
-    """Structural similarity a frame, -1 to 1: Gaussian window 11x11 of sigma 1.5, k1 0.01, k2 0.03.
-
-    On each RGB channel at data range 1, averaged over the channels and over the pixels whose window lies
-    inside the frame; sides from 11 pixels. Wang et al. 2004; skimage.metrics.structural_similarity.
-    """
+    """Structural similarity a frame, -1 to 1, averaged over RGB; sides from 11 pixels (engine.ssim)."""
     if min(run.shape[1:3]) < WINDOW:
         raise _NotComputed(f"SSIM needs frames of at least {WINDOW}x{WINDOW} pixels, got {_size(run)}.")
-    return _metric(float(_inside(_ssim_map(a, b)).mean()) for a, b in zip(run, base, strict=True))
+    return _metric(ssim_of(a, b) for a, b in zip(run, base, strict=True))
 
 
 def ms_ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
@@ -152,52 +154,36 @@ def ms_ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
 
     Five scales need 176 pixels on the shorter side. Smaller frames use the finest scales that fit, with
     Wang's weights scaled to sum to 1, and say so in `reason`; below 22 pixels (two scales) there is none.
-    Per RGB channel, then averaged. Wang et al. 2003, over skimage's SSIM maps.
+    Per RGB channel, then averaged (engine.ssim).
     """
-    scales = sum(min(run.shape[1:3]) >= WINDOW * 2**n for n in range(len(MS_SSIM_WEIGHTS)))
-    if scales < 2:
+    weights = _scales(run)
+    return _metric((both_of(a, b, weights)[1] for a, b in zip(run, base, strict=True)), _short(weights, run))
+
+
+def _structure(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> dict[str, Metric]:
+    """SSIM and MS-SSIM, sharing their work where both can be computed."""
+    try:
+        weights = _scales(run)
+    except _NotComputed:
+        return {name: _guarded(name, run, base, fps) for name in ("ssim", "ms_ssim")}
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # the filters let go of the interpreter's lock
+        pairs = list(pool.map(both_of, run, base, [weights] * len(run)))
+    return {"ssim": _metric(p[0] for p in pairs), "ms_ssim": _metric((p[1] for p in pairs), _short(weights, run))}
+
+
+def _scales(run: np.ndarray) -> tuple[float, ...]:
+    """The weights of the scales that fit."""
+    count = sum(min(run.shape[1:3]) >= WINDOW * 2**n for n in range(len(MS_SSIM_WEIGHTS)))
+    if count < 2:
         raise _NotComputed(f"MS-SSIM needs frames of at least 22x22 pixels, got {_size(run)}.")
-    weights = np.array(MS_SSIM_WEIGHTS[:scales]) / sum(MS_SSIM_WEIGHTS[:scales])
-    short = f"{scales} of 5 scales, weights renormalised: the 11-pixel window fits no more in {_size(run)}."
-    values = (_ms_ssim_frame(a, b, weights) for a, b in zip(run, base, strict=True))
-    return _metric(values, None if scales == len(MS_SSIM_WEIGHTS) else short)
+    total = sum(MS_SSIM_WEIGHTS[:count])
+    return tuple(weight / total for weight in MS_SSIM_WEIGHTS[:count])
 
 
-def _ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """SSIM at every pixel and channel of two (H, W, 3) frames."""
-    from skimage.metrics import structural_similarity
-
-    window = {"gaussian_weights": True, "sigma": SIGMA, "use_sample_covariance": False}
-    return structural_similarity(a, b, data_range=1.0, channel_axis=-1, full=True, **window)[1]
-
-
-def _inside(pixels: np.ndarray) -> np.ndarray:
-    """The part of a map (H, W, 3) where the whole window lies inside the frame."""
-    edge = WINDOW // 2
-    return pixels[edge : pixels.shape[0] - edge, edge : pixels.shape[1] - edge]
-
-
-def _ms_ssim_frame(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
-    """Product over the scales of contrast x structure, with luminance at the coarsest, mean of channels."""
-    from scipy.ndimage import gaussian_filter
-
-    a, b, product = a.astype(np.float64), b.astype(np.float64), np.ones(3)
-    for scale, weight in enumerate(weights):
-        if scale:
-            a, b = _halved(a), _halved(b)
-        similar = _ssim_map(a, b)
-        if scale < len(weights) - 1:  # SSIM = luminance x (contrast x structure): luminance is divided out
-            mean_a, mean_b = (gaussian_filter(x, (SIGMA, SIGMA, 0), truncate=3.5) for x in (a, b))
-            c1 = 0.01**2
-            similar = similar * (mean_a**2 + mean_b**2 + c1) / (2 * mean_a * mean_b + c1)
-        product *= np.maximum(_inside(similar).mean(axis=(0, 1)), 0.0) ** weight
-    return float(product.mean())
-
-
-def _halved(frame: np.ndarray) -> np.ndarray:
-    """Half the height and width by 2x2 means; an odd last row or column is left out."""
-    height, width = frame.shape[0] // 2, frame.shape[1] // 2
-    return frame[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
+def _short(weights: tuple[float, ...], run: np.ndarray) -> str | None:
+    if len(weights) == len(MS_SSIM_WEIGHTS):
+        return None
+    return f"{len(weights)} of 5 scales, weights renormalised: the {WINDOW}-pixel window fits no more in {_size(run)}."
 
 
 def flicker(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:

@@ -1,0 +1,73 @@
+"""What a comparison costs beside its denoising, encoding and decoding. `python -m benchmarks.overhead`.
+
+A comparison of the baseline and three tracks is run several times in one process, as the studio's worker runs them: the
+first pays for what is done once a process (kernels chosen, sizes warmed up, FLOPs counted), the others show what every
+comparison costs. Encoding is the text's and the run's video; heat-maps, metrics, stills, the report and its page are
+the rest. Run it on an otherwise idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.schedules import NAMES
+from benchmarks.speed import Watch
+from engine.compare import compare
+from engine.experiment import Experiment, Track, make_experiment
+from engine.models.loading import LoadedModel, load_model
+from engine.outcome import environment
+from engine.policies import policy_named
+from engine.presets import load_preset
+
+
+def one(model: LoadedModel, experiment: Experiment) -> dict[str, float]:
+    """Seconds of one comparison: in all, and of its phases as the report has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        report = compare(experiment, model, Path(folder), noise_floor=False)
+        wall = time.perf_counter() - begun
+    phases = [run.latency for run in report.runs]
+    parts = {
+        "denoise_s": sum(p.denoise_s or 0.0 for p in phases),
+        "decode_s": sum(p.decode_s or 0.0 for p in phases),
+        "encode_s": sum(p.encode_s or 0.0 for p in phases) + (phases[0].text_s or 0.0),
+    }
+    return {"wall_s": wall, **parts, "overhead": wall / sum(parts.values()) - 1}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="emoji-wan")
+    parser.add_argument("--rounds", type=int, default=5, help="comparisons, after the first")
+    parser.add_argument("--out", type=Path, default=Path("out/overhead.json"))
+    options = parser.parse_args()
+    watch, model = Watch(), load_model(options.model)
+    steps = model.spec.defaults.steps
+    tracks = [Track(name, load_preset(s, steps).schedule, policy_named("coherent")) for name, s in NAMES.items()]
+    prompt = (model.spec.examples or ("a test",))[0]
+    experiments = [make_experiment(model.spec, tracks, prompt=prompt, seed=seed) for seed in range(options.rounds + 1)]
+    rounds = [one(model, experiment) for experiment in experiments]
+    later = [found["overhead"] for found in rounds[1:]]
+    result = {
+        "environment": environment(model).model_dump(),
+        "processor_share_of_others": watch.others(),
+        "rounds": rounds,
+        "overhead_first": rounds[0]["overhead"],
+        "overhead_median": statistics.median(later),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    print("| comparison | wall s | denoise s | decode s | encode s | beside them |\n|---|---|---|---|---|---|")
+    for number, found in enumerate(rounds):
+        cells = " | ".join(f"{found[key]:.2f}" for key in ("wall_s", "denoise_s", "decode_s", "encode_s"))
+        print(f"| {number + 1} | {cells} | {found['overhead']:.1%} |")
+    print(f"\nMedian after the first {result['overhead_median']:.1%}; others took {watch.others():.0%} of the machine.")
+
+
+if __name__ == "__main__":
+    main()
