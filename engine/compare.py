@@ -94,7 +94,7 @@ class _Comparison:
         self.floor: Similarity | None = None
         self.floor_reason: str | None = "the baseline was not run twice: it was not asked for"
         self.runs: dict[int, Run] = {}
-        self.calibration = Calibration(experiment, self.memo)
+        self.calibration = Calibration(experiment.spec, experiment.height, self.memo)
         self.pairs = Pairs((), (), experiment.fps)
 
     def run(self, noise_floor: bool, earlier: Report | None) -> Report:
@@ -294,7 +294,7 @@ class _Comparison:
         request = self._request(track)
         if track.cache:
             told = "calibrating its cache"
-            cache = self.calibration.complete(track, request, lambda _: self.listener.phase(track.name, told))
+            cache = self.calibration.complete(track.cache, request, lambda _: self.listener.phase(track.name, told))
             request = replace(request, cache=cache)
 
         def on_step(event: StepEvent) -> None:

@@ -21,6 +21,7 @@ from engine.experiment import Experiment
 from engine.metrics import Metric
 from engine.models.catalogue import ModelSpec
 from engine.presets import Preset
+from engine.page import evaluations_text
 from engine.report import Report, Run
 
 
@@ -125,7 +126,7 @@ def _row(run: Run) -> tuple[str, ...]:
         _number(latency.total_s, ".2f"),
         _number(run.speedup.measured, ".2f"),
         _number(run.speedup.by_flops, ".2f"),
-        _evaluations(run),
+        evaluations_text(run) or "–",
         _number(None if peak is None else peak / 1e6, ".0f"),
         _mean(similar.psnr),
         _mean(similar.ssim, ".3f"),
@@ -133,15 +134,11 @@ def _row(run: Run) -> tuple[str, ...]:
     )
 
 
-def _evaluations(run: Run) -> str:
-    """Computed evaluations, of how many where a cache skipped some."""
-    found = run.evaluations
-    if found is None:
-        return _number(None, "d")
-    return f"{found.computed} of {found.computed + found.skipped}" if found.skipped else str(found.computed)
-
-
-def print_models(specs: Sequence[ModelSpec]) -> None:
+def print_models(found: Sequence[Availability], json_only: bool) -> None:
+    if json_only:
+        rows = [{"id": one.spec.id, "title": one.spec.title, "hub": _hub(one), **one.document()} for one in found]
+        print(json.dumps(rows, indent=2))
+        return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("model", "title", "size", "steps", "shift", "guidance", "where"):
         table.add_column(column)

@@ -88,6 +88,7 @@ def render(found: Report, folder: str | Path) -> str:
             runs=runs,
             floor=floor,
             summary=_summary(found),
+            caching=any(run.cache for run in found.runs),
             settings=_settings(found),
             kinds=KINDS,
             heads=heads,
@@ -139,6 +140,7 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
         "glyph": glyph(run),
         "stages": stages_text(run.stages),
         "costs": _costs(run, notes),
+        "caching": _caching(run, notes) if any(each.cache for each in found.runs) else None,
         "bar": round(90 * (run.latency.denoise_s or 0) / longest) if longest else None,
         "metrics": _metric_cells(run.similarity, notes),
     }
@@ -175,6 +177,24 @@ def _costs(run: Run, notes: Footnotes) -> dict[str, Cell]:
         "by_flops": cell(run.speedup.by_flops, f"{run.speedup.by_flops or 0:.2f}×"),
         "memory": cell(run.memory.peak_bytes, bytes_text(run.memory.peak_bytes or 0), run.memory.reason),
     }
+
+
+def evaluations_text(run: Run) -> str | None:
+    """Computed evaluations, and of how many where a cache skipped some; None where they were not counted."""
+    found = run.evaluations
+    if found is None:
+        return None
+    return f"{found.computed} of {found.computed + found.skipped}" if found.skipped else str(found.computed)
+
+
+def _caching(run: Run, notes: Footnotes) -> dict[str, Cell]:
+    """Computed evaluations, and how like a cached run is to the same without its cache."""
+    told = evaluations_text(run)
+    cells = {"evaluations": notes.cell(told, None if told else run.error or "Not counted.")}
+    if run.uncached:
+        metric = run.uncached.similarity.psnr
+        return cells | {"psnr": notes.cell(_number("psnr", metric.mean), metric.reason)}
+    return cells | {"psnr": Cell("")}
 
 
 def _metric_cells(block: Similarity, notes: Footnotes) -> dict[str, dict[str, Cell]]:

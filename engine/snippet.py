@@ -97,6 +97,7 @@ _SWITCHES = {
     ''',
 }
 SELF_CONTAINED = tuple(_SWITCHES)
+_CACHE = ("calibration import Calibration", "choice import parse_cache")
 _SOLVERS = {
     "unipc": "UniPCMultistepScheduler",
     "euler": "FlowMatchEulerDiscreteScheduler",
@@ -110,7 +111,9 @@ def diffusers_snippet(experiment: Experiment, track: Track) -> str:
     The script takes the model's folder or hub id as its argument; left out, it is the experiment's model. The track's
     schedule must fit the experiment's size, as `make_experiment` has checked.
     """
-    return (_with_diffusers if track.policy.name in SELF_CONTAINED else _with_engine)(experiment, track)
+    plain = track.policy.name in SELF_CONTAINED and experiment.spec.pipeline == "WanPipeline"
+    own = experiment.solver in _SOLVERS and experiment.shift is not None and track.cache is None
+    return (_with_diffusers if plain and own else _with_engine)(experiment, track)
 
 
 def _with_diffusers(experiment: Experiment, track: Track) -> str:
@@ -163,9 +166,32 @@ def _with_engine(experiment: Experiment, track: Track) -> str:
         "RATES": list(track.schedule.rates),
         "SWITCHES": list(track.schedule.switch_steps),
     }
+    caching = ""
+    if track.cache:  # a cache is not a page of code either
+        imports[2:2] = ["from dataclasses import replace", "", *(f"from engine.caches.{part}" for part in _CACHE)]
+        more["CACHE"] = track.cache.document()
+        caching = "cache = Calibration(model.spec, HEIGHT).complete(parse_cache(CACHE), request)\n"
+        caching += "request = replace(request, cache=cache)\n"
     settings = [*_settings(experiment, track), *_assigned(more)]
-    needs = f"The policy {track.policy.name} is not a page of code: this needs Resolute; run it in Resolute's folder."
-    return _script(track, needs, imports, settings, (_TEMPLATES / "snippet_engine.txt").read_text("utf-8"))
+    what = f"cache {track.cache.name}" if track.cache else f"policy {track.policy.name}"
+    needs = f"The {what} is not a page of code: this needs Resolute; run it in Resolute's folder."
+    body = (_TEMPLATES / "snippet_engine.txt").read_text("utf-8").replace("@CALL@", _call(experiment))
+    body = body.replace("@CACHE@", caching)
+    return _script(track, needs, imports, settings, body)
+
+
+def _call(experiment: Experiment) -> str:
+    """The pipeline's own arguments, each by the name of the constant that holds it."""
+    family = experiment.spec.family
+    names = {
+        "prompt": "PROMPT",
+        "negative_prompt": "NEGATIVE_PROMPT",
+        family.guidance: "GUIDANCE",
+        family.frames: "FRAMES",
+        family.text_length: "TEXT_LENGTH",
+    }
+    lines = [f'        "{argument}": {names[argument]},' for argument in experiment.call()]
+    return "\n".join(["", *lines, "    "])
 
 
 def _script(track: Track, needs: str, imports: list[str], settings: list[str], body: str) -> str:
@@ -219,7 +245,7 @@ def _location(experiment: Experiment) -> str:
 def _stages(experiment: Experiment, track: Track) -> list[tuple[int, int, int, int, float]]:
     """First and last step, height and width in pixels, and the shift's factor of every stage."""
     sizes, stride = experiment.sizes(track.schedule), experiment.spec.geometry.stride
-    ratios = (1.0,) if len(sizes) == 1 else track.policy.shift_ratios(experiment.shift, sizes)
+    ratios = (1.0,) if len(sizes) == 1 else track.policy.shift_ratios(experiment.shift or 1.0, sizes)
     return [
         (stage.first, stage.last, size.height * stride[1], size.width * stride[2], ratio)
         for stage, size, ratio in zip(track.schedule.stages, sizes, ratios, strict=True)

@@ -9,35 +9,35 @@ from engine.caches.choice import CacheChoice
 from engine.caches.record import mag_ratios, recorded
 from engine.caches.support import resolved
 from engine.events import StepEvent
-from engine.experiment import Experiment, Track
 from engine.memo import RunMemo
+from engine.models.catalogue import ModelSpec
 from engine.request import StagedRequest
 from engine.schedule import flat
 from engine.staged import run_staged
+
+OnStep = Callable[[StepEvent], None]
 
 
 class Calibration:
     """Fills in what choices leave to the model, and records a comparison's ratios once, when they are first needed."""
 
-    def __init__(self, experiment: Experiment, memo: RunMemo) -> None:
-        self.experiment, self.memo = experiment, memo
+    def __init__(self, spec: ModelSpec, height: int, memo: RunMemo | None = None) -> None:
+        self.spec, self.height, self.memo = spec, height, memo
         self._ratios: tuple[float, ...] | None = None
 
-    def complete(
-        self, track: Track, request: StagedRequest, on_step: Callable[[StepEvent], None]
-    ) -> CacheChoice | None:
-        """A track's cache, complete. For MagCache an uncached run at full size is made; `on_step` may cancel it."""
-        choice = track.cache
-        if choice is None:
-            return None
-        choice = resolved(choice, self.experiment.spec, self.experiment.height)
+    def complete(self, choice: CacheChoice, request: StagedRequest, on_step: OnStep | None = None) -> CacheChoice:
+        """A choice, complete for a request. For MagCache an uncached run at full size is made; `on_step` may cancel it.
+
+        `height` in pixels decides between the coefficients of models that were fitted at two sizes.
+        """
+        choice = resolved(choice, self.spec, self.height)
         if choice.name == "magcache" and choice.get("ratios") is None:
             if self._ratios is None:
                 self._ratios = self._record(request, on_step)
             choice = choice.with_values(ratios=self._ratios)
         return choice
 
-    def _record(self, request: StagedRequest, on_step: Callable[[StepEvent], None]) -> tuple[float, ...]:
+    def _record(self, request: StagedRequest, on_step: OnStep | None) -> tuple[float, ...]:
         whole = replace(
             request, schedule=flat(request.schedule.infer_steps), sizes=request.sizes[-1:], decode=False, cache=None
         )

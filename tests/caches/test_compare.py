@@ -22,6 +22,8 @@ from engine.reproduce import experiment_of, load_experiment
 from engine.share import pack, unpack
 from engine.sizes import full_size
 from engine.timings import Timings, timing_key
+from ui.comparator.value import facts_of_run
+from ui.figures.value import figures_of
 
 STEPS = 8
 
@@ -178,3 +180,28 @@ def test_the_lightx2v_config_with_teacache_runs_as_it_reads(shipped, tmp_path):
     assert run.status == "done", run.error
     assert run.evaluations.computed + run.evaluations.skipped == 100
     assert [stage.last_step for stage in run.stages] == [10, 35, 50]
+
+
+def test_tables_show_what_was_computed_and_how_like_the_uncached_run_it_is(found):
+    _, report, out = found
+    figures = figures_of(report)
+    assert {"evaluations", "uncached"} <= {column.id for column in figures.columns}
+    rows = {row.name: row for row in figures.rows}
+    tea, counts = named(report, "flat+teacache:0.5"), named(report, "flat+teacache:0.5").evaluations
+    assert rows[tea.name].cells["evaluations"].text == f"{counts.computed} of 16"
+    assert rows[tea.name].policy == "coherent, teacache:0.5"
+    assert rows["baseline"].cells["evaluations"].text == "16"
+    assert "uncached" not in rows["u-0.5"].cells
+    alone = rows["two-stage-0.5+pab:2"].cells["uncached"]
+    assert (alone.text, alone.number) == ("–", None)
+    assert "not in this comparison" in alone.reason
+    assert [fact.text for fact in facts_of_run(tea, 1) if fact.label == "Evaluations"] == [f"{counts.computed} of 16"]
+    page = write_index(report, out).read_text("utf-8")
+    assert "PSNR to uncached, dB" in page
+    assert f"{counts.computed} of 16" in page
+
+
+def test_a_comparison_without_caches_shows_no_columns_of_caches(found, tmp_path):
+    report = found[1].model_copy(update={"runs": tuple(run for run in found[1].runs if run.cache is None)})
+    assert not {"evaluations", "uncached"} & {column.id for column in figures_of(report).columns}
+    assert "PSNR to uncached" not in write_index(report, tmp_path).read_text("utf-8")

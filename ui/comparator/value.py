@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from engine.errors import InvalidInput
 from engine.metrics import KINDS, Metric
-from engine.page import colour_of
+from engine.page import colour_of, evaluations_text
 from engine.report import Report, Run
 from engine.strict_json import shown
 
@@ -185,7 +185,18 @@ def facts_of_run(run: Run, number: int) -> tuple[Fact, ...]:
     flops = (
         (Fact("By FLOPs", f"{by_flops:.2f}×", "What arithmetic predicts for the same schedule."),) if by_flops else ()
     )
-    return time, speedup, *flops, _metric_fact("psnr", run.similarity.psnr)
+    return time, speedup, *flops, *_cache_facts(run), _metric_fact("psnr", run.similarity.psnr)
+
+
+def _cache_facts(run: Run) -> tuple[Fact, ...]:
+    """What a cache left out, and how like the run is to the same without it."""
+    text = evaluations_text(run)
+    if run.cache is None or text is None:
+        return ()
+    told = "Model evaluations that were computed whole; something cached stood in for parts of the others."
+    if run.uncached and run.uncached.similarity.psnr.mean is not None:
+        told += f" PSNR {run.uncached.similarity.psnr.mean:.1f} dB to {run.uncached.run}, the same without its cache."
+    return (Fact("Evaluations", text, told),)
 
 
 def seconds_text(seconds: float) -> str:
@@ -214,7 +225,7 @@ def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
         name=run.name,
         colour=colour_of(number),
         status=run.status,
-        policy=run.policy,
+        policy=run.told_policy,
         error=run.error,
         stages_plan=tuple(PlannedStage(stage.first_step, stage.last_step, stage.rate) for stage in run.stages),
         video=url(run.video) if run.video else None,

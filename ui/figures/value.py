@@ -12,11 +12,12 @@ from typing import Any
 from engine.errors import InvalidInput
 from engine.experiment import MAX_TRACKS
 from engine.metrics import CEILING_DB, KINDS
-from engine.page import HEADLINE_METRICS, Footnotes, colour_of, glyph, stages_text
+from engine.page import HEADLINE_METRICS, Footnotes, colour_of, evaluations_text, glyph, stages_text
 from engine.report import Report, Run, Similarity
 
 COST = "Cost"
 SIMILARITY = "Similarity to the baseline (not quality)"
+UNCACHED = "To the same without its cache"
 GIB, MIB = 2**30, 2**20
 CEILINGS = {"psnr": CEILING_DB, "ssim": 1.0, "vmaf": 100.0}
 
@@ -161,7 +162,10 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
         Column("share", COST, "Speed-up", "reached", "Measured speed-up as a share of the bound by FLOPs."),
         Column("memory", COST, peak[0], unit, peak[1]),
     )
-    similar = []
+    similar, caching = [], any(run.cache for run in report.runs)
+    if caching:
+        told = "Forward passes of the model that were computed whole; a cache stood in for parts of the others."
+        cost = (*cost, Column("evaluations", COST, "Evaluations", "computed", told))
     for name in HEADLINE_METRICS:
         kind = KINDS[name]
         head = f"{kind.label}, {kind.unit}" if kind.unit else kind.label
@@ -170,6 +174,9 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
             Column(f"{name}_mean", SIMILARITY, head, "mean", f"{kind.label}: mean over the frames.", note),
             Column(f"{name}_min", SIMILARITY, head, "min", f"{kind.label}: the frame that differs most.", note),
         ]
+    if caching:
+        told = "PSNR to the run of the same schedule and policy without a cache: mean over the frames."
+        similar.append(Column("uncached", UNCACHED, "PSNR, dB", "mean", told))
     return (*cost, *similar)
 
 
@@ -181,7 +188,7 @@ def _caveat(report: Report, name: str) -> str | None:
 
 def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None], notes: Footnotes) -> Row:
     numbers, gone = _costs(run), _gone(run)
-    cells: dict[str, Cell] = {}
+    cells = _cache_cells(run, notes) if any(each.cache for each in report.runs) else {}
     for name, text in costs.items():
         if number == 0 and name == "share":
             continue
@@ -193,13 +200,26 @@ def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None],
         number=number,
         name=run.name,
         colour=colour_of(number),
-        policy=run.policy or ("full size" if number == 0 else ""),
+        policy=run.told_policy or ("full size" if number == 0 else ""),
         status=run.status,
         stages=stages_text(run.stages),
         glyph=tuple(glyph(run)),
         remark=getattr(run, "reused", None),
         cells=cells,
     )
+
+
+def _cache_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
+    """Computed evaluations, and likeness to the run without the cache; a run without one has nothing to say there."""
+    found = run.evaluations
+    text = evaluations_text(run)
+    cells = {"evaluations": _cell(text, found.computed if found else None, _gone(run), notes)}
+    if run.cache:
+        metric = run.uncached.similarity.psnr if run.uncached else None
+        value, reason = (metric.mean, metric.reason) if metric else (None, _gone(run))
+        text = None if value is None else f"{value:.{KINDS['psnr'].decimals}f}"
+        cells["uncached"] = _cell(text, value, reason or "", notes)
+    return cells
 
 
 def _gone(run: Run) -> str:
