@@ -152,7 +152,7 @@ class _Run:
         Later stages have generators of their own: a scheduler that adds noise must not add the same noise twice.
         """
         request, self.encoded, self.size = self.request, 0, size
-        arguments = request.arguments(size, request.seed + self.stage * 2**54)
+        arguments = request.arguments(size, _stage_seed(request.seed, self.stage))
         with patched(request.pipe, scheduler=stage_view(request.pipe.scheduler, self)), self.caches.stage(self.stage):
             return request.pipe(**arguments, output_type=output_type)
 
@@ -271,7 +271,8 @@ class _Run:
             return self.adapter.grid(self.process.velocity(scheduler, x, answer, out, sigma), size)
 
         if self.handover is not None and self.step == plan.stage.last and size is not self.full:
-            self.handover.record(flow(x, sigma), velocity(), flow(result, after), self.step)
+            # A copy: some pipelines write the result into the very latents that were stepped.
+            self.handover.record(flow(x, sigma).clone(), velocity(), flow(result, after), self.step)
         if self.watch:
             self.watch(flow(x, sigma), velocity(), sigma)
         if self.on_step:
@@ -320,6 +321,11 @@ class _Run:
         if self.handover is not None:
             self.handover.release()
             self.handover = None
+
+
+def _stage_seed(seed: int, stage: int) -> int:
+    """The first stage has the run's own. A generator on the CPU reads 32 bits of a seed, so those must differ."""
+    return seed if stage == 0 else int(np.random.SeedSequence((seed, stage)).generate_state(1)[0])
 
 
 def _as_told(error: Exception, step: int, meter: Meter) -> Exception:

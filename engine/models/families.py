@@ -112,7 +112,9 @@ FAMILIES: Mapping[str, Family] = {
 
 _FRAME_LEVELS = "every frame has a noise level of its own"
 _CHUNKS = "it makes a video chunk by chunk, each from the one before"
-_FROM_PICTURE = "it starts in the middle of the levels, from a given picture, which a later stage would start from again"
+_FROM_PICTURE = (
+    "it starts in the middle of the levels, from a given picture, which a later stage would start from again"
+)
 _CONTROLS = "its control picture is made for one size"
 _OWN_SIZES = "it snaps every size to a list of its own"
 _EDM = "its levels are EDM's and lie far above 1, which no policy here is made for"

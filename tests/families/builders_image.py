@@ -58,7 +58,9 @@ def flux_vae() -> AutoencoderKL:
 
 def dynamic() -> FlowMatchEulerDiscreteScheduler:
     """FLUX's own shift, which follows the number of tokens."""
-    return FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True, base_image_seq_len=8, max_image_seq_len=64)
+    return FlowMatchEulerDiscreteScheduler(
+        shift=3.0, use_dynamic_shifting=True, base_image_seq_len=8, max_image_seq_len=64
+    )
 
 
 def flux(kind: Any = FluxPipeline) -> Any:

@@ -218,7 +218,7 @@ CASES = (
     Case("hunyuan", seeded(hunyuan), frames=5, call={"prompt": "a red apple"} | TEMPLATE),
     Case("hunyuan-i2v", seeded(hunyuan_i2v), frames=9, call=LLAVA),
     Case("hunyuan-i2v-replacing", seeded(hunyuan_i2v_replacing), frames=9, call=LLAVA),
-    Case("hunyuan-1.5", seeded(hunyuan_15), 128, 192, frames=5, call=PROMPT),
+    Case("hunyuan-1.5", seeded(hunyuan_15), frames=5, call=PROMPT),
     Case("cogvideox-2b", seeded(cog), frames=9, call=GUIDED),
     Case("cogvideox-5b", seeded(cog_5b), frames=9, call=GUIDED),
     Case("cogvideox-i2v", seeded(cog_i2v), frames=9, call=GUIDED | {"image": picture()}),

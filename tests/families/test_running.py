@@ -7,7 +7,7 @@ import pytest
 
 from engine.schedule import flat
 from engine.staged import run_staged
-from tests.families.cases import CASES, SCHEDULES, request, untouched
+from tests.families.cases import CASES, SCHEDULES, STEPS, request, untouched
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")  # Mochi asks for it in float32
 every_family = pytest.mark.parametrize("name", CASES)
@@ -19,7 +19,7 @@ def test_flat_is_bit_identical_to_the_untouched_pipeline_call(name):
     pipe = case.build()
     expected = untouched(case, pipe)
     assert np.isfinite(expected).all()
-    assert np.array_equal(run_staged(request(case, pipe, flat(6))).frames, expected)
+    assert np.array_equal(run_staged(request(case, pipe, flat(STEPS))).frames, expected)
     assert np.array_equal(untouched(case, pipe), expected)
 
 
@@ -30,6 +30,6 @@ def test_schedules_run_and_end_at_full_size(name, schedule):
     pipe = case.build()
     events = []
     result = run_staged(request(case, pipe, schedule), events.append)
-    assert [event.step for event in events] == list(range(1, 7))
+    assert [event.step for event in events] == list(range(1, STEPS + 1))
     assert result.frames.shape[1:] == (case.height, case.width, 3)
     assert np.isfinite(result.frames).all()
