@@ -70,14 +70,17 @@ def tile_batch(config: HpdmConfig, memory_mib: int) -> int:
 def row_bytes(config: HpdmConfig) -> int:
     """About what one tile's pass without gradients takes, float32: the widest moment of a block and the context.
 
-    The widest moment is an MLP (input, norm, hidden before and after GELU); the context is every visible block input of
-    every level below, as it comes from the cache. A test holds it against the bytes that are really alive.
+    The widest moment is an MLP (what goes in, hidden before and after GELU); the context is every visible block input
+    of every level below, as it comes from the cache, and the weights that align it. A test holds it against the bytes
+    that are really alive.
     """
     cells = math.prod(config.token_grid) * config.dim
     latent = (config.latents + 2 + len(config.conditions)) * config.latent_dim
     seen = sum(sum(n > k + 1 for n in config.level_blocks) for k in range(config.levels - 1))
     pixels = math.prod(config.patch) * config.channels
-    return 4 * (11 * max(cells, latent) + cells + latent + (seen + 3) * cells + 6 * pixels)
+    frames, height, width = config.token_grid
+    aligned = (config.levels - 1) * ((height * width) ** 2 + frames**2)
+    return 4 * (14 * max(cells, latent) + cells + latent + (seen + 4) * cells + aligned + 6 * pixels)
 
 
 def _whole(field: str, value: object, low: int, high: int) -> int:

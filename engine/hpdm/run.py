@@ -34,7 +34,7 @@ class LevelResult:
 
 @dataclass(frozen=True, slots=True)
 class HpdmResult:
-    """What a run gave. `contexts`: how often a finished patch was run for its features; `cache_bytes`: what was kept."""
+    """What a run gave. `contexts`: how often a finished patch was run for features; `cache_bytes`: what it kept."""
 
     levels: tuple[LevelResult, ...]
     readings: Readings

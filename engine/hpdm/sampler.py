@@ -133,20 +133,22 @@ def sample_level(sampler: LevelSampler, z: Tensor, on_step: OnLevelStep | None =
         x0 = sampler.denoise(z, phi)
         eps = eps_from_x0(z, x0, torch.tensor([phi]), b)
         if sampler.how.heun and sampler.level == 0 and i + 1 < steps:
-            x0, eps = _corrected(sampler, z, x0, eps, after)
+            x0 = _corrected(sampler, z, x0, eps, after)
+            eps = eps_from_x0(z, x0, torch.tensor([phi]), b)
         z = add_noise(x0, eps, torch.tensor([after]), b)
         if on_step is not None:
             on_step(LevelStep(sampler.level, i + 1, steps, phi, b, len(sampler.tiles), x0))
     return x0
 
 
-def _corrected(sampler: LevelSampler, z: Tensor, x0: Tensor, eps: Tensor, after: float) -> tuple[Tensor, Tensor]:
-    """Heun's correction: the mean of the estimates here and at the end of the Euler step. [I] as to its form in phi."""
+def _corrected(sampler: LevelSampler, z: Tensor, x0: Tensor, eps: Tensor, after: float) -> Tensor:
+    """Heun's correction: the mean of the clean estimates here and at the end of the first-order step.
+
+    The paper has EDM's, in sigma, which is infinite at the start here; so this averages clean estimates instead [I].
+    """
     angle = torch.tensor([after])
     ahead = add_noise(x0, eps, angle, sampler.b)
-    x1 = sampler.denoise(ahead, after, remember=False)
-    e1 = eps_from_x0(ahead, x1, angle, sampler.b)
-    return (x0 + x1) / 2, (eps + e1) / 2
+    return (x0 + sampler.denoise(ahead, after, remember=False)) / 2
 
 
 class Cascade:

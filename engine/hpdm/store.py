@@ -27,9 +27,7 @@ def is_hpdm(folder: Path) -> bool:
 def read_config(folder: Path) -> HpdmConfig:
     """The config of a saved model. Raises ModelNotFound or InvalidInput."""
     if not is_hpdm(folder):
-        raise ModelNotFound(
-            f"No hierarchical patch model in {folder}: its config.json is missing or another's."
-        )
+        raise ModelNotFound(f"No hierarchical patch model in {folder}: its config.json is missing or another's.")
     raw = json.loads((folder / "config.json").read_text("utf-8")).get("model")
     if not isinstance(raw, dict):
         raise InvalidInput("config", f"config.json in {folder} has no 'model'; export the model again.")
