@@ -18,7 +18,9 @@ from engine.caches.choice import TECHNIQUES, parse_shorthand
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.lightx2v import RunSettings, export, with_cache
-from engine.models.catalogue import ModelSpec, catalogue, find_model
+from engine.models.catalogue import ModelSpec, find_model
+from engine.models.options import QUANTISATIONS, LoadOptions
+from engine.models.solvers import SOLVERS
 from engine.policies import DEFAULT_POLICY, POLICIES, policy_named
 from engine.presets import Preset, load_preset, preset_names
 
@@ -36,7 +38,13 @@ Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 turns it off.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report and the videos.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; fp32, bf16 and fp16 for short.")]
+Offload = Annotated[str, typer.Option(help="none; model: one network on the card at a time; group: a few layers.")]
+Tiling = Annotated[bool, typer.Option("--vae-tiling", help="Decode in tiles: a lower peak, maybe faint seams.")]
+Slicing = Annotated[bool, typer.Option("--vae-slicing", help="Decode the pictures of a batch one by one.")]
+Quantise = Annotated[str | None, typer.Option(help=f"{', '.join(QUANTISATIONS)}: the denoiser's weights; an extra.")]
+Lora = Annotated[str | None, typer.Option(help="A .safetensors file with a LoRA; needs the extra peft.")]
+LoraScale = Annotated[float, typer.Option(help="How strongly the LoRA acts.")]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
@@ -66,16 +74,28 @@ def compare(
     frames: Frames = None,
     guidance: Guidance = None,
     shift: Annotated[float | None, typer.Option(help="Flow shift of the full-resolution run.")] = None,
-    solver: Annotated[str | None, typer.Option(help="unipc or euler; the model's own where left out.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help=f"{', '.join(SOLVERS)}, as it fits; its own where left out.")
+    ] = None,
     settings_from: Annotated[
         Path | None, typer.Option(help="A LightX2V config whose size, length, shift and guidance to use.")
     ] = None,
     device: Device = None,
     dtype: Dtype = None,
+    offload: Offload = "none",
+    vae_tiling: Tiling = False,
+    vae_slicing: Slicing = False,
+    quantise: Quantise = None,
+    lora: Lora = None,
+    lora_scale: LoraScale = 1.0,
     noise_floor: NoiseFloor = True,
     json_only: JsonOnly = False,
 ) -> None:
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
+    options = LoadOptions.parse(
+        device=device, dtype=dtype, offload=offload, tiling=vae_tiling, slicing=vae_slicing, quantise=quantise,
+        lora=lora, lora_scale=lora_scale,
+    )  # fmt: skip
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
     given = _settings(settings_from, count)
@@ -95,7 +115,7 @@ def compare(
         solver=solver,
         settings=given,
     )
-    _run(experiment, model, out, device, dtype, noise_floor, json_only)
+    _run(experiment, model, out, options, noise_floor, json_only)
 
 
 @app.command()
@@ -104,32 +124,42 @@ def reproduce(
     out: Out,
     device: Device = None,
     dtype: Dtype = None,
+    offload: Offload = "none",
+    vae_tiling: Tiling = False,
+    vae_slicing: Slicing = False,
+    quantise: Quantise = None,
+    lora: Lora = None,
+    lora_scale: LoraScale = 1.0,
     noise_floor: NoiseFloor = True,
     json_only: JsonOnly = False,
 ) -> None:
     """Run again what a video or a report came from: same model, prompt, seed and schedules."""
     from engine.reproduce import load_experiment
 
+    options = LoadOptions.parse(
+        device=device, dtype=dtype, offload=offload, tiling=vae_tiling, slicing=vae_slicing, quantise=quantise,
+        lora=lora, lora_scale=lora_scale,
+    )  # fmt: skip
     experiment = load_experiment(file)
-    _run(experiment, experiment.spec.id, out, device, dtype, noise_floor, json_only)
+    _run(experiment, experiment.spec.id, out, options, noise_floor, json_only)
 
 
 def _run(
     experiment: Experiment,
     model: str,
     out: Path,
-    device: str | None,
-    dtype: str | None,
+    options: LoadOptions,
     noise_floor: bool,
     json_only: bool,
 ) -> None:
     """Load the model, compare, print; exit code 1 where a run did not finish."""
     _checked_out(out)
     from engine.compare import compare as run_comparison
-    from engine.console import Progress, print_report
+    from engine.console import Fetching, Progress, print_report
     from engine.models.loading import load_model
 
-    loaded = load_model(model, device=device, dtype=dtype)
+    with Fetching(quiet=json_only) as fetching:
+        loaded = load_model(model, options=options, on_fetch=fetching)
     with Progress(quiet=json_only) as listener:
         report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor)
     if json_only:
@@ -141,11 +171,21 @@ def _run(
 
 
 @app.command()
-def models() -> None:
-    """List the models, where they are, and what a run of each uses by default."""
+def models(
+    card_gb: Annotated[
+        float | None, typer.Option(help="Memory of a card to judge by; this machine's where left out.")
+    ] = None,
+    offload: Offload = "none",
+    vae_tiling: Tiling = False,
+    quantise: Quantise = None,
+    json_only: JsonOnly = False,
+) -> None:
+    """List the models: where they are, what a run of each uses by default, and what does not fit the card."""
     from engine.console import print_models
+    from engine.models.availability import all_available, card_bytes
 
-    print_models(list(catalogue().values()))
+    options = LoadOptions.parse(offload=offload, tiling=vae_tiling, quantise=quantise)
+    print_models(all_available(options, card_bytes() if card_gb is None else card_gb * 1e9), json_only)
 
 
 @app.command()

@@ -19,9 +19,11 @@ from engine.errors import Cancelled
 from engine.events import StepEvent
 from engine.experiment import Experiment
 from engine.metrics import Metric
+from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
-from engine.presets import Preset
 from engine.page import evaluations_text
+from engine.peaks import memory_sentence
+from engine.presets import Preset
 from engine.report import Report, Run
 
 
@@ -83,6 +85,34 @@ class Progress:
             raise Cancelled("cancelled")
 
 
+class Fetching:
+    """A bar of bytes while a model is fetched; nothing where it is here already."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._bars = progress.Progress(
+            progress.TextColumn("fetching the model"),
+            progress.BarColumn(bar_width=24),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._task: progress.TaskID | None = None
+
+    def __enter__(self) -> Fetching:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._task is not None:
+            self._bars.stop()
+
+    def __call__(self, here: int, total: int) -> None:
+        if self._task is None:
+            self._bars.start()
+            self._task = self._bars.add_task("", total=total)
+        self._bars.update(self._task, completed=here, total=total)
+
+
 def print_report(report: Report, out: Path) -> None:
     """The comparison as a table, and where its files are."""
     table = Table(box=box.SIMPLE_HEAD, title=f"{report.model}, seed {report.seed}, {report.steps} steps")
@@ -113,6 +143,8 @@ def print_report(report: Report, out: Path) -> None:
             console.print(f"{run.name}: {like}.", markup=False)
     if report.noise_floor:
         console.print(f"Two equal baseline runs: PSNR {_mean(report.noise_floor.psnr)} dB.", markup=False)
+    if sentence := memory_sentence(report):
+        console.print(sentence, markup=False)
     console.print(f"Report: {out / 'index.html'}  ({out / 'report.json'})", markup=False, soft_wrap=True)
 
 
@@ -140,14 +172,23 @@ def print_models(found: Sequence[Availability], json_only: bool) -> None:
         print(json.dumps(rows, indent=2))
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("model", "title", "size", "steps", "shift", "guidance", "where"):
-        table.add_column(column)
-    for spec in specs:
-        own = spec.defaults
-        size = f"{own.width}x{own.height}x{own.frames}"
-        where = "here" if spec.is_local else f"hub: {spec.location}"
-        table.add_row(spec.id, spec.title, size, str(own.steps), f"{own.shift:g}", f"{own.guidance:g}", where)
-    _console().print(table)
+    for column in ("model", "size", "steps", "shift", "guidance", "memory", "where"):
+        table.add_column(column, no_wrap=True)
+    for one in found:
+        spec, own = one.spec, one.spec.defaults
+        size = f"{own.width}x{own.height}" + (f"x{own.frames}" if spec.family.output == "video" else "")
+        shift = "own" if own.shift is None else f"{own.shift:g}"
+        memory = "" if one.peak_bytes is None else f"{one.peak_bytes / 1e9:.1f} GB" + (" !" if one.too_large else "")
+        table.add_row(spec.id, size, str(own.steps), shift, f"{own.guidance:g}", memory, one.told)
+    console = _console()
+    console.print(table)
+    for one in found:
+        if one.too_large:
+            console.print(f"! {one.spec.id}: {one.too_large}", markup=False, highlight=False)
+
+
+def _hub(one: Availability) -> str | None:
+    return None if one.spec.is_local else one.spec.location
 
 
 def print_costs(spec: ModelSpec, size: Mapping[str, int], costs: Mapping[str, Cost], json_only: bool) -> None:

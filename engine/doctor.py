@@ -28,10 +28,12 @@ from engine.jobs import store
 from engine.jobs.data_dir import DataDir, default_folder
 from engine.jobs.errors import StorageError
 from engine.jobs.limits import Limits
-from engine.models.catalogue import ROOT, SHIPPED, ModelSpec, catalogue, find_model
+from engine.models.availability import availability, studio_models
+from engine.models.catalogue import ROOT, SHIPPED, find_model
+from engine.models.options import LoadOptions
 from engine.video import FFMPEG_REMEDY, VideoFailed, ffmpeg
 
-EXTRAS = ("lpips", "kernels")
+EXTRAS = ("lpips", "kernels", "peft", "bitsandbytes", "torchao")
 LITTLE_BYTES = 500_000_000  # of free disk: less, and a long video may not fit
 PATIENCE_S = 120.0  # for torch to be imported on a busy machine
 NOTICES = 5
@@ -97,6 +99,7 @@ def examine(folder: Path | None = None, environ: Mapping[str, str] = os.environ)
 def _settings(environ: Mapping[str, str], problems: list[Problem]) -> Facts:
     try:
         Limits.from_environment(environ)
+        LoadOptions.from_environment(environ)
     except InvalidInput as error:
         problems.append(Problem(str(error), "Correct the environment variable or unset it."))
     return {key: environ[key] for key in sorted(environ) if key.startswith("RESOLUTE_")}
@@ -267,7 +270,8 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 
 def _models(problems: list[Problem]) -> Facts:
-    facts: Facts = {spec.id: _where(spec) for spec in catalogue().values()}
+    found = studio_models()
+    facts: Facts = {one.spec.id: f"{one.told}; {one.too_large}" if one.too_large else one.told for one in found}
     try:
         spec = find_model(SHIPPED)
     except ResoluteError as error:
@@ -275,23 +279,9 @@ def _models(problems: list[Problem]) -> Facts:
             Problem(f"The shipped model cannot be used: {error}", "Get the repository's weights folder again.")
         )
         return facts | {SHIPPED: "damaged"}
-    if not _weights(Path(spec.location)):
+    if availability(spec).place != "here":
         problems.append(Problem("The shipped model has no weights.", "Get the repository's weights folder again."))
     return facts
-
-
-def _where(spec: ModelSpec) -> str:
-    """Whether a model's weights are on this machine; nothing is fetched."""
-    if spec.is_local:
-        return "here" if _weights(Path(spec.location)) else "its weights are missing"
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(spec.location, "model_index.json")
-    return "in the hub cache" if isinstance(cached, str) else f"not downloaded (hub: {spec.location})"
-
-
-def _weights(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file() and any(folder.glob("transformer/*.safetensors"))
 
 
 def _size(count: float) -> str:

@@ -23,7 +23,7 @@ STILLS = (
 
 
 class LatentSpace:
-    """A loaded autoencoder. Cells: normalised latents (N, C, h, w), float32 on the CPU; pictures: (N, 3, H, W), -1..1."""
+    """A loaded autoencoder. Cells: normalised latents (N, C, h, w), float32, on the CPU. Pictures: (N, 3, H, W)."""
 
     def __init__(self, vae: Any, device: torch.device | None = None) -> None:
         self.vae, self.stills = vae, type(vae).__name__ in STILLS

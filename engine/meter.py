@@ -35,6 +35,8 @@ class Readings:
     peak_bytes: int
     reserved_bytes: int | None
     steps_bytes: tuple[int, ...]
+    before_bytes: int | None = None  # peak until the loop began: text, condition images
+    decode_bytes: int | None = None  # peak after the last step
 
     @property
     def denoise_s(self) -> float:
@@ -56,6 +58,8 @@ class Meter:
         self._peak = self._reserved = 0
         self._rss = None if self._cuda else _RssSampler()
         self._decode_s = 0.0
+        self._before: int | None = None
+        self._decode: int | None = None
 
     def __enter__(self) -> Meter:
         if self._rss:
@@ -71,6 +75,8 @@ class Meter:
 
     def resume(self) -> None:
         """The loop goes on from here: at its start, and after every callback."""
+        if self._before is None:
+            self._before = self._take_peak()
         self._begun = self._now()
 
     def step_done(self) -> None:
@@ -102,7 +108,7 @@ class Meter:
         if self._cuda:
             end.synchronize()
         self._decode_s = self._between(self._begun, end)
-        self._take_peak()
+        self._decode = self._take_peak()
 
     def read(self) -> Readings:
         """All readings; waits for the device once."""
@@ -115,6 +121,8 @@ class Meter:
             peak_bytes=self._peak,
             reserved_bytes=self._reserved if self._cuda else None,
             steps_bytes=tuple(self._step_bytes),
+            before_bytes=self._before,
+            decode_bytes=self._decode,
         )
 
     def _now(self) -> Any:

@@ -29,6 +29,7 @@ def environment(model: LoadedModel) -> schema.Environment:
         device_name=torch.cuda.get_device_name(model.device) if cuda else platform.processor() or platform.machine(),
         dtype=str(model.pipe.dtype).removeprefix("torch."),
         threads=None if cuda else torch.get_num_threads(),
+        loading=model.options.told(),
     )
 
 
@@ -85,4 +86,6 @@ def memory_of(result: StagedResult) -> schema.Memory:
         peak_bytes=readings.peak_bytes,
         reserved_bytes=readings.reserved_bytes,
         steps_bytes=readings.steps_bytes,
+        before_bytes=readings.before_bytes,
+        decode_bytes=readings.decode_bytes,
     )

@@ -230,7 +230,7 @@ class CostModel:
 def context(
     costs: CostModel,
     *,
-    shift: float,
+    shift: float | None,
     max_tracks: int,
     bands: Bands | None = None,
     cache: Mapping[str, Any] | None = None,

@@ -84,6 +84,7 @@ class Environment(_Part):
     device_name: str | None = None
     dtype: str
     threads: Count | None = None
+    loading: tuple[str, ...] = ()  # offload, tiling, quantised weights, LoRA
 
 
 class Stage(_Part):
@@ -124,6 +125,8 @@ class Memory(_Part):
     peak_bytes: Bytes | None
     reserved_bytes: Bytes | None = None
     steps_bytes: tuple[Bytes | None, ...] = ()
+    before_bytes: Bytes | None = None
+    decode_bytes: Bytes | None = None
     reason: str | None = None
 
     @model_validator(mode="after")
@@ -252,13 +255,13 @@ class Run(_Part):
             expected = stage.last_step + 1
         return self
 
-    def stage_of(self, step: int) -> Stage | None:
     @property
     def told_policy(self) -> str | None:
         """Policy and cache in one line, as tables show them."""
         cache = str(parse_cache(self.cache)) if self.cache else None
         return ", ".join(word for word in (self.policy, cache) if word) or None
 
+    def stage_of(self, step: int) -> Stage | None:
         """The stage that a step (from 1) belongs to; None where the stages are not known."""
         return next((stage for stage in self.stages if stage.first_step <= step <= stage.last_step), None)
 

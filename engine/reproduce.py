@@ -13,6 +13,7 @@ from engine.errors import InvalidInput
 from engine.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
 from engine.lightx2v import SCHEDULE_KEYS, schedule_of
 from engine.models.catalogue import ModelSpec, find_model
+from engine.models.solvers import SOLVERS
 from engine.policies import policy_named
 from engine.video import read_metadata
 
@@ -114,5 +115,5 @@ def _from_report(report: reports.Report, models: Models | None) -> Experiment:
         frames=report.size.frames,
         guidance=report.guidance,
         shift=report.shift,
-        solver=report.solver,
+        solver=report.solver if report.solver in SOLVERS else None,
     )

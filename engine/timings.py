@@ -75,7 +75,9 @@ def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Envir
         frames=frames,
         guided=guidance > 1,
         text_tokens=spec.defaults.max_sequence_length,
-        device=(environment.device_name or environment.device) if environment else "unknown",
+        device=", ".join((environment.device_name or environment.device, *environment.loading))
+        if environment
+        else "unknown",
         dtype=environment.dtype if environment else "unknown",
         threads=environment.threads if environment else None,
     )

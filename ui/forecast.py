@@ -31,10 +31,16 @@ def _number(values: Mapping[str, Any], field: str, low: float) -> float:
     return checked_number(field, own if values[field] is None else values[field], low, 100.0)
 
 
+def _shift(values: Mapping[str, Any]) -> float | None:
+    """The flow's shift, or None for the model's own."""
+    own = known_model(values["model"]).defaults.shift
+    return None if values["shift"] is None and own is None else _number(values, "shift", 0.01)
+
+
 def board_context(values: Mapping[str, Any], jobs: Jobs, report: Report | None) -> dict[str, Any]:
     """The board's `context` prop (docs/architecture.md); `report` brings the baseline's settling, if it has any."""
     bands = report.baseline.bands if report else None
-    return context(cost_model(values, jobs), shift=_number(values, "shift", 0.01), max_tracks=MAX_TRACKS, bands=bands)
+    return context(cost_model(values, jobs), shift=_shift(values), max_tracks=MAX_TRACKS, bands=bands)
 
 
 def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:

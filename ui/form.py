@@ -14,7 +14,6 @@ from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_mod
 from engine.schedule import MAX_STEPS
 
 OWN_SOLVER = "model's own"
-SOLVER_CHOICES = [OWN_SOLVER, "unipc", "euler"]
 DICE_SIDES = 1_000_000  # seeds that a person can say aloud
 
 
@@ -126,11 +125,17 @@ def ranges(spec: ModelSpec) -> dict[str, dict[str, Any]]:
     """Properties of the fields that depend on the model: what it can cut evenly, up to twice its own size."""
     own, geometry = spec.defaults, spec.geometry
     height, width = geometry.multiple
-    stride = geometry.stride[0]
+    stride, still = geometry.stride[0], spec.family.output == "image"
+    length = {"step": stride, "info": "a still" if still else f"{stride}k + 1", "interactive": not still}
+    flow = spec.process in ("flow", "inverted")
+    shift = "of sigma; empty: its own" if spec.defaults.shift is None else "of sigma"
     return {
         "height": {"minimum": 2 * height, "maximum": 2 * own.height, "step": height, "info": f"multiples of {height}"},
         "width": {"minimum": 2 * width, "maximum": 2 * own.width, "step": width, "info": f"multiples of {width}"},
-        "frames": {"minimum": 1, "maximum": 2 * own.frames - 1, "step": stride, "info": f"{stride}k + 1"},
+        "frames": {"minimum": 1, "maximum": 1 if still else 2 * own.frames - 1, **length},
+        "shift": {"info": shift if flow else "no flow, no shift", "interactive": flow},
+        "solver": {"choices": [OWN_SOLVER, *spec.solvers]},
+        "negative": {"interactive": spec.family.negative},
     }
 
 
@@ -149,7 +154,7 @@ def build_form() -> Form:
         ),
         negative=gr.Textbox(
             values["negative"], label="Negative prompt", lines=1, max_lines=4, max_length=MAX_PROMPT, render=False,
-            placeholder="What not to show",
+            placeholder="What not to show", **limits["negative"],
         ),
         seed=gr.Number(values["seed"], label="Seed", precision=0, minimum=0, elem_id="seed", **number),
         steps=gr.Number(
@@ -161,6 +166,8 @@ def build_form() -> Form:
         guidance=gr.Number(
             values["guidance"], label="Guidance", minimum=0, maximum=100, step=0.5, info="1 turns it off", **number
         ),
-        shift=gr.Number(values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, info="of sigma", **number),
-        solver=gr.Dropdown(SOLVER_CHOICES, value=OWN_SOLVER, label="Solver", info="of the flow", **number),
+        shift=gr.Number(
+            values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, **number, **limits["shift"]
+        ),
+        solver=gr.Dropdown(value=OWN_SOLVER, label="Solver", info="of its noise process", **number, **limits["solver"]),
     )  # fmt: skip

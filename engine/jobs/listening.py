@@ -7,7 +7,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from engine.arithmetic import wan_flops
@@ -58,17 +58,25 @@ class JobListener:
         self._begun = self._written = self._looked = 0.0
 
     @contextlib.contextmanager
-    def loads(self, what: str) -> Iterator[None]:
-        """While the block runs a cancel ends the process: loading cannot be interrupted otherwise."""
+    def loads(self, what: str) -> Iterator[Callable[[str], None]]:
+        """While the block runs a cancel ends the process: loading cannot be interrupted otherwise.
+
+        The block gets a function that tells how far it is.
+        """
         self.check_job()
         self._job_phase(what)
         self.loading = True
         try:
-            yield
+            yield self._tell_loading
         finally:
             self.loading = False
         self.check_job()
         self._job_phase(None)
+
+    def _tell_loading(self, phase: str) -> None:
+        if phase != self.told and time.monotonic() - self._written >= WRITE_EVERY_S:
+            self._written = time.monotonic()
+            self._job_phase(phase)
 
     def run_started(self, name: str, number: int, runs: int) -> None:
         self._number, self._started, self._begun = number, True, 0.0

@@ -16,7 +16,9 @@ from engine.jobs.store import Store
 from engine.jobs.worker import Task
 from engine.meter import trim_heap
 from engine.models.catalogue import ModelSpec
+from engine.models.fetching import fetching_text
 from engine.models.loading import LoadedModel, load_model
+from engine.models.options import LoadOptions
 from engine.outcome import environment
 from engine.report import Report, Run
 from engine.timings import TimingKey, timing_key
@@ -29,11 +31,13 @@ class TorchRunner:
     def __init__(self) -> None:
         self._model: LoadedModel | None = None
 
-    def load(self, spec: ModelSpec) -> None:
+    def load(self, spec: ModelSpec, tell: Callable[[str], None] = lambda phase: None) -> None:
         if self._model is not None and self._model.spec == spec:
             return
         self._release()
-        self._model = load_model(spec.id)
+        self._model = load_model(
+            spec.id, options=LoadOptions.from_environment(), on_fetch=lambda here, total: tell(fetching_text(here, total))
+        )
         try:
             _ = self._model.preview  # fitted here, where no run is measured
         except Exception as error:

@@ -59,8 +59,8 @@ class Task:
 class Runner(Protocol):
     """What runs comparisons; one at a time, in the worker's main thread."""
 
-    def load(self, spec: ModelSpec) -> None:
-        """Have the model ready; the one before is given up first."""
+    def load(self, spec: ModelSpec, tell: Callable[[str], None]) -> None:
+        """Have the model ready; the one before is given up first. `tell` gets what is under way, in a few words."""
 
     def run(self, task: Task) -> Report:
         """Run a comparison with the model that was loaded last."""
@@ -140,8 +140,8 @@ class Worker:
             end_now(EXIT_AGAIN)
 
         with Watchdog(listener, end, GRACE_S):
-            with listener.loads("loading the model"):
-                self.runner.load(experiment.spec)
+            with listener.loads("loading the model") as tell:
+                self.runner.load(experiment.spec, tell)
             folder = self.data.job(claimed.id)
             baselines = Baselines(self.data.baselines, self.limits.baseline_bytes)
             earlier = folders.report_of(folder)

@@ -65,6 +65,11 @@ def folder_of(spec: ModelSpec, on_fetch: OnFetch | None = None) -> Path:
         raise ModelNotFound(f"{spec.title} could not be fetched whole ({first}); try again: it goes on.") from None
 
 
+def fetching_text(here: int, total: int) -> str:
+    """How far a download is, for people."""
+    return f"fetching the model, {here / 1e9:.1f} of {total / 1e9:.1f} GB"
+
+
 def _cached(repository: str) -> Path:
     folder = Path(snapshot_download(repository, allow_patterns=INDEX, local_files_only=True))
     if not (folder / INDEX).is_file():

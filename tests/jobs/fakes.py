@@ -24,7 +24,7 @@ from engine.video import write_mp4, write_png
 
 
 class FakeRunner:
-    def load(self, spec):
+    def load(self, spec, tell):
         self.spec = spec
 
     def run(self, task):
@@ -42,7 +42,7 @@ class DiesAtImport:
 class SlowToLoad(FakeRunner):
     """Loads for a minute, and hears nothing meanwhile."""
 
-    def load(self, spec):
+    def load(self, spec, tell):
         time.sleep(60)
 
 

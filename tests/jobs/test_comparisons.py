@@ -284,7 +284,7 @@ def test_another_model_is_loaded_only_after_the_one_before_is_gone(model, monkey
         def __del__(self):
             alive.remove(self.spec.id)
 
-    def load_fake(name):
+    def load_fake(name, **more):
         gc.collect()
         assert alive == []
         return Fake(replace(model.spec, id=name))

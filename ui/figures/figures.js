@@ -20,7 +20,7 @@ function draw() {
   drawTable();
   notes.hidden = !figures().notes.length;
   notes.replaceChildren(...figures().notes.map((text, k) => make("li", { id: `${unique}-${k + 1}` }, text)));
-  remark.textContent = figures().floor_remark;
+  remark.textContent = [figures().floor_remark, figures().memory_remark].filter(Boolean).join(" ");
   fillChoices();
   drawPlot();
 }

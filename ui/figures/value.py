@@ -13,6 +13,7 @@ from engine.errors import InvalidInput
 from engine.experiment import MAX_TRACKS
 from engine.metrics import CEILING_DB, KINDS
 from engine.page import HEADLINE_METRICS, Footnotes, colour_of, evaluations_text, glyph, stages_text
+from engine.peaks import memory_sentence
 from engine.report import Report, Run, Similarity
 
 COST = "Cost"
@@ -94,6 +95,7 @@ class Figures:
     rows: tuple[Row, ...]
     floor: dict[str, Cell] | None
     floor_remark: str
+    memory_remark: str | None
     notes: tuple[str, ...]
     across: tuple[Axis, ...]
     up: tuple[Axis, ...]
@@ -140,6 +142,7 @@ def figures_of(report: Report) -> Figures:
         rows=rows,
         floor=floor,
         floor_remark=_floor_remark(report),
+        memory_remark=memory_sentence(report),
         notes=tuple(notes.reasons),
         across=_across(report),
         up=tuple(_up(report, name) for name in HEADLINE_METRICS),
