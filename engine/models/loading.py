@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
+from engine.models.acceleration import accelerate
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.fetching import INDEX, OnFetch, folder_of
 from engine.models.options import QUANTISATIONS, LoadOptions
@@ -73,6 +74,7 @@ def load_model(
     _add_lora(pipe, options)
     _lower_peaks(pipe, options)
     _place(pipe, options, target)
+    accelerate(pipe, spec.family, options.attention, options.compile)
     return LoadedModel(spec, pipe, target, options)
 
 

@@ -26,6 +26,12 @@ QUANTISATIONS: Mapping[str, tuple[str, float]] = {  # package, and bytes that a 
     "bnb-4bit": ("bitsandbytes", 0.56),
     "torchao-int8": ("torchao", 1.0),
 }
+# Of diffusers' attention dispatcher, without those that fetch kernels from the hub.
+ATTENTION = (
+    "native", "_native_flash", "_native_efficient", "_native_cudnn", "_native_math", "flash", "_flash_3", "sage",
+    "xformers",
+)  # fmt: skip
+SWITCHES = ("tiling", "slicing", "compile")  # options that are on or off
 DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 
 
@@ -35,6 +41,7 @@ class LoadOptions:
 
     `offload`: "model" keeps one network at a time on the card, "group" a few of its layers. `tiling` and `slicing`
     are the autoencoder's: they lower the peak of decoding. `quantise`: the denoiser's weights. `lora`: a file.
+    `attention` is one of ATTENTION; `compile` compiles the denoiser's blocks, which takes a minute or two at first.
     """
 
     device: str | None = None
@@ -45,6 +52,8 @@ class LoadOptions:
     quantise: str | None = None
     lora: str | None = None
     lora_scale: float = 1.0
+    attention: str | None = None
+    compile: bool = False
 
     @classmethod
     def parse(cls, **values: Any) -> LoadOptions:
@@ -53,6 +62,7 @@ class LoadOptions:
         _one_of("dtype", dtype, DTYPES, optional=True)
         _one_of("offload", values.get("offload", "none"), OFFLOADS)
         _one_of("quantise", values.get("quantise"), tuple(QUANTISATIONS), optional=True)
+        _one_of("attention", values.get("attention"), ATTENTION, optional=True)
         device = values.get("device")
         if device is not None and not (isinstance(device, str) and DEVICE.fullmatch(device)):
             raise InvalidInput("device", f"device is {str(device)[:40]!r}; it must be cpu, cuda or cuda:N.")
@@ -66,7 +76,10 @@ class LoadOptions:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LoadOptions:
-        """The studio's: RESOLUTE_DEVICE, _DTYPE, _OFFLOAD, _TILING, _SLICING, _QUANTISE, _LORA, _LORA_SCALE."""
+        """The studio's: RESOLUTE_DEVICE, _DTYPE, _OFFLOAD, _TILING, _SLICING, _QUANTISE, _LORA, _LORA_SCALE, …
+
+        The name of every option.
+        """
         values: dict[str, Any] = {}
         for one in fields(cls):
             key = f"{PREFIX}{one.name.upper()}"
@@ -84,13 +97,15 @@ class LoadOptions:
             "VAE tiling" if self.tiling else None,
             "VAE slicing" if self.slicing else None,
             f"{self.quantise} weights" if self.quantise else None,
+            f"{self.attention} attention" if self.attention else None,
+            "compiled blocks" if self.compile else None,
             lora,
         )
         return tuple(phrase for phrase in phrases if phrase)
 
 
 def _read(key: str, text: str, name: str) -> Any:
-    if name in ("tiling", "slicing"):
+    if name in SWITCHES:
         if text not in ("0", "1"):
             raise InvalidInput(key, f"{key} is {text[:40]!r}; it must be 0 or 1.")
         return text == "1"
