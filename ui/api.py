@@ -14,7 +14,8 @@ from engine.errors import InvalidInput, ResoluteError
 from engine.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
 from engine.lightx2v import export, with_cache
-from engine.models.catalogue import catalogue, catalogue_model
+from engine.models.availability import studio_models
+from engine.models.catalogue import catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.predict import CostModel
 from engine.schedule import flat
@@ -55,12 +56,15 @@ class Endpoints:
         self.jobs = jobs
 
     def list_models(self) -> list[dict]:
-        """List the models with what a run of each uses by default."""
+        """List the models: where they are, what a run of each uses by default, whether one is too large for the card."""
         return [
             {
                 "id": spec.id,
                 "title": spec.title,
-                "here": spec.is_local,
+                "here": one.place in ("here", "cached"),
+                **one.document(),
+                "output": spec.family.output,
+                "solvers": list(spec.solvers),
                 "height": spec.defaults.height,
                 "width": spec.defaults.width,
                 "frames": spec.defaults.frames,
@@ -68,7 +72,8 @@ class Endpoints:
                 "guidance": spec.defaults.guidance,
                 "shift": spec.defaults.shift,
             }
-            for spec in catalogue().values()
+            for one in studio_models()
+            for spec in [one.spec]
         ]
 
     def list_presets(self) -> list[dict]:
@@ -218,8 +223,8 @@ class Endpoints:
             width: Pixels.
             frames: Number of frames.
             guidance: Classifier-free guidance; 1 turns it off.
-            shift: Flow shift of the full-resolution run.
-            solver: unipc or euler.
+            shift: Flow shift of the full-resolution run; the model's own where left out.
+            solver: unipc, euler, dpm++ or ddim, as far as it fits the model.
             noise_floor: Run the baseline twice and report how much that differs.
         """
         try:

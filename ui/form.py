@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from engine.experiment import MAX_PROMPT, Experiment, Track, make_experiment
+from engine.models.availability import Availability, studio_models
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
 from engine.schedule import MAX_STEPS
 
@@ -43,8 +44,16 @@ class Form:
 
 
 def model_choices() -> list[tuple[str, str]]:
-    """Title and id of every model; one that is not on this machine says so."""
-    return [(spec.title if spec.is_local else f"{spec.title} · from the hub", spec.id) for spec in catalogue().values()]
+    """Title and id of every model, those on this machine first; others say so, and which the card is too small for."""
+    found = sorted(studio_models(), key=lambda one: one.place not in ("here", "cached"))
+    return [(_label(one), one.spec.id) for one in found]
+
+
+def _label(one: Availability) -> str:
+    told = [] if one.place == "here" else [one.told]
+    if one.too_large and one.peak_bytes:
+        told.append(f"needs about {one.peak_bytes / 1e9:.0f} GB of the card")
+    return " · ".join([one.spec.title, *told])
 
 
 def known_model(name: object) -> ModelSpec:

@@ -35,8 +35,9 @@ class TorchRunner:
         if self._model is not None and self._model.spec == spec:
             return
         self._release()
+        options = LoadOptions.from_environment()
         self._model = load_model(
-            spec.id, options=LoadOptions.from_environment(), on_fetch=lambda here, total: tell(fetching_text(here, total))
+            spec.id, options=options, on_fetch=lambda here, total: tell(fetching_text(here, total))
         )
         try:
             _ = self._model.preview  # fitted here, where no run is measured

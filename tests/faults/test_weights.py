@@ -64,7 +64,11 @@ def test_a_damaged_model_leaves_the_runner_usable_for_another(whole, folder, mon
     weights = next((folder / "transformer").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
     runner, paths = TorchRunner(), {"damaged": folder, "whole": whole}
-    monkeypatch.setattr("engine.jobs.running.load_model", lambda name, **more: load_model(str(paths[name]), device="cpu"))
+
+    def load(name, **more):
+        return load_model(str(paths[name]), device="cpu")
+
+    monkeypatch.setattr("engine.jobs.running.load_model", load)
     spec = type("Spec", (), {"id": "whole"})
     runner.load(spec)
     with pytest.raises(ModelNotFound):
