@@ -56,7 +56,7 @@ class Endpoints:
         self.jobs = jobs
 
     def list_models(self) -> list[dict]:
-        """List the models: where they are, what a run of each uses by default, whether one is too large for the card."""
+        """List the models: where they are, what a run of each uses by default, what is too large for the card."""
         return [
             {
                 "id": spec.id,
