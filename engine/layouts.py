@@ -35,19 +35,18 @@ class Adapter:
     def grid(self, x: Tensor, size: LatentSize) -> Tensor:
         """Latents as a pipeline prepares or a scheduler steps them -> (B, C, T, h, w) or, without the first, T-1.
 
-        Where the first frame is a condition's, steps are given the others, unpacked.
+        Where the first frame is a condition's, steps are given the others, and may be given them unpacked.
         """
         if self.holds_first and x.ndim == 5 and x.shape[1] == self.channels and x.shape[-2:] == size.hw:
-            return x if x.shape[2] == size.frames - 1 else x[:, :, 1:]
-        if self.layout.channels_last:
-            x = x[..., : self.channels]
-        grid = self.layout.read(x, size)
-        return grid[:, :, 1:] if self.holds_first else grid
+            grid = x
+        else:
+            grid = self.layout.read(x[..., : self.channels] if self.layout.channels_last else x, size)
+        return grid[:, :, 1:] if self.holds_first and grid.shape[2] == size.frames else grid
 
     def ungrid(self, grid: Tensor, prepared: Tensor, size: LatentSize) -> Tensor:
         """(B, C, T, h, w) -> the prepared latents' shape and dtype, in the place of what they held."""
         if self.holds_first:
-            first = self.layout.read(prepared, size)[:, :, :1]  # (B, C, 1, h, w)
+            first = self.layout.read(prepared, size)[:, : self.channels, :1]  # (B, C, 1, h, w)
             grid = torch.cat([first, grid.to(first)], dim=2)
         written = self.layout.write(grid).to(prepared)
         if self.layout.channels_last and prepared.shape[-1] > self.channels:

@@ -91,7 +91,14 @@ FAMILIES: Mapping[str, Family] = {
         Family("CogVideoXImageToVideoPipeline", "frames_first", conditions=("image",), needs=("image",)),
         Family("MochiPipeline"),
         Family("SanaVideoPipeline", call=_BINNED, frames="frames"),
+        Family(
+            "SanaImageToVideoPipeline", call=_BINNED, frames="frames", holds_first=_always, conditions=("image",),
+            needs=("image",),
+        ),
         Family("Kandinsky5T2VPipeline", "channels_last"),
+        Family(
+            "Kandinsky5I2VPipeline", "channels_last", holds_first=_always, conditions=("image",), needs=("image",),
+        ),
         Family("FluxPipeline", "packed", **_EMBEDDED),
         Family(
             "FluxKontextPipeline", "packed", call={"_auto_resize": False}, sized=_own_area, conditions=("image",),

@@ -26,8 +26,10 @@ def geometry_of(pipeline: str, configs: Configs) -> Geometry:
     denoiser = configs["transformer"] if "transformer" in configs else configs["unet"]
     stride = _found(STRIDES, configs["vae"], "VAE")
     patch, channels = _found(PATCHES, denoiser, "denoiser")
-    if pipeline == "SanaVideoPipeline":
-        patch = (patch[0], *(max(32 // stride[1], side) for side in patch[1:]))  # its call takes multiples of 32
+    if pipeline in ("SanaVideoPipeline", "SanaImageToVideoPipeline"):
+        patch = (patch[0], *(max(32 // stride[1], side) for side in patch[1:]))  # their calls take multiples of 32
+    if denoiser.get("use_learned_positional_embeddings"):
+        raise InvalidInput("model", "its positions were learned for one size only; it cannot run at another.")
     if denoiser.get("attention_type") == "nabla":
         patch = (patch[0], NABLA // stride[1], NABLA // stride[2])
     return Geometry(stride, patch, channels)

@@ -23,6 +23,7 @@ from diffusers import (
     HunyuanVideoImageToVideoPipeline,
     HunyuanVideoPipeline,
     HunyuanVideoTransformer3DModel,
+    Kandinsky5I2VPipeline,
     Kandinsky5T2VPipeline,
     Kandinsky5Transformer3DModel,
     LTXImageToVideoPipeline,
@@ -30,6 +31,7 @@ from diffusers import (
     LTXVideoTransformer3DModel,
     MochiPipeline,
     MochiTransformer3DModel,
+    SanaImageToVideoPipeline,
     SanaVideoPipeline,
     SanaVideoTransformer3DModel,
 )
@@ -169,28 +171,36 @@ def mochi() -> MochiPipeline:
     return MochiPipeline(scheduler=scheduler, vae=vae, text_encoder=t5(), tokenizer=tokenizer(), transformer=model)
 
 
-def sana_video() -> SanaVideoPipeline:
+def sana_video(kind: Any = SanaVideoPipeline) -> Any:
     model = SanaVideoTransformer3DModel(
         in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=12, num_layers=1,
         num_cross_attention_heads=2, cross_attention_head_dim=12, cross_attention_dim=24, caption_channels=16,
         sample_size=8, rope_max_seq_len=32,
     )  # fmt: skip
     scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0)
-    return SanaVideoPipeline(
+    return kind(
         tokenizer=tokenizer(), text_encoder=gemma(), vae=builders_wan.vae(), transformer=model, scheduler=scheduler
     )
 
 
-def kandinsky(visual_cond: bool = True) -> Kandinsky5T2VPipeline:
+def sana_i2v() -> SanaImageToVideoPipeline:
+    return sana_video(SanaImageToVideoPipeline)
+
+
+def kandinsky(kind: Any = Kandinsky5T2VPipeline) -> Any:
     """Called with embedded text: its tokenizer is Qwen's processor."""
     model = Kandinsky5Transformer3DModel(
         in_visual_dim=4, in_text_dim=16, in_text_dim2=16, time_dim=16, out_visual_dim=4, patch_size=(1, 2, 2),
-        model_dim=24, ff_dim=32, num_text_blocks=1, num_visual_blocks=1, axes_dims=(8, 8, 8), visual_cond=visual_cond,
+        model_dim=24, ff_dim=32, num_text_blocks=1, num_visual_blocks=1, axes_dims=(8, 8, 8), visual_cond=True,
     )  # fmt: skip
-    return Kandinsky5T2VPipeline(
+    return kind(
         transformer=model, vae=hunyuan_vae(), text_encoder=None, tokenizer=None, text_encoder_2=None,
         tokenizer_2=None, scheduler=shifted(),
     )  # fmt: skip
+
+
+def kandinsky_i2v() -> Kandinsky5I2VPipeline:
+    return kandinsky(Kandinsky5I2VPipeline)
 
 
 def embedded(seed: int = 0, length: int = 4) -> torch.Tensor:
@@ -211,6 +221,7 @@ QWEN = {
     "negative_prompt_embeds_clip": embedded(1)[:, 0],
     "negative_prompt_cu_seqlens": torch.tensor([0, 4], dtype=torch.int32),
 }
+UNINSTRUCTED = GUIDED | {"complex_human_instruction": None}
 TEMPLATE = {"prompt_template": {"template": "{}", "crop_start": 0}, "max_sequence_length": 16}
 CASES = (
     Case("ltx", seeded(ltx), 128, 192, frames=9, call=GUIDED),
@@ -223,6 +234,8 @@ CASES = (
     Case("cogvideox-5b", seeded(cog_5b), frames=9, call=GUIDED),
     Case("cogvideox-i2v", seeded(cog_i2v), frames=9, call=GUIDED | {"image": picture()}),
     Case("mochi", seeded(mochi), frames=7, call=GUIDED),
-    Case("sana-video", seeded(sana_video), 128, 192, frames=5, call=GUIDED | {"complex_human_instruction": None}),
+    Case("sana-video", seeded(sana_video), 128, 192, frames=5, call=UNINSTRUCTED),
+    Case("sana-video-i2v", seeded(sana_i2v), 128, 192, frames=9, call=UNINSTRUCTED | {"image": picture()}),
     Case("kandinsky-5", seeded(kandinsky), frames=5, call=QWEN),
+    Case("kandinsky-5-i2v", seeded(kandinsky_i2v), frames=17, call=QWEN | {"image": picture()}),
 )

@@ -110,7 +110,7 @@ def oracle(told: Told, adapter: Adapter) -> Iterator[None]:
 
 def _laid_out(adapter: Adapter, grid: Tensor, x: Tensor) -> Tensor:
     """A grid in the layout in which steps are taken."""
-    return grid if grid.shape == x.shape else adapter.layout.write(grid)
+    return adapter.layout.write(grid) if adapter.layout.channels_last or grid.shape != x.shape else grid
 
 
 def oracle_run(asked: StagedRequest) -> Told:

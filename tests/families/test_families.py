@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.layouts import LAYOUTS
-from engine.models.catalogue import ROOT, catalogue
+from engine.models.catalogue import ROOT, find_model
 from engine.models.families import FAMILIES, REFUSED, family_of
 from engine.models.geometry import geometry_of
 from engine.schedule import flat
@@ -82,27 +82,34 @@ def test_geometry_is_that_of_the_latents_which_the_pipeline_prepares(name):
 
 PUBLISHED = {
     "wan2.1-1.3b": Geometry((4, 8, 8), (1, 2, 2), 16),
-    "wan2.2-5b": Geometry((4, 16, 16), (1, 2, 2), 48),
-    "hunyuanvideo": Geometry((4, 8, 8), (1, 2, 2), 16),
-    "hunyuanvideo-1.5": Geometry((4, 16, 16), (1, 1, 1), 32),
-    "ltx": Geometry((8, 32, 32), (1, 1, 1), 128),
-    "mochi": Geometry((6, 8, 8), (1, 2, 2), 12),
+    "wan2.1-i2v-480p": Geometry((4, 8, 8), (1, 2, 2), 16),
+    "wan2.2-ti2v-5b": Geometry((4, 16, 16), (1, 2, 2), 48),
+    "hunyuan-video": Geometry((4, 8, 8), (1, 2, 2), 16),
+    "hunyuan-video-1.5": Geometry((4, 16, 16), (1, 1, 1), 32),
+    "ltx-video": Geometry((8, 32, 32), (1, 1, 1), 128),
+    "mochi-1": Geometry((6, 8, 8), (1, 2, 2), 12),
     "cogvideox-5b": Geometry((4, 8, 8), (1, 2, 2), 16),
-    "flux": Geometry((1, 8, 8), (1, 2, 2), 16),
-    "flux2": Geometry((1, 8, 8), (1, 2, 2), 32),
-    "qwen": Geometry((1, 8, 8), (1, 2, 2), 16),
-    "sd3": Geometry((1, 8, 8), (1, 2, 2), 16),
+    "flux.1-dev": Geometry((1, 8, 8), (1, 2, 2), 16),
+    "flux.2-klein-4b": Geometry((1, 8, 8), (1, 2, 2), 32),
+    "qwen-image": Geometry((1, 8, 8), (1, 2, 2), 16),
+    "sd3-medium": Geometry((1, 8, 8), (1, 2, 2), 16),
     "sdxl": Geometry((1, 8, 8), (1, 4, 4), 4),
     "z-image": Geometry((1, 8, 8), (1, 2, 2), 16),
-    "sana-1": Geometry((1, 32, 32), (1, 1, 1), 32),
+    "sana-1.6b": Geometry((1, 32, 32), (1, 1, 1), 32),
 }
 
 
-@pytest.mark.parametrize("start", PUBLISHED)
-def test_published_configs_give_the_published_geometry(start):
-    found = [spec for id, spec in catalogue().items() if id.startswith(start)]
-    assert found
-    assert all(spec.geometry == PUBLISHED[start] for spec in found)
+@pytest.mark.parametrize("id", PUBLISHED)
+def test_published_configs_give_the_published_geometry(id):
+    assert find_model(id).geometry == PUBLISHED[id]
+
+
+def test_positions_learned_for_one_size_are_refused():
+    pipe = CASES["cogvideox-i2v"].build()
+    found = configs(pipe)
+    found["transformer"] = found["transformer"] | {"use_learned_positional_embeddings": True}
+    with pytest.raises(InvalidInput, match="its positions were learned for one size only"):
+        geometry_of("CogVideoXImageToVideoPipeline", found)
 
 
 def test_nabla_attention_needs_whole_blocks():

@@ -115,7 +115,7 @@ def test_condition_channels_behind_the_latents_stay():
     assert torch.equal(written[..., 4:], prepared[..., 4:])
 
 
-@pytest.mark.parametrize("layout", ["video", "tokens"])
+@pytest.mark.parametrize("layout", ["video", "tokens", "channels_last"])
 def test_a_held_first_frame_stays_and_is_not_handed_over(layout):
     adapter = Adapter(LAYOUTS[layout], 4, holds_first=True)
     prepared = LAYOUTS[layout].write(torch.full_like(GRID, -1.0))
