@@ -21,7 +21,7 @@ from engine.models.solvers import SCHEDULERS, kind_of, shift_in
 from engine.preview import LatentPreview, preview_of
 from engine.processes import process_of
 
-LIBRARIES = ("diffusers", "transformers")  # where a folder's components may come from
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion")  # of components; the last is a safety checker's
 FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 
 
@@ -66,8 +66,6 @@ def load_model(
             local_files_only=True,
             **_quantised(spec, options),
         )
-    except ValueError as error:
-        raise ModelNotFound(_damaged(folder, error)) from None
     except Exception as error:
         raise ModelNotFound(_damaged(folder, error)) from None
     pipe.set_progress_bar_config(disable=True)
