@@ -7,6 +7,7 @@ recipe differs from the paper (optimiser, clean contexts, more of level 0) it is
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from training.data import Scenes
 from training.hpdm_data import FIRST, HELD_OUT, Clips, conditions, labels, scene
 from training.optim import split
 from training.recipes import HPDM_RECIPES
-from training.runtime import Ema, Run, contact_sheet, rate_at
+from training.runtime import Clock, Ema, Run, contact_sheet, rate_at
 
 EDGES = ("tokenize", "conditioning", "start_latents", "to_tokens")
 
@@ -59,7 +60,7 @@ def hierarchical_loss(
 
     `videos` (batch + coarse, 3, F, H, W) in -1..1, `said` their labels; the first `batch` have patches at all levels.
     """
-    config = model.config
+    config, on = model.config, next(model.parameters()).device
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 40)))
     offsets = draw_offsets(config, batch, rng)
     levels = pyramid(videos, config)
@@ -74,13 +75,13 @@ def hierarchical_loss(
         x0 = levels[0][:rows] if k == 0 else crop(levels[k][:rows], where, config.patch)
         eps = torch.randn(x0.shape, generator=generator)
         z = net_input(add_noise(x0, eps, phi, config.input_scales[k]), phi, config.input_scales[k])
-        given.append(LevelInput(z, phi, where, said[:rows]))
-        wanted.append(target(x0, eps, phi))
+        given.append(LevelInput(z.to(on), phi.to(on), where, said[:rows].to(on)))
+        wanted.append(target(x0, eps, phi).to(on))
     if rng.random() < recipe.self_condition:
         given = with_latents(model, given, generator)
     out = []
     for (v, _), want, phi in zip(model(given), wanted, phis, strict=True):
-        counts = (phi > PHI_MIN).float()
+        counts = (phi > PHI_MIN).float().to(on)
         out.append(((v - want).pow(2).flatten(1).mean(1) * counts).sum() / counts.sum().clamp(min=1))
     return out
 
@@ -91,7 +92,7 @@ def with_latents(model: Hpdm, given: Sequence[LevelInput], generator: torch.Gene
     out = []
     for one, (_, latents) in zip(given, model(given), strict=True):
         kept = torch.rand(len(latents), 1, 1, generator=generator) < 0.9
-        out.append(replace(one, previous=latents * kept))
+        out.append(replace(one, previous=latents * kept.to(latents.device)))
     return out
 
 
@@ -125,17 +126,28 @@ def review(run: Run, recipe: HpdmRecipe, scenes: Scenes, name: str, count: int =
     for n in range(count):
         big = [enlarge(level[n], model.config) for level in videos]
         picks = [0, 5, 10, 15] if big[0].shape[1] == 16 else [0, -1]
-        rows.append(torch.cat([b[:, picks] for b in big], 1))
+        rows.append(torch.cat([b[:, picks] for b in big], 1).cpu())
     captions = [f"{s.actors[0].name} {s.actors[0].motion} {s.background.color}" for s in wanted]
     contact_sheet(run.folder / f"sheet-{name}.png", rows, captions)
+
+
+def device() -> torch.device:
+    """The GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def clock() -> Clock:
+    """Seconds of computing on a CPU, so that other work does not use up the run; with a GPU those of the wall."""
+    return time.monotonic if torch.cuda.is_available() else time.process_time
 
 
 def train(recipe: HpdmRecipe, folder: Path, *, limit: int = 0, review_minutes: float = 6.0, seed: int = 0) -> Run:
     """Train, or go on from the folder's checkpoint, for the recipe's minutes in all or up to step `limit`."""
     scenes = Scenes.open(recipe.scenes)
     clips = Clips(recipe, scenes, FIRST, recipe.clips)
-    model = build(recipe, scenes.names, seed)
-    run = Run(folder, model, split(model, recipe.lr, recipe.muon, EDGES), Ema(model, recipe.ema), recipe.minutes)
+    model = build(recipe, scenes.names, seed).to(device())
+    optimizers = split(model, recipe.lr, recipe.muon, EDGES)
+    run = Run(folder, model, optimizers, Ema(model, recipe.ema), recipe.minutes, clock())
     run.resume()
     recent: list[list[float]] = []
     shown = run.elapsed
