@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.caches.choice import TECHNIQUES, parse_shorthand
+from engine.conditions import check_complete, picture_file
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.lightx2v import RunSettings, export, with_cache
@@ -47,6 +49,8 @@ Lora = Annotated[str | None, typer.Option(help="A .safetensors file with a LoRA;
 LoraScale = Annotated[float, typer.Option(help="How strongly the LoRA acts.")]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
+Image = Annotated[Path | None, typer.Option(help="A PNG, JPEG or WebP: the first frame, or what an edit starts from.")]
+LastImage = Annotated[Path | None, typer.Option(help="A picture of the last frame, where the model takes one.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
 
 
@@ -69,6 +73,8 @@ def compare(
         ),
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
+    image: Image = None,
+    last_image: LastImage = None,
     height: Height = None,
     width: Width = None,
     frames: Frames = None,
@@ -113,6 +119,8 @@ def compare(
         guidance=guidance,
         shift=shift,
         solver=solver,
+        image=image and picture_file(image, "image"),
+        last_image=last_image and picture_file(last_image, "last_image"),
         settings=given,
     )
     _run(experiment, model, out, options, noise_floor, json_only)
@@ -122,6 +130,8 @@ def compare(
 def reproduce(
     file: Annotated[Path, typer.Argument(help="A video or a report.json made by `compare`.")],
     out: Out,
+    image: Image = None,
+    last_image: LastImage = None,
     device: Device = None,
     dtype: Dtype = None,
     offload: Offload = "none",
@@ -141,6 +151,8 @@ def reproduce(
         lora=lora, lora_scale=lora_scale,
     )  # fmt: skip
     experiment = load_experiment(file)
+    given = {role: picture_file(path, role) for role, path in (("image", image), ("last_image", last_image)) if path}
+    experiment = replace(experiment, conditions=experiment.conditions.given_again(given))
     _run(experiment, experiment.spec.id, out, options, noise_floor, json_only)
 
 
@@ -153,7 +165,9 @@ def _run(
     json_only: bool,
 ) -> None:
     """Load the model, compare, print; exit code 1 where a run did not finish."""
+    check_complete(experiment.spec, experiment.conditions)
     _checked_out(out)
+    experiment.conditions.filled(out).check_here()
     from engine.compare import compare as run_comparison
     from engine.console import Fetching, Progress, print_report
     from engine.models.loading import load_model

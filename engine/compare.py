@@ -24,6 +24,7 @@ from engine.caches.calibration import Calibration
 from engine.caches.flops import counted_flops
 from engine.caches.pairs import Pairs
 from engine.calibrate import probe, probe_rates
+from engine.conditions import check_complete, pixels_of
 from engine.cost import Cost, schedule_cost
 from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.events import StepEvent
@@ -65,7 +66,8 @@ def compare(
     A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
     of `earlier`, an unfinished report of the same experiment in `out`, are taken over too. With `numbered` files are
     named by number alone and every run gets a still picture, `NN.png`. With `learner` a few steps are timed after the
-    baseline at sizes that the tracks need and nobody has timed: no run is changed by them.
+    baseline at sizes that the tracks need and nobody has timed: no run is changed by them. Pictures that the
+    experiment only names must lie in `out` already.
     """
     comparison = _Comparison(experiment, model, out, listener or Silent(), baselines, numbered, learner)
     with settled_heap():
@@ -87,7 +89,10 @@ class _Comparison:
     ) -> None:
         self.experiment, self.model, self.out, self.listener = experiment, model, out, listener
         self.baselines, self.learner = baselines, learner
+        check_complete(experiment.spec, experiment.conditions)
         self.files = Artefacts(out, experiment, numbered)
+        experiment.conditions.keep(out)
+        self.pictures = pixels_of(experiment.conditions, out, experiment.height, experiment.width)
         self.key = key_of(experiment, environment(model)) if baselines else ""
         self.memo = RunMemo()
         self.baseline: np.ndarray | None = None
@@ -282,7 +287,7 @@ class _Comparison:
         return StagedRequest(
             pipe=self.model.pipe,
             family=experiment.spec.family,
-            call=experiment.call(),
+            call=experiment.call() | self.pictures,
             schedule=track.schedule,
             policy=track.policy,
             sizes=experiment.sizes(track.schedule),
@@ -377,6 +382,7 @@ class _Comparison:
             guidance=experiment.guidance,
             shift=experiment.shift,
             solver=experiment.solver or solver_name(self.model.pipe.scheduler),
+            **experiment.conditions.document(),
             environment=environment(self.model),
             noise_floor=self.floor,
             noise_floor_reason=self.floor_reason,

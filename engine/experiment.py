@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.caches.choice import CacheChoice
 from engine.caches.support import checked
+from engine.conditions import Conditions, checked_conditions
 from engine.errors import InvalidInput
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec
@@ -67,6 +68,7 @@ class Experiment:
     shift: float | None  # None: as the model's own scheduler has it, which may go by the size
     solver: str | None
     tracks: tuple[Track, ...]
+    conditions: Conditions = field(default_factory=Conditions)
 
     @property
     def baseline(self) -> Track:
@@ -107,6 +109,7 @@ class Experiment:
             "guidance": self.guidance,
             "shift": self.shift,
             "solver": self.solver,
+            **self.conditions.document(),
             "tracks": [track.document() for track in self.tracks],
         }
 
@@ -125,12 +128,15 @@ def make_experiment(
     guidance: object = None,
     shift: object = None,
     solver: object = None,
+    image: object = None,
+    last_image: object = None,
     settings: RunSettings | None = None,
 ) -> Experiment:
     """Check everything that came from outside and freeze it.
 
     What is None is taken from `settings` (a LightX2V config's), then from the model's defaults. Tracks are brought to
-    `steps` and must fit the model at this size. Raises InvalidInput naming field, value and remedy.
+    `steps` and must fit the model at this size. A picture that the model needs may be missing: it is asked for when
+    the experiment is run. Raises InvalidInput naming field, value and remedy.
     """
     own, given = spec.defaults, settings or RunSettings()
     size = checked_size(
@@ -154,6 +160,7 @@ def make_experiment(
         shift=_shift(spec, shift, given.shift),
         solver=checked_solver(solver, spec.pipeline, spec.scheduler),
         tracks=_checked_tracks(tracks, count, spec, size),
+        conditions=checked_conditions(spec, image=image, last_image=last_image),
     )
 
 

@@ -72,6 +72,14 @@ class Size(_Part):
     frames: Count
 
 
+class Picture(_Part):
+    """A picture that the runs started from: its name, and its size in pixels. Its file is `input-SHA256.png`."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    width: Count
+    height: Count
+
+
 class Environment(_Part):
     """What the runs were made with; nothing that identifies a person or a machine."""
 
@@ -281,6 +289,8 @@ class Report(_Part):
     guidance: FiniteFloat
     shift: Annotated[FiniteFloat, Field(gt=0)] | None
     solver: str
+    image: Picture | None = None
+    last_image: Picture | None = None
     environment: Environment
     heatmap_gain: Annotated[FiniteFloat, Field(gt=0)] | None = None
     noise_floor: Similarity | None = None

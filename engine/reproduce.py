@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine import report as reports
 from engine import strict_json
 from engine.caches.choice import parse_optional
+from engine.conditions import ROLES
 from engine.errors import InvalidInput
 from engine.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
 from engine.lightx2v import SCHEDULE_KEYS, schedule_of
@@ -18,7 +20,8 @@ from engine.policies import policy_named
 from engine.video import read_metadata
 
 TAG = "resolute"
-SETTINGS = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", "guidance", "shift", "solver")
+OWN = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", "guidance", "shift", "solver")
+SETTINGS = (*OWN, *ROLES)
 KEYS = ("resolute_experiment", "model", "fps", "tracks", *SETTINGS)
 Models = Callable[[str], ModelSpec]
 
@@ -26,9 +29,16 @@ Models = Callable[[str], ModelSpec]
 def load_experiment(path: Path, models: Models | None = None) -> Experiment:
     """The experiment that an mp4, a `report.json` or an experiment file holds. Raises InvalidInput or ModelNotFound.
 
+    Pictures that it names come with their bytes where their files lie beside it.
+
     `models` finds the model by its name (`find_model` where not given); for files from strangers give
     `engine.models.catalogue.catalogue_model`, which takes no paths.
     """
+    experiment = _loaded(path, models)
+    return replace(experiment, conditions=experiment.conditions.filled(path.parent))
+
+
+def _loaded(path: Path, models: Models | None) -> Experiment:
     if path.suffix.lower() == ".mp4":
         return parse_experiment(_from_video(path), path.name, models)
     document = reports.load(path) if path.name == "report.json" else None
@@ -116,4 +126,5 @@ def _from_report(report: reports.Report, models: Models | None) -> Experiment:
         guidance=report.guidance,
         shift=report.shift,
         solver=report.solver if report.solver in SOLVERS else None,
+        **{role: picture.model_dump() for role in ROLES if (picture := getattr(report, role))},
     )

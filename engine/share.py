@@ -39,6 +39,8 @@ KEYS = {
     "g": "guidance",
     "i": "shift",
     "o": "solver",
+    "a": "image",
+    "z": "last_image",
     "t": "tracks",
 }
 _SHORT = {long: short for short, long in KEYS.items()}
@@ -57,6 +59,7 @@ def pack(experiment: Experiment) -> str:
     short |= {_SHORT[key]: document[key] for key in _DEFAULTED if document[key] != getattr(defaults, key)}
     if experiment.solver is not None:
         short["o"] = experiment.solver
+    short |= {_SHORT[role]: picture.document() for role, picture in experiment.conditions.given()}
     short["t"] = [
         [
             *(track.name, track.policy.name, list(track.schedule.rates), list(track.schedule.switch_steps)),

@@ -15,11 +15,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from PIL import Image
 
 from engine import strict_json
+from engine.conditions import FILE, MAX_KEPT, ROLES, Conditions, picture_file
 from engine.errors import InvalidInput
 from engine.experiment import MAX_TRACKS, Experiment
 from engine.jobs import folders, queue, recovery
@@ -34,7 +35,7 @@ from engine.video import VideoFailed, check_mp4
 
 MIB = 2**20
 MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked
-MAX_MEMBERS = 2 + 3 * (MAX_TRACKS + 1)  # request, report; video, difference and still of every run
+MAX_MEMBERS = 2 + len(ROLES) + 3 * (MAX_TRACKS + 1)  # request, report, what runs start from; three of every run
 CHUNK = 256 * 1024
 # what may be inside, and how many bytes of it; index.html is left out: a stranger's page is made anew from the report
 _KINDS = (
@@ -43,6 +44,7 @@ _KINDS = (
     (re.compile(r"[0-9]{2}(-difference)?\.mp4"), 512 * MIB),
     (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
     (re.compile(r"[0-9]{2}\.png"), 16 * MIB),
+    (FILE, MAX_KEPT),
 )
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
@@ -201,6 +203,8 @@ def _checked(folder: Path, limits: Limits) -> Experiment:
                 check_mp4(path)
             except VideoFailed as error:
                 raise InvalidInput("archive", f"the archive is refused: {error}") from None
+        elif FILE.fullmatch(path.name):
+            _check_input(path, experiment)
         elif path.suffix in _PICTURES:
             _check_picture(path)
     names = [track.name for track in queue.tracks_of(experiment)]
@@ -219,6 +223,7 @@ def _agree(experiment: Experiment, report: Report) -> None:
         ("width", experiment.width, report.size.width),
         ("height", experiment.height, report.size.height),
         ("frames", experiment.frames, report.size.frames),
+        *((role, _document(experiment.conditions, role), _document(report, role)) for role in ROLES),
     ):
         if asked != told:
             _refuse(f"{folders.JOB} and {folders.REPORT} differ in {name}")
@@ -231,6 +236,23 @@ def _agree(experiment: Experiment, report: Report) -> None:
         differing = {f"{stem}-difference.mp4", f"{stem}-difference.webp", None}
         if run.video not in own or run.heatmap not in differing:
             _refuse(f"{folders.REPORT} gives “{strict_json.shown(run.name)}” the files of another run")
+
+
+def _document(holder: Conditions | Report, role: str) -> dict[str, Any] | None:
+    """A picture of the request or of the report as plain data."""
+    picture = getattr(holder, role)
+    return picture and {name: getattr(picture, name) for name in ("sha256", "width", "height")}
+
+
+def _check_input(path: Path, experiment: Experiment) -> None:
+    """A picture that the runs start from: one that the request names, and made as they are made here."""
+    named = [picture for _, picture in experiment.conditions.given() if picture.file == path.name]
+    if not named:
+        _refuse(f"{path.name} is a picture that no run started from")
+    found = picture_file(path)
+    if found != named[0]:
+        _refuse(f"{path.name} is another picture than its name says")
+    path.write_bytes(found.png or b"")
 
 
 def _check_picture(path: Path) -> None:

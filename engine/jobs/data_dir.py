@@ -6,6 +6,7 @@ lock            held while an instance runs; holds its process id
 worker.lock     held while a worker runs
 jobs/ID/        job.json, report.json, index.html, NN.mp4, NN-difference.mp4, NN.png
 trash/ID/       deleted jobs, until they are purged
+inputs/         pictures that visitors have added, input-HASH.png; the least recently used go
 baselines/      baselines that later comparisons may reuse
 """
 
@@ -58,6 +59,7 @@ class DataDir:
         self.database = self.root / "resolute.db"
         self.log = self.root / "resolute.log"
         self.jobs, self.trash, self.baselines = (self.root / name for name in ("jobs", "trash", "baselines"))
+        self.inputs = self.root / "inputs"
         self._lock: FileLock | None = None
         if owner:
             self._lock = FileLock(self.root / "lock")
@@ -67,7 +69,7 @@ class DataDir:
                     f"the data directory {_shown(self.root)} is in use by another Resolute"
                     f"{f' (process {holder})' if holder else ''}; stop it, or give another --data-dir."
                 )
-            for folder in (self.jobs, self.trash, self.baselines):
+            for folder in (self.jobs, self.trash, self.baselines, self.inputs):
                 _make(folder)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.conditions import FILE, Conditions
 from engine.errors import ResoluteError
 from engine.jobs.data_dir import ID, NAME
 from engine.jobs.errors import StorageError
@@ -19,11 +20,13 @@ from engine.video import whole_file
 JOB, REPORT, PAGE = "job.json", "report.json", "index.html"
 
 
-def make(folder: Path, record: dict[str, Any]) -> None:
-    """Make a job's folder with `job.json`, which says what was asked for. Raises StorageError."""
+def make(folder: Path, record: dict[str, Any], conditions: Conditions | None = None) -> None:
+    """Make a job's folder with `job.json`, which says what was asked for, and its pictures. Raises StorageError."""
     try:
         folder.mkdir()
         write_record(folder, record)
+        if conditions is not None:
+            conditions.keep(folder)
     except (OSError, ResoluteError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         reason = str(error) if isinstance(error, ResoluteError) else f"{(error.strerror or str(error)).lower()}."
@@ -71,6 +74,8 @@ def _has(folder: Path, run: Run) -> bool:
 def tidy(folder: Path) -> None:
     """Remove what a process left half done: `*.part`, and videos and pictures that no run of the report owns.
 
+    The pictures that runs start from stay.
+
     Where there is a report that cannot be read, of another version perhaps, nothing but the halves is removed.
     """
     remove_parts(folder)
@@ -79,7 +84,8 @@ def tidy(folder: Path) -> None:
         return
     owned = {name for run in report.runs if run.status == "done" for name in _files(run)} if report else set()
     for path in _children(folder):
-        if path.suffix in (".mp4", ".webp", ".png") and path.name not in owned:
+        given = FILE.fullmatch(path.name)
+        if path.suffix in (".mp4", ".webp", ".png") and path.name not in owned and not given:
             with contextlib.suppress(OSError):
                 path.unlink()
 

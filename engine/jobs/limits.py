@@ -34,6 +34,7 @@ class Limits:
     minutes: float = _limit(720, "minutes that a job may take")
     disk_bytes: float = _limit(20e9, "bytes of all results; the oldest that are not pinned go first")
     baseline_bytes: float = _limit(4e9, "bytes of baselines kept for reuse")
+    input_bytes: float = _limit(1e9, "bytes of pictures kept for runs to start from; the least recently used go first")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Limits:

@@ -10,8 +10,9 @@ from json import dumps
 from pathlib import Path
 from sqlite3 import Row
 
+from engine.conditions import Picture, check_complete
 from engine.experiment import Experiment
-from engine.jobs import archive, folders, learning, logs, queue, quota, recovery, shelves
+from engine.jobs import archive, folders, inputs, learning, logs, queue, quota, recovery, shelves
 from engine.jobs import notices as noticing
 from engine.jobs.allocator import share_pools
 from engine.jobs.data_dir import DataDir, default_folder, new_id
@@ -96,9 +97,14 @@ class Jobs:
     def submit(self, experiment: Experiment, *, visitor: str = "", noise_floor: bool = False) -> str:
         """Queue an experiment and return the job's id. `visitor` tells visitors apart for their share of the queue.
 
+        Pictures that it only names are those that were added.
+
         Raises OverLimit and InvalidInput before anything is stored, QueueFull, StorageError.
         """
         self.limits.check(experiment)
+        check_complete(experiment.spec, experiment.conditions)
+        conditions = experiment.conditions.filled(self.data.inputs)
+        conditions.check_here()
         job_id = new_id()
         folder = self.data.job(job_id)
         record = {"id": job_id, "created": now(), "pinned": False, "document": queue.dumps(experiment)}
@@ -110,7 +116,7 @@ class Jobs:
                 visitor=visitor,
                 noise_floor=noise_floor,
                 limits=self.limits,
-                write=lambda: folders.make(folder, record),
+                write=lambda: folders.make(folder, record, conditions),
             )
         except BaseException:
             folders.remove(folder)
@@ -137,6 +143,22 @@ class Jobs:
         queue.retry(self._store, job_id, visitor, self.limits)
         logs.event("retry asked for", job=job_id)
         self._supervisor.wake()
+
+    def add_picture(self, content: bytes) -> Picture:
+        """Keep a stranger's picture, for runs to start from. Raises InvalidInput for what is none, StorageError."""
+        return inputs.add(self.data, self.limits, content)
+
+    def picture(self, sha256: object, role: str) -> Picture:
+        """A picture that was added. Raises InvalidInput naming the role where it is not here."""
+        return inputs.named(self.data, sha256, role)
+
+    def picture_path(self, sha256: object) -> Path:
+        """Its file, for handing out. Raises NotFound."""
+        return inputs.path_of(self.data, sha256)
+
+    def lend_pictures(self, job_id: str, experiment: Experiment) -> None:
+        """Have a job's pictures among those that were added, for the next run to start from."""
+        inputs.lend(self.data, self.limits, experiment.conditions, self.data.job(job_id))
 
     # ---- looking ------------------------------------------------------------------------------------------------
 
