@@ -53,6 +53,11 @@ def eps_from_x0(z: Tensor, x0: Tensor, phi: Tensor, b: float) -> Tensor:
     return (z - c * b * x0) / s
 
 
+def angle(phi: float, like: Tensor) -> Tensor:
+    """One angle (1,) for a whole batch, where the batch is."""
+    return torch.full((1,), phi, device=like.device)
+
+
 def schedule(steps: int) -> list[float]:
     """Angles of a run, pi/2 (pure noise) first and 0 (clean) last: steps + 1 of them, evenly spaced. [I]"""
     return [math.pi / 2 * (1 - i / steps) for i in range(steps + 1)]

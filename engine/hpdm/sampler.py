@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.hpdm.cache import ContextCache
 from engine.hpdm.config import Axes, HpdmConfig
 from engine.hpdm.model import Hpdm, LevelInput, pixels_below
-from engine.hpdm.noise import PHI_MIN, add_noise, eps_from_x0, net_input, schedule, x0_from_v
+from engine.hpdm.noise import PHI_MIN, add_noise, angle, eps_from_x0, net_input, schedule, x0_from_v
 from engine.hpdm.tiles import tile_grid
 
 OnLevelStep = Callable[["LevelStep"], None]
@@ -74,23 +74,23 @@ class LevelSampler:
         f, h, w = config.patch
         own = torch.stack([z[..., t : t + f, y : y + h, x : x + w] for t, y, x in part])  # (tiles, V, C, f, h, w)
         noisy = own[:, None].expand(-1, rows // videos, *([-1] * 5)).flatten(0, 2)  # (tiles rows, C, f, h, w)
-        angle = torch.full((len(noisy),), phi, device=z.device)
-        state = self.model.start(self.level, self._input(noisy, angle, part))
+        phis = torch.full((len(noisy),), phi, device=z.device)
+        state = self.model.start(self.level, self._input(noisy, phis, part))
         self.model.run([state], self.cache.features(self.level, part))
         v, latents = self.model.finish(state)
         if remember and self.how.self_condition:
             self.latents |= dict(zip(part, latents.split(rows), strict=True))
-        x0 = x0_from_v(noisy, v, angle, self.b).unflatten(0, (len(part), rows // videos, videos))
+        x0 = x0_from_v(noisy, v, phis, self.b).unflatten(0, (len(part), rows // videos, videos))
         return guided(x0, self.how.guidance).clamp(-1, 1).unbind(0)
 
-    def _input(self, noisy: Tensor, angle: Tensor, part: Sequence[Axes]) -> LevelInput:
+    def _input(self, noisy: Tensor, phis: Tensor, part: Sequence[Axes]) -> LevelInput:
         offsets = torch.tensor(part).repeat_interleave(len(self.labels), 0)
         previous = torch.cat([self.latents[p] for p in part]) if part[0] in self.latents else None
         below = None
         if self.model.config.fusion == "shallow" and self.level:
             below = pixels_below(self.model.config, (self.level, offsets), *self.cache.pixels(self.level, part))
         labels = self.labels.repeat(len(part), 1)
-        return LevelInput(net_input(noisy, angle, self.b), angle, offsets, labels, previous, below)
+        return LevelInput(net_input(noisy, phis, self.b), phis, offsets, labels, previous, below)
 
 
 def average(estimates: Iterable[tuple[Axes, Tensor]], like: Tensor, patch: Axes) -> Tensor:
@@ -131,11 +131,11 @@ def sample_level(sampler: LevelSampler, z: Tensor, on_step: OnLevelStep | None =
     x0 = z
     for i, (phi, after) in enumerate(pairwise(angles)):
         x0 = sampler.denoise(z, phi)
-        eps = eps_from_x0(z, x0, torch.tensor([phi]), b)
+        eps = eps_from_x0(z, x0, angle(phi, z), b)
         if sampler.how.heun and sampler.level == 0 and i + 1 < steps:
             x0 = _corrected(sampler, z, x0, eps, after)
-            eps = eps_from_x0(z, x0, torch.tensor([phi]), b)
-        z = add_noise(x0, eps, torch.tensor([after]), b)
+            eps = eps_from_x0(z, x0, angle(phi, z), b)
+        z = add_noise(x0, eps, angle(after, z), b)
         if on_step is not None:
             on_step(LevelStep(sampler.level, i + 1, steps, phi, b, len(sampler.tiles), x0))
     return x0
@@ -146,8 +146,7 @@ def _corrected(sampler: LevelSampler, z: Tensor, x0: Tensor, eps: Tensor, after:
 
     The paper has EDM's, in sigma, which is infinite at the start here; so this averages clean estimates instead [I].
     """
-    angle = torch.tensor([after])
-    ahead = add_noise(x0, eps, angle, sampler.b)
+    ahead = add_noise(x0, eps, angle(after, z), sampler.b)
     return (x0 + sampler.denoise(ahead, after, remember=False)) / 2
 
 
@@ -173,7 +172,7 @@ class Cascade:
     def finish(self, level: int, video: Tensor) -> None:
         """Take a finished level's video as context for those above."""
         b = self.model.config.input_scales[level]
-        self.cache.finish(add_noise(video, self.noise(level, 1), torch.tensor([PHI_MIN]), b))
+        self.cache.finish(add_noise(video, self.noise(level, 1), angle(PHI_MIN, video), b))
 
 
 @torch.no_grad()

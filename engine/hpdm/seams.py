@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.hpdm.config import HpdmConfig
-from engine.hpdm.noise import add_noise
+from engine.hpdm.noise import add_noise, angle
 from engine.hpdm.sampler import LevelSampler
 
 
@@ -33,7 +33,7 @@ def disagreement(sampler: LevelSampler, video: Tensor, phi: float, eps: Tensor) 
 
     `video` (V, C, F, H, W) gets the noise `eps` at phi first. None where the sampler's tiles share nothing.
     """
-    z = add_noise(video, eps, torch.tensor([phi]), sampler.b)
+    z = add_noise(video, eps, angle(phi, video), sampler.b)
     first, second, weight = torch.zeros_like(z), torch.zeros_like(z), torch.zeros_like(z)
     f, h, w = sampler.model.config.patch
     for (t, y, x), tile in sampler.estimates(z, phi, remember=False):
