@@ -45,9 +45,10 @@ def _schedules(report: Report) -> str | None:
 
 def _remedy(report: Report, phase: str) -> str:
     loading = " ".join(report.environment.loading)
+    smaller = ["a smaller size", *(["fewer frames"] if report.size.frames > 1 else [])]
     if report.environment.device == "cpu":
         tiling = phase == "decoding" and "tiling" not in loading
-        return f"{'VAE tiling, a' if tiling else 'A'} smaller size or fewer frames would lower it."
+        return f"{_listed([*(['VAE tiling'] if tiling else []), *smaller])} would lower it."
     found = []
     if phase == "decoding" and "tiling" not in loading:
         found.append("VAE tiling")
@@ -55,7 +56,7 @@ def _remedy(report: Report, phase: str) -> str:
         found.append("model offload")
     if phase == "denoising" and "weights" not in loading:
         found.append("quantised weights")
-    return f"{_listed([*found, 'a smaller size'])} would lower it."
+    return f"{_listed([*found, *smaller])} would lower it."
 
 
 def _listed(words: list[str]) -> str:

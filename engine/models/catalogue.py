@@ -200,7 +200,7 @@ def spec_of_folder(folder: Path, id: str, title: str) -> ModelSpec:
         title=title,
         location=str(folder),
         geometry=geometry,
-        defaults=_defaults(family, scheduler, own),
+        defaults=_defaults(family, scheduler, {**_told_by(denoiser), **own}),
         transformer={key: value for key, value in denoiser.items() if key == "_class_name" or key[:1] != "_"},
         examples=tuple(own.get("example_prompts", ())),
         pipeline=pipeline,
@@ -219,6 +219,12 @@ def _configs(folder: Path, index: Mapping[str, Any]) -> dict[str, dict[str, Any]
         if (folder / name / file).is_file() or name in ("transformer", "unet", "vae", "scheduler"):
             found[name] = {"_class_name": value[1], **_config(folder / name / file)}
     return found
+
+
+def _told_by(denoiser: Mapping[str, Any]) -> dict[str, Any]:
+    """CogVideoX takes texts of one length alone, which its config tells."""
+    length = denoiser.get("max_text_seq_length")
+    return {"max_sequence_length": length} if length else {}
 
 
 def _defaults(family: Family, scheduler: Mapping[str, Any], own: Mapping[str, Any]) -> Defaults:

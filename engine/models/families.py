@@ -57,8 +57,15 @@ class Family:
     negative: bool = True  # takes a negative prompt
     text_length: str | None = "max_sequence_length"  # what the argument is called, if there is one
     frames: str = "num_frames"  # what the argument is called; stills take none
+    least_steps: int = 1  # with fewer its table of levels cannot be made
     conditions: tuple[Condition, ...] = ()  # images or videos that a call takes beside the prompt
     needs: tuple[Condition, ...] = ()  # those of them that it cannot do without
+
+    def passes(self, guidance: float) -> int:
+        """Forward passes of one step of one sample."""
+        if self.guidance is None:
+            return 2  # as the pipeline's own guider does it
+        return 2 if guidance > 1 and not self.distilled else 1
 
     @property
     def output(self) -> Literal["video", "image"]:
@@ -79,8 +86,11 @@ FAMILIES: Mapping[str, Family] = {
         Family("WanVACEPipeline", denoisers=_EXPERTS, conditions=("video",)),
         Family("SkyReelsV2Pipeline"),
         Family("SkyReelsV2ImageToVideoPipeline", conditions=("image", "last_image"), needs=("image",)),
-        Family("LTXPipeline", "tokens"),
-        Family("LTXImageToVideoPipeline", "tokens", holds_first=_always, conditions=("image",), needs=("image",)),
+        Family("LTXPipeline", "tokens", least_steps=2),
+        Family(
+            "LTXImageToVideoPipeline", "tokens", least_steps=2, holds_first=_always, conditions=("image",),
+            needs=("image",),
+        ),
         Family("HunyuanVideoPipeline", **_EMBEDDED),
         Family(
             "HunyuanVideoImageToVideoPipeline", holds_first=_replaces, conditions=("image",), needs=("image",),
@@ -89,7 +99,7 @@ FAMILIES: Mapping[str, Family] = {
         Family("HunyuanVideo15Pipeline", guidance=None, text_length=None),
         Family("CogVideoXPipeline", "frames_first"),
         Family("CogVideoXImageToVideoPipeline", "frames_first", conditions=("image",), needs=("image",)),
-        Family("MochiPipeline"),
+        Family("MochiPipeline", least_steps=2),
         Family("SanaVideoPipeline", call=_BINNED, frames="frames"),
         Family(
             "SanaImageToVideoPipeline", call=_BINNED, frames="frames", holds_first=_always, conditions=("image",),

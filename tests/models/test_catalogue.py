@@ -114,3 +114,9 @@ def test_the_catalogue_is_quick_and_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split() == ["True", "False", "False"]
+
+
+@pytest.mark.parametrize("id", ["ltx-video", "mochi-1"])
+def test_a_table_of_one_step_that_cannot_be_made_is_refused(id):
+    with pytest.raises(InvalidInput, match="needs at least 2"):
+        make_experiment(SPECS[id], [], prompt="-", steps=1)

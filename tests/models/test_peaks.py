@@ -29,19 +29,19 @@ def test_a_peak_in_decoding_is_lowered_by_tiling_not_by_a_schedule():
     text = memory_sentence(with_memory([100, 120], 80, 300, peaks=(300,)))
     assert text.startswith("Memory peaks in decoding: 300 MiB, with 120 MiB in denoising.")
     assert "The schedules save time, not this peak" in text
-    assert text.endswith("VAE tiling, model offload or a smaller size would lower it.")
+    assert text.endswith("VAE tiling, model offload, a smaller size or fewer frames would lower it.")
 
 
 def test_a_peak_in_denoising_is_not_lowered_by_tiling():
     text = memory_sentence(with_memory([900, 1500], 80, 300))
     assert text.startswith("Memory peaks in denoising: 1.5 GiB")
     assert "tiling" not in text
-    assert text.endswith("Model offload, quantised weights or a smaller size would lower it.")
+    assert text.endswith("Model offload, quantised weights, a smaller size or fewer frames would lower it.")
 
 
 def test_what_is_on_already_is_not_advised():
     text = memory_sentence(with_memory([100], 80, 300, loading=("VAE tiling", "model offload")))
-    assert text.endswith("A smaller size would lower it.")
+    assert text.endswith("A smaller size or fewer frames would lower it.")
     assert "offload" not in memory_sentence(with_memory([100], 80, 300, device="cpu"))
 
 
