@@ -1,9 +1,12 @@
 """What a schedule costs before it has run: exact FLOPs of every forward pass, counted on the meta device.
 
-The transformer is built from its config without weights and run once a size on meta tensors; attention is counted too
+The denoiser is built from its config without weights and run once a size on meta tensors; attention is counted too
 (on meta, scaled dot products decompose into matrix products). Passes are counted whole, as the model defines them: what
 the engine does not repeat (engine.fixed_work) is not taken off, so that a figure means the same everywhere. From it
 follows a speed-up by arithmetic alone: kernels do not have the same efficiency at every size.
+
+Two denoisers look at values while they run and cannot be counted so (Mochi, HunyuanVideo 1.5): for them
+`engine.arithmetic` has what was counted once.
 """
 
 from __future__ import annotations
@@ -14,13 +17,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import WanTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.arithmetic import denoiser_flops
 from engine.models.catalogue import ModelSpec
+from engine.models.inputs import INPUTS, inputs_of
 from engine.schedule import ResolutionSchedule, Stage
 from engine.sizes import LatentSize, full_size, stage_sizes
+
+LOOK_AT_VALUES = ("MochiTransformer3DModel", "HunyuanVideo15Transformer3DModel")
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,9 @@ def schedule_cost(
     guidance: float,
     max_sequence_length: int | None = None,
 ) -> Cost:
-    """Count a schedule's FLOPs for a model at a size; `guidance` above 1 means two forward passes a step."""
+    """Count a schedule's FLOPs for a model at a size; guidance may mean two forward passes a step, by its family."""
     full = full_size(spec.geometry, height, width, frames)
-    passes = 2 if guidance > 1 else 1
+    passes = spec.family.passes(guidance)
     text = max_sequence_length or spec.defaults.max_sequence_length
 
     def step(size: LatentSize) -> int:
@@ -77,24 +84,33 @@ def schedule_cost(
 
 
 def forward_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: int) -> int:
-    """FLOPs of one forward pass of one sample, attention included; a multiply-add counts as two."""
-    return _count(json.dumps(dict(transformer), sort_keys=True), size.frames, size.height, size.width, text_tokens)
+    """FLOPs of one forward pass of one sample, attention included; a multiply-add counts as two.
+
+    `transformer` is the denoiser's config, with its class as `_class_name` where it is not Wan's.
+    """
+    if class_of(transformer) in LOOK_AT_VALUES:
+        return denoiser_flops(transformer, size, text_tokens)
+    config = json.dumps(dict(transformer), sort_keys=True)
+    return _count(config, size.frames, size.height, size.width, size.tokens, text_tokens)
+
+
+def class_of(transformer: Mapping[str, Any]) -> str:
+    """The denoiser's class; Wan's where a config does not say."""
+    name = str(transformer.get("_class_name") or "WanTransformer3DModel")
+    return name if name in INPUTS else "WanTransformer3DModel"
 
 
 @lru_cache(maxsize=256)
-def _count(config: str, frames: int, height: int, width: int, text_tokens: int) -> int:
+def _count(config: str, frames: int, height: int, width: int, tokens: int, text_tokens: int) -> int:
     model = _on_meta(config)
-    channels, text_dim = model.config.in_channels, model.config.text_dim
+    size = LatentSize(frames, height, width, 1.0, 1.0, tokens)
     with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model(
-            hidden_states=torch.empty(1, channels, frames, height, width),
-            timestep=torch.empty(1, dtype=torch.int64),
-            encoder_hidden_states=torch.empty(1, text_tokens, text_dim),
-        )
+        model(**inputs_of(model, size, text_tokens))
     return counter.get_total_flops()
 
 
 @lru_cache(maxsize=4)
 def _on_meta(config: str) -> Any:
+    given = json.loads(config)
     with torch.device("meta"):
-        return WanTransformer3DModel.from_config(json.loads(config)).eval()
+        return getattr(diffusers, class_of(given)).from_config(given).eval()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from engine.arithmetic import wan_flops
+from engine.arithmetic import denoiser_flops
 from engine.caches.support import offered
 from engine.curve import Curve
 from engine.models.catalogue import ModelSpec
@@ -103,6 +103,7 @@ class CostModel:
     ) -> None:
         self.spec, self.height, self.width, self.frames = spec, height, width, frames
         self.guided = guidance > 1
+        self.passes = spec.family.passes(guidance)
         self.text_tokens = max_sequence_length or spec.defaults.max_sequence_length
         asked = workload(spec.id, frames, self.guided, self.text_tokens)
         if timings is not None and timings.key.workload != asked:
@@ -162,7 +163,7 @@ class CostModel:
 
     def step_flops(self, size: LatentSize) -> int:
         """FLOPs of one denoising step of one sample, guidance included."""
-        return (2 if self.guided else 1) * wan_flops(self.spec.transformer, size, self.text_tokens)
+        return self.passes * denoiser_flops(self.spec.transformer, size, self.text_tokens)
 
     def step_seconds(self, size: LatentSize) -> float | None:
         """Seconds of one denoising step, guidance included; None where nothing was measured."""

@@ -58,7 +58,7 @@ def run_of(schedule, seconds, *, first=0.0, memory=()):
 # --- FLOPs -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", catalogue())
+@pytest.mark.parametrize("model", ["emoji-wan", "wan2.1-1.3b", "wan2.1-14b", "wan2.2-ti2v-5b"])
 @pytest.mark.parametrize("rate", [1.0, 0.75, 0.5, 0.3])
 def test_the_formula_equals_the_count_on_meta_tensors(model, rate):
     spec = catalogue()[model]

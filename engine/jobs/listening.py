@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from engine.arithmetic import wan_flops
+from engine.arithmetic import denoiser_flops
 from engine.errors import Cancelled, Skipped
 from engine.events import StepEvent
 from engine.experiment import Experiment
@@ -181,7 +181,7 @@ def _shares(experiment: Experiment, number: int) -> Sequence[float]:
     sizes = experiment.sizes(schedule)
     transformer, text = experiment.spec.transformer, experiment.spec.defaults.max_sequence_length
     flops = [
-        wan_flops(transformer, size, text)
+        denoiser_flops(transformer, size, text)
         for stage, size in zip(schedule.stages, sizes, strict=True)
         for _ in range(stage.steps)
     ]

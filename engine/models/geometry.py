@@ -36,7 +36,7 @@ def geometry_of(pipeline: str, configs: Configs) -> Geometry:
 
 
 def _found(table: Mapping[str, Callable[[Config], Any]], config: Config, part: str) -> Any:
-    name = config.get("_class_name")
+    name = str(config.get("_class_name"))
     if name not in table:
         raise InvalidInput("model", f"its {part} is a {name}; {part}s that are known here are {', '.join(table)}.")
     return table[name](config)

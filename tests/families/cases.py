@@ -30,7 +30,12 @@ SCHEDULES = {"two-stage": TWO, "U": U}
 def configs(pipe: Any) -> dict[str, Mapping[str, Any]]:
     """As `geometry_of` takes them: a component's config with its class."""
     parts = {name: part for name, part in pipe.components.items() if isinstance(part, ConfigMixin)}
-    return {name: {"_class_name": type(part).__name__, **part.config} for name, part in parts.items()}
+    return {name: {"_class_name": type(part).__name__, **_saved(part.config)} for name, part in parts.items()}
+
+
+def _saved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is the library's own and in no file."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
 def geometry(pipe: Any) -> Geometry:
