@@ -320,8 +320,9 @@ class _Comparison:
             return None
         self.listener.phase(name, "warming up")
         begun, request = time.perf_counter(), self._request(self.experiment.baseline)
+        least = self.experiment.spec.family.least_steps
         for grid, size in cold.items():
-            run_staged(replace(request, schedule=flat(1), sizes=(size,), decode=False), memo=self.memo)
+            run_staged(replace(request, schedule=flat(least), sizes=(size,), decode=False), memo=self.memo)
             self.model.warm.add(grid)
         return time.perf_counter() - begun
 

@@ -146,6 +146,8 @@ def make_experiment(
         _frames(spec, frames, given.frames),
     )
     count = checked_steps(_first(steps, own.steps))
+    if count < spec.family.least_steps:
+        raise InvalidInput("steps", f"steps is {count}; {spec.title} needs at least {spec.family.least_steps}.")
     return Experiment(
         spec=spec,
         prompt=_text("prompt", prompt),
