@@ -18,6 +18,7 @@ from torch import nn
 from engine.caches import library, tea
 from engine.caches.choice import CacheChoice
 from engine.caches.evaluations import Evaluations, PassCounter, StageCount
+from engine.caches.support import TURNED_BLOCKS
 from engine.errors import UnsupportedPipeline
 from engine.schedule import Stage
 from engine.views import patched
@@ -147,11 +148,17 @@ def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
     title, name = choice.technique.title, type(pipe).__name__
     if choice.name == "fastercache":
         raise UnsupportedPipeline(f"FasterCache does not run on {name} here; use TeaCache or TaylorSeer.")
-    if not tells_passes(pipe):
+    if not names_passes(type(pipe)):
         raise UnsupportedPipeline(
             f"{name} does not tell caches which pass of guidance is under way, so {title} would mix them up; run this "
             "track without a cache."
         )
+    if choice.name == "seacache" and name != "WanPipeline":
+        raise UnsupportedPipeline(
+            f"{name} does not tell steps and noise levels to caches, as {title} needs; use MagCache."
+        )
+    if choice.name == "firstblock" and name in TURNED_BLOCKS:
+        raise UnsupportedPipeline(f"{title} of diffusers fails on the blocks of {name}; use MagCache or TaylorSeer.")
     if choice.name == "magcache" and len(models) > 1:
         raise UnsupportedPipeline(f"{title} counts steps per transformer and {name} has two; use TeaCache.")
     if choice.name == "pab" and not hasattr(type(pipe), "current_timestep"):
@@ -177,7 +184,7 @@ def _check_model(model: Any, choice: CacheChoice) -> None:
         raise UnsupportedPipeline(f"{title} would have the compiled {name} compiled anew; load it uncompiled.")
 
 
-def tells_passes(pipe: Any) -> bool:
+def names_passes(pipeline: type) -> bool:
     """Whether a pipeline's loop names each pass to the caches (`cache_context`): they keep the passes apart by it."""
-    code = getattr(inspect.unwrap(type(pipe).__call__), "__code__", None)
+    code = getattr(inspect.unwrap(pipeline.__call__), "__code__", None)
     return code is not None and "cache_context" in code.co_names

@@ -53,6 +53,18 @@ WAN_TI2V_5B = Coefficients(
 )
 
 WAN = ("WanPipeline", "WanImageToVideoPipeline")
+# Pipelines of diffusers 0.42 whose loop does not name its passes to the caches; a test asks the library itself.
+SILENT = frozenset(
+    (
+        *("HunyuanVideoImageToVideoPipeline", "SanaVideoPipeline", "SanaImageToVideoPipeline"),
+        *("Kandinsky5T2VPipeline", "Kandinsky5I2VPipeline", "FluxKontextPipeline", "Flux2Pipeline", "ChromaPipeline"),
+        *("StableDiffusion3Pipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline", "ZImagePipeline"),
+        *("SanaPipeline", "AuraFlowPipeline"),
+    )
+)
+# Blocks whose results diffusers has not registered, and for First block those that it reads the wrong way round.
+STRANGE_BLOCKS = frozenset(("SkyReelsV2Pipeline", "SkyReelsV2ImageToVideoPipeline", "HunyuanVideo15Pipeline"))
+TURNED_BLOCKS = frozenset(("Flux2KleinPipeline",))
 
 
 def coefficients_for(spec: ModelSpec, height: int) -> Coefficients | None:
@@ -85,14 +97,20 @@ def _fitted(folder: str) -> Coefficients | None:
 def refusal(choice: CacheChoice, spec: ModelSpec) -> str | None:
     """Why a model cannot take a cache, in one sentence; None where it can, as far as its configs tell."""
     title = TECHNIQUES[choice.name].title
+    if spec.pipeline in SILENT:
+        return f"{spec.title}'s pipeline does not tell a cache which pass of guidance is under way; none can be right."
     if choice.name == "fastercache":
         return (
-            f"FasterCache cannot run here: diffusers 0.42 reads its blocks' arguments by name, which fails on Wan "
-            f"({spec.title}), and mixes both passes of guidance in one batch; use TeaCache or TaylorSeer."
+            "FasterCache cannot run here: diffusers' needs both passes of guidance in one batch and arguments by name, "
+            f"and fails on Wan; nobody has checked it on {spec.title}; use TaylorSeer or PAB."
         )
     if choice.name == "teacache":
         return _tea_refusal(choice, spec)
     config = spec.transformer
+    if choice.name in ("firstblock", "magcache") and spec.pipeline in STRANGE_BLOCKS:
+        return f"{title} does not know what the blocks of {spec.title} return; use TaylorSeer or PAB."
+    if choice.name == "firstblock" and spec.pipeline in TURNED_BLOCKS:
+        return f"{title} of diffusers 0.42 fails on the blocks of {spec.title}; use MagCache or TaylorSeer."
     if choice.name == "seacache" and (spec.pipeline != "WanPipeline" or _channels(config) != "equal"):
         return (
             f"SeaCache needs to know the step and the noise level of every evaluation, and {spec.title}'s pipeline "
