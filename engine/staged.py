@@ -109,6 +109,10 @@ class _Run:
         return len(self.request.sizes) > 1
 
     @property
+    def final(self) -> bool:
+        return self.stage == len(self.request.sizes) - 1
+
+    @property
     def plan(self) -> StagePlan:
         return self.plans[self.stage]
 
@@ -239,7 +243,7 @@ class _Run:
                 request.schedule, request.sizes, request.policy, table, shift or 1.0, self.process.can_reshift
             )
         if self.staged:
-            enter_stage(scheduler, self.plan, final=self.stage == len(self.plans) - 1)
+            enter_stage(scheduler, self.plan, self.final)
 
     def stepping(self, sample: Tensor) -> None:
         """Before a step: the first of a stage must see exactly what was handed over."""
@@ -270,7 +274,7 @@ class _Run:
         def velocity() -> Tensor:
             return self.adapter.grid(self.process.velocity(scheduler, x, answer, out, sigma), size)
 
-        if self.handover is not None and self.step == plan.stage.last and size is not self.full:
+        if self.handover is not None and self.step == plan.stage.last and not self.final:
             # A copy: some pipelines write the result into the very latents that were stepped.
             self.handover.record(flow(x, sigma).clone(), velocity(), flow(result, after), self.step)
         if self.watch:
