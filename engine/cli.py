@@ -21,7 +21,7 @@ from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.lightx2v import RunSettings, export, with_cache
 from engine.models.catalogue import ModelSpec, find_model
-from engine.models.options import QUANTISATIONS, LoadOptions
+from engine.models.options import ATTENTION, QUANTISATIONS, LoadOptions
 from engine.models.solvers import SOLVERS
 from engine.policies import DEFAULT_POLICY, POLICIES, policy_named
 from engine.presets import Preset, load_preset, preset_names
@@ -46,6 +46,8 @@ Tiling = Annotated[bool, typer.Option("--vae-tiling", help="Decode in tiles: a l
 Slicing = Annotated[bool, typer.Option("--vae-slicing", help="Decode the pictures of a batch one by one.")]
 Quantise = Annotated[str | None, typer.Option(help=f"{', '.join(QUANTISATIONS)}: the denoiser's weights; an extra.")]
 Lora = Annotated[str | None, typer.Option(help="A .safetensors file with a LoRA; needs the extra peft.")]
+Attention = Annotated[str | None, typer.Option(help=f"{', '.join(ATTENTION)}; diffusers' own choice where left out.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the denoiser's blocks: slow to start, then faster.")]
 LoraScale = Annotated[float, typer.Option(help="How strongly the LoRA acts.")]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
@@ -94,13 +96,15 @@ def compare(
     quantise: Quantise = None,
     lora: Lora = None,
     lora_scale: LoraScale = 1.0,
+    attention: Attention = None,
+    compile_blocks: Compile = False,
     noise_floor: NoiseFloor = True,
     json_only: JsonOnly = False,
 ) -> None:
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
     options = LoadOptions.parse(
         device=device, dtype=dtype, offload=offload, tiling=vae_tiling, slicing=vae_slicing, quantise=quantise,
-        lora=lora, lora_scale=lora_scale,
+        lora=lora, lora_scale=lora_scale, attention=attention, compile=compile_blocks,
     )  # fmt: skip
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
@@ -140,6 +144,8 @@ def reproduce(
     quantise: Quantise = None,
     lora: Lora = None,
     lora_scale: LoraScale = 1.0,
+    attention: Attention = None,
+    compile_blocks: Compile = False,
     noise_floor: NoiseFloor = True,
     json_only: JsonOnly = False,
 ) -> None:
@@ -148,7 +154,7 @@ def reproduce(
 
     options = LoadOptions.parse(
         device=device, dtype=dtype, offload=offload, tiling=vae_tiling, slicing=vae_slicing, quantise=quantise,
-        lora=lora, lora_scale=lora_scale,
+        lora=lora, lora_scale=lora_scale, attention=attention, compile=compile_blocks,
     )  # fmt: skip
     experiment = load_experiment(file)
     given = {role: picture_file(path, role) for role, path in (("image", image), ("last_image", last_image)) if path}
