@@ -157,8 +157,18 @@ def pixels_of(conditions: Conditions, folder: Path, height: int, width: int) -> 
     there.check_here()
     for role, picture in there.given():
         with Image.open(io.BytesIO(picture.png or b""), formats=["PNG"]) as image:
-            found[role] = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+            found[role] = _cut(image, height, width)
     return found
+
+
+def cut_file(path: str, height: int, width: int) -> Image.Image:
+    """The picture in a file as a pipeline's call takes it, for scripts. Raises InvalidInput."""
+    with Image.open(io.BytesIO(picture_file(Path(path)).png or b""), formats=["PNG"]) as image:
+        return _cut(image, height, width)
+
+
+def _cut(image: Image.Image, height: int, width: int) -> Image.Image:
+    return ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
 
 
 def _named(role: str, value: object) -> Picture:

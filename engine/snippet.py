@@ -158,7 +158,7 @@ def _with_engine(experiment: Experiment, track: Track) -> str:
         "from engine.staged import run_staged",
         "from engine.video import write_mp4",
     ]
-    more = {
+    more: dict[str, Any] = {
         "HEIGHT": experiment.height,
         "WIDTH": experiment.width,
         "SOLVER": experiment.solver,
@@ -172,6 +172,9 @@ def _with_engine(experiment: Experiment, track: Track) -> str:
         more["CACHE"] = track.cache.document()
         caching = "cache = Calibration(model.spec, HEIGHT).complete(parse_cache(CACHE), request)\n"
         caching += "request = replace(request, cache=cache)\n"
+    if any(experiment.conditions.given()):
+        imports[2:2] = ["from engine.conditions import cut_file"]
+        more |= {role.upper(): picture.file for role, picture in experiment.conditions.given()}
     settings = [*_settings(experiment, track), *_assigned(more)]
     what = f"cache {track.cache.name}" if track.cache else f"policy {track.policy.name}"
     needs = f"The {what} is not a page of code: this needs Resolute; run it in Resolute's folder."
@@ -191,6 +194,9 @@ def _call(experiment: Experiment) -> str:
         family.text_length: "TEXT_LENGTH",
     }
     lines = [f'        "{argument}": {names[argument]},' for argument in experiment.call()]
+    lines += [
+        f'        "{role}": cut_file({role.upper()}, HEIGHT, WIDTH),' for role, _ in experiment.conditions.given()
+    ]
     return "\n".join(["", *lines, "    "])
 
 

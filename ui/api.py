@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
+from engine.conditions import ROLES, roles_of
 from engine.errors import InvalidInput, ResoluteError
 from engine.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
@@ -71,6 +72,8 @@ class Endpoints:
                 "steps": spec.defaults.steps,
                 "guidance": spec.defaults.guidance,
                 "shift": spec.defaults.shift,
+                "pictures": list(roles_of(spec)),
+                "needs": [role for role in roles_of(spec) if role in spec.family.needs],
             }
             for one in studio_models()
             for spec in [one.spec]
@@ -203,6 +206,8 @@ class Endpoints:
         guidance: float | None = None,
         shift: float | None = None,
         solver: str | None = None,
+        image: str | None = None,
+        last_image: str | None = None,
         noise_floor: bool = False,
         request: gr.Request = None,  # type: ignore[assignment]
     ) -> AsyncIterator[dict]:
@@ -225,13 +230,15 @@ class Endpoints:
             guidance: Classifier-free guidance; 1 turns it off.
             shift: Flow shift of the full-resolution run; the model's own where left out.
             solver: unipc, euler, dpm++ or ddim, as far as it fits the model.
+            image: The sha256 of a picture to start from, as the answer to a POST of its file to /inputs gives it.
+            last_image: Likewise of the last frame, for models that take one.
             noise_floor: Run the baseline twice and report how much that differs.
         """
         try:
             experiment = self._experiment(
                 model=model, prompt=prompt, schedules=schedules, policy=policy, seed=seed, steps=steps,
                 negative_prompt=negative_prompt, height=height, width=width, frames=frames, guidance=guidance,
-                shift=shift, solver=solver,
+                shift=shift, solver=solver, image=image, last_image=last_image,
             )  # fmt: skip
             job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=bool(noise_floor))
             seen = -1
@@ -258,6 +265,9 @@ class Endpoints:
             Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache)
             for preset in presets
         ]
+        for role in ROLES:
+            if settings.get(role) is not None:
+                settings[role] = self.jobs.picture(settings[role], role)
         return make_experiment(spec, tracks, steps=count, **settings)
 
     def _costs(self, experiment: Experiment) -> CostModel:

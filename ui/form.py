@@ -9,10 +9,12 @@ from typing import Any
 
 import gradio as gr
 
+from engine.conditions import ROLES, roles_of
 from engine.experiment import MAX_PROMPT, Experiment, Track, make_experiment
 from engine.models.availability import Availability, studio_models
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
 from engine.schedule import MAX_STEPS
+from ui.picture.picture import PictureField
 
 OWN_SOLVER = "model's own"
 DICE_SIDES = 1_000_000  # seeds that a person can say aloud
@@ -33,6 +35,8 @@ class Form:
     guidance: gr.Number
     shift: gr.Number
     solver: gr.Dropdown
+    image: PictureField
+    last_image: PictureField
 
     @property
     def components(self) -> list[Any]:
@@ -82,6 +86,7 @@ def experiment_of(values: Mapping[str, Any], tracks: list[Track]) -> Experiment:
         guidance=values["guidance"],
         shift=values["shift"],
         solver=None if values["solver"] in (None, OWN_SOLVER) else values["solver"],
+        **{role: values[role] for role in ROLES},
     )
 
 
@@ -109,6 +114,8 @@ def values_of(experiment: Experiment) -> dict[str, Any]:
         "guidance": experiment.guidance,
         "shift": experiment.shift,
         "solver": experiment.solver or OWN_SOLVER,
+        **dict.fromkeys(ROLES),
+        **experiment.conditions.document(),
     }
 
 
@@ -127,7 +134,13 @@ def default_values(spec: ModelSpec) -> dict[str, Any]:
         "guidance": own.guidance,
         "shift": own.shift,
         "solver": OWN_SOLVER,
+        **dict.fromkeys(ROLES),
     }
+
+
+def kept_pictures(values: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
+    """The pictures of the fields that another model takes too."""
+    return {role: values[role] for role in roles_of(spec)}
 
 
 def ranges(spec: ModelSpec) -> dict[str, dict[str, Any]]:
@@ -145,7 +158,15 @@ def ranges(spec: ModelSpec) -> dict[str, dict[str, Any]]:
         "shift": {"info": shift if flow else "no flow, no shift", "interactive": flow},
         "solver": {"choices": [OWN_SOLVER, *spec.solvers]},
         "negative": {"interactive": spec.family.negative},
+        **{role: _picture(spec, role) for role in ROLES},
     }
+
+
+def _picture(spec: ModelSpec, role: str) -> dict[str, Any]:
+    """A picture's field: there where the model takes one, and named by what it does with it."""
+    what = "Last frame" if role == "last_image" else "First frame" if spec.family.output == "video" else "Picture"
+    needed = role in spec.family.needs
+    return {"visible": role in roles_of(spec), "label": what if needed else f"{what} (may be empty)"}
 
 
 def build_form() -> Form:
@@ -179,4 +200,6 @@ def build_form() -> Form:
             values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, **number, **limits["shift"]
         ),
         solver=gr.Dropdown(value=OWN_SOLVER, label="Solver", info="of its noise process", **number, **limits["solver"]),
+        image=PictureField(None, render=False, elem_id="image", **limits["image"]),
+        last_image=PictureField(None, render=False, elem_id="last-image", **limits["last_image"]),
     )  # fmt: skip

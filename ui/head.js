@@ -41,7 +41,8 @@
       if (!files(event)) return;
       depth = 0;
       document.body.classList.remove("dropping");
-      const input = target();
+      const picture = event.dataTransfer.files[0]?.type.startsWith("image/");
+      const input = (picture && document.querySelector("#image input[type=file]")) || target();
       if (!input || event.defaultPrevented) return;
       event.preventDefault();
       const given = new DataTransfer();

@@ -10,9 +10,11 @@ import gradio as gr
 from fastapi import FastAPI
 
 from engine import __version__
+from engine.conditions import MAX_BYTES
 from engine.jobs.service import Jobs
 from ui import theme
 from ui.border import Envelope, Refusals, refuse
+from ui.inputs import add_inputs
 from ui.media import add_files
 from ui.page import build_page
 
@@ -35,6 +37,7 @@ def create_app(jobs: Jobs) -> FastAPI:
         return {"status": "ok", "version": __version__}
 
     add_files(app, jobs)
+    add_inputs(app, jobs)
     gr.mount_gradio_app(
         app,
         blocks,
@@ -82,7 +85,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = MAX_UPLOAD + 2**20 if scope["path"].endswith("/upload") else MAX_BODY
+        path = scope["path"]
+        limit = MAX_UPLOAD + 2**20 if path.endswith("/upload") else MAX_BYTES if path == "/inputs" else MAX_BODY
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:
             await refuse(send, 413, f"the request is larger than {limit} bytes")

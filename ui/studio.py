@@ -89,6 +89,9 @@ def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
                 elem_id="examples",
                 type="values",
             )
+            with gr.Row(elem_classes="fields pictures"):
+                form.image.render()
+                form.last_image.render()
         with gr.Column(scale=5, min_width=320):
             with gr.Row(elem_classes="fields"):
                 form.model.render()

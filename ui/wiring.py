@@ -22,7 +22,17 @@ from ui.comparator.value import Comparison, parse_action
 from ui.figures.value import figures_of
 from ui.figures.value import parse_action as parse_figures_action
 from ui.forecast import board_context, forecast_html
-from ui.form import default_model, default_values, experiment_of, known_model, ranges, roll, values_of, whole
+from ui.form import (
+    default_model,
+    default_values,
+    experiment_of,
+    kept_pictures,
+    known_model,
+    ranges,
+    roll,
+    values_of,
+    whole,
+)
 from ui.handling import POLLED, QUIET, told
 from ui.library.asking import picks_of
 from ui.library.comparing import compare_runs
@@ -61,6 +71,7 @@ class Wiring:
         s, form = self.studio, self.studio.form
         words = [s.forecast, s.export_track, s.exports]
         s.board.input(told(self.edited), everything, words, trigger_mode="always_last", **QUIET)
+        gr.on([form.image.input, form.last_image.input], told(self.edited), everything, words, **QUIET)
         s.export_track.input(told(self.edited), everything, words, **QUIET)
         form.steps.change(told(self.stepped), everything, [s.board, *words], trigger_mode="always_last", **QUIET)
         form.model.input(told(self.remodelled), everything, [*form.components, s.examples, s.board, *words], **QUIET)
@@ -130,6 +141,7 @@ class Wiring:
         """The studio filled with a job: its fields, its board, its runs, followed where it still runs."""
         s, view = self.studio, self.jobs.view(job)
         experiment = parse_experiment(view.document, "the job", catalogue_model)
+        self.jobs.lend_pictures(job, experiment)
         return {s.figures: None, s.downloads: ""} | self._show_experiment(experiment) | self._follow(view.id, -1)
 
     def show_comparison(self, shown: Comparison) -> dict[Any, Any]:
@@ -255,7 +267,7 @@ class Wiring:
         """Another model: its own sizes and ranges; prompt, seed and schedules stay."""
         s, old = self.studio, self._values(values)
         spec = known_model(old["model"])
-        new = default_values(spec) | {"prompt": old["prompt"], "seed": whole(old["seed"])}
+        new = default_values(spec) | {"prompt": old["prompt"], "seed": whole(old["seed"])} | kept_pictures(old, spec)
         context, limits = self._context(new, None), ranges(spec)
         board = self._noted(snapped(self._noted(with_steps(self._board(values), new["steps"])), context["rates"]))
         fields = {getattr(s.form, name): gr.update(value=v, **limits.get(name, {})) for name, v in new.items()}
@@ -303,7 +315,11 @@ class Wiring:
     # ---- keeping ------------------------------------------------------------------------------------------------
 
     def link(self, values: dict[Any, Any]) -> str:
-        return f"s={pack(self._experiment(values))}"
+        """The link of what stands on the page; a picture does not fit into one, which is said."""
+        experiment = self._experiment(values)
+        if any(experiment.conditions.given()):
+            gr.Info("A link cannot carry a picture: whoever opens it is asked for the same one.")
+        return f"s={pack(experiment)}"
 
     def _words(self, fields: Mapping[str, Any], board: Board, values: Mapping[Any, Any] | None) -> dict[Any, Any]:
         """The line beside Run, and what can be exported, for these fields and this board."""

@@ -1,0 +1,38 @@
+"""The picture field. Its value names a picture as documents do, or is None; the bytes go to `/inputs` and stay there.
+
+Browsers send a file to `ui.inputs`, which reads it once and answers with its name. So no event carries a file's path.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from ui.widget import Widget
+
+
+class PictureField(Widget):
+    """A field for one picture: `{sha256, width, height}` of one that was added, or None."""
+
+    def __init__(self, value: dict[str, Any] | None = None, *, label: str = "Picture", **options: Any) -> None:
+        super().__init__(value, label=label, **options)
+
+    def preprocess(self, payload: Any) -> dict[str, Any] | None:  # type: ignore[override]
+        if payload is None or payload == "":
+            return None
+        if not isinstance(payload, dict):
+            raise gr.Error("The picture is not named as this page names pictures.", print_exception=False)
+        return payload  # the experiment parses it
+
+    def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
+        return value if isinstance(value, dict) else None
+
+    def api_info(self) -> dict[str, Any]:
+        sides = {"type": "integer"}
+        return {"type": "object", "properties": {"sha256": {"type": "string"}, "width": sides, "height": sides}}
+
+    def example_value(self) -> dict[str, Any]:
+        return {"sha256": "0" * 64, "width": 832, "height": 480}
+
+    example_payload = example_value
