@@ -99,7 +99,7 @@ def stage_sizes(schedule: ResolutionSchedule, full: LatentSize, patch: tuple[int
 
 
 def _tokens(patch: tuple[int, int, int], frames: int, height: int, width: int) -> int:
-    return (frames // patch[0]) * (height // patch[1]) * (width // patch[2])
+    return -(-frames // patch[0]) * (height // patch[1]) * (width // patch[2])
 
 
 def _integer(name: str, value: object, low: int, high: int) -> int:

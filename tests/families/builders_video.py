@@ -130,10 +130,10 @@ def hunyuan_15() -> HunyuanVideo15Pipeline:
 
 
 def cog(kind: Any = CogVideoXPipeline, scheduler: Any = CogVideoXDDIMScheduler, **more: Any) -> Any:
-    given: dict[str, Any] = {"in_channels": 4, "use_rotary_positional_embeddings": False}
+    given: dict[str, Any] = {"in_channels": 4, "use_rotary_positional_embeddings": False, "sample_frames": 9}
     model = CogVideoXTransformer3DModel(
         **given | more, num_attention_heads=2, attention_head_dim=16, out_channels=4, time_embed_dim=4,
-        text_embed_dim=16, num_layers=1, sample_width=12, sample_height=8, sample_frames=9, patch_size=2,
+        text_embed_dim=16, num_layers=1, sample_width=12, sample_height=8, patch_size=2,
         temporal_compression_ratio=4, max_text_seq_length=16,
     )  # fmt: skip
     vae = AutoencoderKLCogVideoX(
@@ -150,6 +150,13 @@ def cog(kind: Any = CogVideoXPipeline, scheduler: Any = CogVideoXDDIMScheduler, 
 
 def cog_5b() -> CogVideoXPipeline:
     return cog(scheduler=CogVideoXDPMScheduler, use_rotary_positional_embeddings=True)
+
+
+def cog_15() -> CogVideoXPipeline:
+    """Patches of two latent frames: the pipeline prepares one more where their number is odd."""
+    return cog(
+        scheduler=CogVideoXDPMScheduler, use_rotary_positional_embeddings=True, patch_size_t=2, patch_bias=False
+    )  # fmt: skip
 
 
 def cog_i2v() -> CogVideoXImageToVideoPipeline:
@@ -232,6 +239,7 @@ CASES = (
     Case("hunyuan-1.5", seeded(hunyuan_15), frames=5, call=PROMPT),
     Case("cogvideox-2b", seeded(cog), frames=9, call=GUIDED),
     Case("cogvideox-5b", seeded(cog_5b), frames=9, call=GUIDED),
+    Case("cogvideox-1.5", seeded(cog_15), frames=9, call=GUIDED),
     Case("cogvideox-i2v", seeded(cog_i2v), frames=9, call=GUIDED | {"image": picture()}),
     Case("mochi", seeded(mochi), frames=7, call=GUIDED),
     Case("sana-video", seeded(sana_video), 128, 192, frames=5, call=UNINSTRUCTED),

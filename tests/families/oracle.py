@@ -109,8 +109,9 @@ def oracle(told: Told, adapter: Adapter) -> Iterator[None]:
 
 
 def _laid_out(adapter: Adapter, grid: Tensor, x: Tensor) -> Tensor:
-    """A grid in the layout in which steps are taken."""
-    return adapter.layout.write(grid) if adapter.layout.channels_last or grid.shape != x.shape else grid
+    """A grid in the layout in which steps are taken: some that hold their first frame unpack the others for it."""
+    unpacked = adapter.holds_first and x.ndim == 5 and not adapter.layout.channels_last
+    return grid if unpacked else adapter.layout.write(grid)
 
 
 def oracle_run(asked: StagedRequest) -> Told:

@@ -11,7 +11,7 @@ from tests.families.cases import CASES, SCHEDULES, STEPS, request
 from tests.families.oracle import oracle_run, target
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
-STOCHASTIC = ("cogvideox-5b", "cogvideox-i2v")  # their solver adds noise at every step
+STOCHASTIC = ("cogvideox-5b", "cogvideox-1.5", "cogvideox-i2v")  # their solver adds noise at every step
 
 
 @pytest.mark.parametrize("name", CASES)
