@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.caches.evaluations import Evaluations
 from engine.cost import Cost, _on_meta, forward_flops
+from engine.models.inputs import inputs_of
 from engine.sizes import LatentSize
 
 
@@ -38,12 +39,8 @@ def part_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: in
 
 @lru_cache(maxsize=64)
 def _parts(config: str, frames: int, height: int, width: int, text_tokens: int) -> Mapping[str, int]:
-    model = _on_meta(config)
+    model, size = _on_meta(config), LatentSize(frames, height, width, 1.0, 1.0, 0)
     with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False, depth=9) as counter:
-        model(
-            hidden_states=torch.empty(1, model.config.in_channels, frames, height, width),
-            timestep=torch.empty(1, dtype=torch.int64),
-            encoder_hidden_states=torch.empty(1, text_tokens, model.config.text_dim),
-        )
+        model(**inputs_of(model, size, text_tokens))
     counts = counter.get_flop_counts()
     return {name.partition(".")[2]: sum(found.values()) for name, found in counts.items() if "." in name}
