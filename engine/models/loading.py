@@ -54,7 +54,7 @@ def load_model(
     spec = find_model(name)
     options = options or LoadOptions.parse(device=device, dtype=dtype)
     target = _device(options)
-    _check_extras(options)
+    _check_extras(options, target)
     folder = folder_of(spec, on_fetch)
     quiet_libraries()
     _check_folder(spec, folder)
@@ -64,7 +64,7 @@ def load_model(
             dtype=_dtype(options, target),
             use_safetensors=True,
             local_files_only=True,
-            **_quantised(spec, options),
+            **_quantised(spec, folder, options),
         )
     except Exception as error:
         raise ModelNotFound(_damaged(folder, error)) from None
@@ -157,7 +157,7 @@ def _damaged(folder: Path, error: Exception) -> str:
     return f"{folder} is incomplete or damaged; download it again. ({type(error).__name__}: {first})"
 
 
-def _check_extras(options: LoadOptions) -> None:
+def _check_extras(options: LoadOptions, target: torch.device) -> None:
     needed = []
     if options.quantise:
         needed.append(("quantise", QUANTISATIONS[options.quantise][0]))
@@ -168,19 +168,22 @@ def _check_extras(options: LoadOptions) -> None:
             raise InvalidInput(
                 field, f"{field} needs the package {package}, which is not installed: pip install {package}."
             )
+    if options.quantise and options.quantise.startswith("bnb") and target.type == "cpu":
+        raise InvalidInput("quantise", f"{options.quantise} needs a GPU; use torchao-int8 on the CPU, or leave it out.")
 
 
-def _quantised(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
+def _quantised(spec: ModelSpec, folder: Path, options: LoadOptions) -> dict[str, Any]:
     """Keyword arguments that quantise the denoiser while it is loaded."""
     if options.quantise is None:
         return {}
+    denoisers = [name for name in spec.family.denoisers if (folder / name).is_dir()]
     from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig
 
     if options.quantise == "torchao-int8":
         from diffusers import TorchAoConfig
         from torchao.quantization import Int8WeightOnlyConfig
 
-        mapping: Any = {name: TorchAoConfig(Int8WeightOnlyConfig()) for name in spec.family.denoisers}
+        mapping: Any = {name: TorchAoConfig(Int8WeightOnlyConfig()) for name in denoisers}
         return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
     bits = options.quantise.removeprefix("bnb-")
     kwargs: dict[str, Any] = {f"load_in_{bits}": True}
@@ -190,7 +193,7 @@ def _quantised(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
         "quantization_config": PipelineQuantizationConfig(
             quant_backend=f"bitsandbytes_{bits}",
             quant_kwargs=kwargs,
-            components_to_quantize=list(spec.family.denoisers),
+            components_to_quantize=denoisers,
         )
     }
 

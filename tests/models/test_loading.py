@@ -218,3 +218,43 @@ def test_the_model_before_is_released_whole_before_the_next_is_loaded(whole, mon
         alive = [weakref.ref(one) for network in networks for one in (network, *network.parameters())]
         assert len(alive) > 20
         del networks
+
+
+def test_bitsandbytes_on_a_cpu_is_refused_in_words(whole, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.raises(InvalidInput, match="bnb-8bit needs a GPU; use torchao-int8"):
+        load_model(str(whole), options=LoadOptions.parse(device="cpu", quantise="bnb-8bit"))
+
+
+def test_a_lora_is_put_into_the_weights_as_strongly_as_asked(tmp_path):
+    """Against the adapter itself, as peft runs it beside the weights."""
+    peft = pytest.importorskip("peft")
+    case = CASES["wan"]
+    pipe = case.build()
+    pipe.save_pretrained(tmp_path / "model")
+    plain = untouched(case, pipe)
+    targets = peft.LoraConfig(r=4, lora_alpha=4, target_modules=["to_q", "to_v"], init_lora_weights=False)
+    pipe.transformer.add_adapter(targets)
+    layers = peft.get_peft_model_state_dict(pipe.transformer)
+    type(pipe).save_lora_weights(tmp_path, transformer_lora_layers=layers, weight_name="style.safetensors")
+    beside = untouched(case, pipe)
+    assert abs(beside - plain).max() > 0.01
+    for scale, wanted in ((1.0, beside), (0.0, plain)):
+        options = LoadOptions.parse(device="cpu", lora=tmp_path / "style.safetensors", lora_scale=scale)
+        loaded = load_model(str(tmp_path / "model"), options=options)
+        assert not [name for name, _ in loaded.pipe.transformer.named_modules() if "lora" in name]
+        np.testing.assert_allclose(untouched(case, loaded.pipe), wanted, atol=1e-3)
+
+
+def test_int8_weights_are_loaded_for_the_denoiser_alone(tmp_path):
+    pytest.importorskip("torchao")
+    case = CASES["wan"]
+    case.build().save_pretrained(tmp_path / "model")
+    options = LoadOptions.parse(device="cpu", quantise="torchao-int8")
+    loaded = load_model(str(tmp_path / "model"), options=options)
+    weight = loaded.pipe.transformer.blocks[0].ffn.net[2].weight
+    assert "Int8" in type(weight).__name__
+    assert type(loaded.pipe.vae.decoder.conv_in.weight) is torch.nn.Parameter
+    plain = load_model(str(tmp_path / "model"), device="cpu").pipe
+    difference = abs(untouched(case, loaded.pipe) - untouched(case, plain)).max()
+    assert 0 < difference < 0.1
