@@ -215,15 +215,15 @@ def _decoded(data: bytes, role: str, what: str) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise InvalidInput(
-                    role, f"{role}: {what} has {width} × {height} pixels; at most {MAX_PIXELS:,} are read."
-                )
+                raise Image.DecompressionBombError
             if getattr(image, "n_frames", 1) > 1 and image.format in ("PNG", "WEBP"):  # a JPEG has but views of one
                 raise InvalidInput(role, f"{role}: {what} moves; save the one frame that is meant.")
             image.draft("RGB", (MAX_SIDE, MAX_SIDE))
             flat = _flat(ImageOps.exif_transpose(image))
     except InvalidInput:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the warning, where one is made an error
+        raise InvalidInput(role, f"{role}: {what} has more pixels than the {MAX_PIXELS:,} that are read.") from None
     except Exception:  # whatever a decoder makes of a stranger's bytes
         raise InvalidInput(
             role, f"{role}: {what} is no whole PNG, JPEG or WebP picture; save it again as one of them."

@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.baselines import key_of
+from engine.compare import compare
 from engine.conditions import (
     MAX_BYTES,
     MAX_SIDE,
     Conditions,
     Picture,
     check_complete,
+    cut_file,
     picture_file,
     pixels_of,
     read_picture,
@@ -31,10 +34,13 @@ from engine.conditions import (
 from engine.errors import InvalidInput
 from engine.experiment import Track, make_experiment
 from engine.models.catalogue import catalogue, catalogue_model, find_model
+from engine.models.loading import load_model
 from engine.policies import policy_named
 from engine.presets import load_preset
+from engine.report import Environment
 from engine.reproduce import experiment_of, load_experiment
 from engine.share import pack, unpack
+from engine.snippet import diffusers_snippet
 from tests.families.builders_wan import wan_a14b_i2v
 from tests.families.parts import seeded
 
@@ -314,3 +320,48 @@ def test_the_command_line_refuses_before_anything_is_loaded(folder, tmp_path):
         assert (said.returncode, said.stderr.count("\n")) == (2, 1)
         assert told in said.stderr
     assert not (tmp_path / "out").exists()
+
+
+# ---- what a pipeline makes of it ---------------------------------------------------------------------------------
+
+
+def test_every_stage_encodes_the_one_picture_once_at_its_own_size(folder, tmp_path, monkeypatch):
+    spec, seen = find_model(str(folder)), []
+    asked = make_experiment(
+        spec, [track("u-0.75", 6)], prompt="a red apple", image=read_picture(saved(drawn(300, 200)))
+    )
+    model = load_model(str(folder))
+    encode = model.pipe.vae.encode
+    monkeypatch.setattr(model.pipe.vae, "encode", lambda video, *more: seen.append(video) or encode(video, *more))
+    report = compare(asked, model, tmp_path, noise_floor=False)
+    assert [run.status for run in report.runs] == ["done", "done"]
+    ran = [tuple(video.shape[-2:]) for video in seen]
+    sizes = [(size.height * 8, size.width * 8) for size in asked.sizes(asked.tracks[0].schedule)]
+    assert sizes == [(64, 96), (48, 64), (64, 96)]
+    assert ran[-3:] == sizes
+    full, small = (np.asarray(video[0, :, 0].permute(1, 2, 0)) for video in seen[-3:-1])
+    whole = np.asarray(pixels_of(asked.conditions, tmp_path, 64, 96)["image"]) / 127.5 - 1
+    assert np.abs(full - whole).max() < 0.02  # bfloat16 or not, the very cut
+    again = Image.fromarray(np.uint8((whole + 1) * 127.5)).resize((64, 48), Image.Resampling.LANCZOS)
+    assert np.abs(small - (np.asarray(again) / 127.5 - 1)).mean() < 0.02  # and a stage's is made of it
+
+
+def test_another_picture_is_another_baseline(folder):
+    spec = find_model(str(folder))
+    there = Environment(resolute="0", python="3", torch="2", platform="Linux", device="cpu", dtype="float32")
+    keys = {
+        key_of(make_experiment(spec, [], prompt="a", **given), there)
+        for given in ({}, {"image": read_picture(saved(drawn()))}, {"image": read_picture(saved(drawn(90, 64)))})
+    }
+    assert len(keys) == 3
+
+
+def test_the_script_of_a_track_cuts_the_picture_as_the_run_does(tmp_path):
+    asked = experiment(image=read_picture(saved(drawn(300, 200))))
+    script = diffusers_snippet(asked, asked.tracks[0])
+    asked.conditions.keep(tmp_path)
+    assert f"IMAGE = '{asked.conditions.image.file}'" in script
+    assert '"image": cut_file(IMAGE, HEIGHT, WIDTH)' in script
+    compile(script, "script", "exec")
+    cut = cut_file(str(tmp_path / asked.conditions.image.file), 64, 96)
+    assert cut.tobytes() == pixels_of(asked.conditions, tmp_path, 64, 96)["image"].tobytes()

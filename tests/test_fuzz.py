@@ -46,6 +46,7 @@ from tests.strangers import (
     calls,
     dumps,
 )
+from tests.test_conditions import drawn, saved
 from ui.server import create_app
 
 ROOT = Path(__file__).parent.parent
@@ -256,6 +257,33 @@ def test_files_that_are_opened_and_taken_in(served, file):
     if path:
         sent = {"path": path, "meta": {"_type": "gradio.FileData"}}
         served.call(served.handlers[handler], inputs_of(served, handler, sent), told=path)
+
+
+# ---- pictures ----------------------------------------------------------------------------------------------------
+
+PICTURES = {
+    f"{kind} {mode}": saved(drawn(48, 40, mode), kind, **options)
+    for kind, mode, options in (
+        ("PNG", "RGBA", {}), ("PNG", "P", {}), ("JPEG", "RGB", {}), ("JPEG", "CMYK", {}), ("WEBP", "RGB", {}),
+    )
+}  # fmt: skip
+
+
+@cases(0.5)
+@given(
+    st.sampled_from(sorted(PICTURES)),
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 5000),
+)
+def test_pictures_that_are_added(served, picture, cuts, junk):
+    data = bytearray(PICTURES[picture])
+    for place, value in cuts:
+        data[place % len(data)] = value
+    answer = served.check(served.client.post("/inputs", content=bytes(data[: len(data) - junk % len(data)])))
+    assert answer.status_code in (200, 422)
+    assert answer.status_code != 200 or served.check(
+        served.client.get(f"/inputs/{answer.json()['sha256']}.png")
+    ).content.startswith(b"\x89PNG")
 
 
 # ---- ids and names ---------------------------------------------------------------------------------------------
