@@ -175,11 +175,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--steps", type=int, default=0, help="stop at this step (0: by time)")
+    parser.add_argument("--decay", type=float, default=None, help="share of the run over which the rate falls")
     parser.add_argument("--review", type=float, default=6.0, help="minutes between sheets")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     recipe = HPDM_RECIPES[args.recipe]
-    recipe = replace(recipe, minutes=args.minutes or recipe.minutes)
+    recipe = replace(recipe, minutes=args.minutes or recipe.minutes, decay=args.decay or recipe.decay)
     torch.set_num_threads(args.threads or recipe.threads)
     train(recipe, args.out or Path("runs") / f"hpdm-{recipe.name}", limit=args.steps, review_minutes=args.review)
 
