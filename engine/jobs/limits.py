@@ -25,7 +25,7 @@ class Limits:
     """The table. Every value can be set by an environment variable: RESOLUTE_MAX_STEPS and so on."""
 
     steps: float = _limit(200, "denoising steps of a run")
-    pixels: float = _limit(1280 * 720, "width times height of a frame, in pixels")
+    pixels: float = _limit(1920 * 1088, "width times height of a frame, in pixels")
     frames: float = _limit(161, "frames of a video")
     tracks: float = _limit(8, "schedules beside the baseline")
     work: float = _limit(5e8, "steps x tokens, summed over all runs, guidance counted double")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -12,10 +13,12 @@ import pytest
 import torch
 
 from engine.errors import InvalidInput
-from engine.experiment import make_experiment
+from engine.experiment import Track, make_experiment
+from engine.jobs.limits import Limits
 from engine.lightx2v import RunSettings
 from engine.models.catalogue import PUBLISHED, catalogue
 from engine.models.solvers import SCHEDULERS
+from engine.policies import policy_named
 from engine.presets import load_preset
 
 BOOK = tomllib.loads(PUBLISHED.read_text("utf-8"))
@@ -38,6 +41,7 @@ def test_an_entry_runs_at_its_own_size_and_at_every_preset(id):
         size = one.sizes(load_preset(name, one.steps if one.steps > 8 else 30).schedule)
         assert size[-1].ratio == 1
         assert size[0].tokens < size[-1].tokens or name.startswith("u")
+        Limits().check(replace(one, tracks=(Track(name, load_preset(name, 30).schedule, policy_named("coherent")),)))
     assert set(spec.solvers) <= set(SCHEDULERS[spec.process])
 
 
