@@ -11,6 +11,7 @@ from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serving
 from tests.jobs.conftest import FAKE
+from tests.test_conditions import drawn, saved
 from ui.server import MAX_BODY, create_app
 
 
@@ -131,3 +132,13 @@ def test_a_request_larger_than_any_honest_one_is_refused(server):
 
 def test_health(server):
     assert httpx.get(f"{server}/healthz").json()["status"] == "ok"
+
+
+def test_a_picture_is_sent_and_then_named(client, server):
+    sent = httpx.post(f"{server}/inputs", content=saved(drawn(300, 200))).json()
+    settings = {"model": "wan2.2-i2v-a14b", "steps": 6, "height": 64, "width": 96, "frames": 5, "api_name": "/compare"}
+    told = client.predict("a red apple", ["u-0.75"], image=sent["sha256"], **settings)
+    assert f"input-{sent['sha256']}.png" in told["files"]
+    for image, sentence in ((None, "image is empty"), ("0" * 64, "not here"), ("../x", "not here")):
+        with pytest.raises(AppError, match=sentence):
+            client.predict("a red apple", ["u-0.75"], image=image, **settings)
