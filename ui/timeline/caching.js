@@ -9,7 +9,7 @@ class Caching {
     this.figure = make("input.figure", { type: "number", step: "any", autocomplete: "off",
       onkeydown: (event) => this.step(event), oninput: () => this.complain(this.fault(this.figure.value)),
       onchange: () => this.commit(), onblur: () => this.draw(this.track) });
-    this.nodes = [this.choice, this.figure];
+    this.node = make("div.caching");
   }
 
   get offered() { return this.host.context.caches ?? []; }
@@ -18,7 +18,7 @@ class Caching {
 
   /** The choices, when the context is another: what the model cannot take is shown with its reason, and cannot be chosen. */
   drawBack() {
-    this.choice.hidden = !this.offered.length;
+    this.node.replaceChildren(...(this.offered.length ? [this.choice, this.figure] : []));
     this.choice.replaceChildren(make("option", { value: "" }, "No cache"), ...this.offered.map((each) => {
       const option = make("option", { value: each.name, title: each.refused ?? each.summary }, each.title);
       option.disabled = Boolean(each.refused);

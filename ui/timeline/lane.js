@@ -75,7 +75,7 @@ class Lane {
     this.removeButton = iconButton("remove", "Remove", () => host.remove(id));
     return [
       make("div.title", {}, this.grip, this.name),
-      make("div.choices", {}, this.policy, ...this.caching.nodes),
+      make("div.choices", {}, this.policy, this.caching.node),
       make("div.tools", {}, make("div.shapes", { role: "group", "aria-label": "Shape" }, ...this.shapes), this.more,
         this.copyButton, this.removeButton),
     ];
