@@ -157,7 +157,7 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
         peak = ("VRAM peak", "The most that torch had allocated on the GPU during the run.")
     else:
         peak = ("Resident peak", "Resident memory above its level before the run, sampled: a rough figure.")
-    cost = (
+    cost: tuple[Column, ...] = (
         Column("total", COST, "Time, s", "total", "Text, denoising, decoding and writing the video."),
         Column("denoise", COST, "Time, s", "denoising", "The denoising steps alone.", bar=True),
         Column("speedup", COST, "Speed-up", "measured", "Of the denoising steps, over the baseline of this report."),
