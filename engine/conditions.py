@@ -29,6 +29,7 @@ WORDS = {"image": "picture", "last_image": "picture of the last frame"}
 MAX_BYTES = 24 * 2**20  # of a file
 MAX_PIXELS = 50_000_000  # that are decoded: what a telephone takes
 MAX_SIDE, MIN_SIDE = 2048, 16  # of what is kept
+ROWS = 256  # of a deep picture that are converted at a time
 MAX_KEPT = 3 * MAX_SIDE**2 + 2**20  # bytes of a kept PNG, compressed or not
 FORMATS = ("PNG", "JPEG", "WEBP")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -144,6 +145,10 @@ def check_complete(spec: ModelSpec, conditions: Conditions) -> None:
     for role in spec.family.needs:
         if role in ROLES and getattr(conditions, role) is None:
             raise InvalidInput(role, f"{spec.title} starts from a {WORDS[role]}, and {role} is empty; give it one.")
+    if spec.transformer.get("pos_embed_seq_len") and conditions.last_image is None:  # made for two pictures, always
+        raise InvalidInput(
+            "last_image", f"{spec.title} goes from a first picture to a last one, and last_image is empty; give it one."
+        )
 
 
 def pixels_of(conditions: Conditions, folder: Path, height: int, width: int) -> dict[str, Image.Image]:
@@ -219,7 +224,8 @@ def _decoded(data: bytes, role: str, what: str) -> Image.Image:
             if getattr(image, "n_frames", 1) > 1 and image.format in ("PNG", "WEBP"):  # a JPEG has but views of one
                 raise InvalidInput(role, f"{role}: {what} moves; save the one frame that is meant.")
             image.draft("RGB", (MAX_SIDE, MAX_SIDE))
-            flat = _flat(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            flat = _flat(_lighter(image))
     except InvalidInput:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the warning, where one is made an error
@@ -237,11 +243,23 @@ def _decoded(data: bytes, role: str, what: str) -> Image.Image:
     return flat
 
 
+def _lighter(image: Image.Image) -> Image.Image:
+    """A large picture at a whole fraction of its size, so that what follows takes little memory."""
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits of grey, which Pillow would clip: rows at a time
+        image.load()
+        deep = np.asarray(image)
+        grey = np.empty(deep.shape, dtype=np.uint8)
+        for row in range(0, len(deep), ROWS):
+            grey[row : row + ROWS] = np.rint(np.clip(deep[row : row + ROWS] / 257.0, 0, 255))
+        image = Image.fromarray(grey)
+    factor = max(image.size) // MAX_SIDE
+    if image.mode == "P" or factor < 2:
+        return image
+    return image.reduce(factor) if image.mode != "1" else image.convert("L").reduce(factor)
+
+
 def _flat(image: Image.Image) -> Image.Image:
     """Eight bits, RGB, nothing transparent."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits of grey, which Pillow would clip
-        grey = np.clip(np.asarray(image, dtype=np.float64) / 257.0, 0, 255)
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

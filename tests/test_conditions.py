@@ -41,7 +41,7 @@ from engine.report import Environment
 from engine.reproduce import experiment_of, load_experiment
 from engine.share import pack, unpack
 from engine.snippet import diffusers_snippet
-from tests.families.builders_wan import wan_a14b_i2v
+from tests.families.builders_wan import wan_a14b_i2v, wan_flf2v
 from tests.families.parts import seeded
 
 ROOT = Path(__file__).parent.parent
@@ -344,6 +344,20 @@ def test_every_stage_encodes_the_one_picture_once_at_its_own_size(folder, tmp_pa
     assert np.abs(full - whole).max() < 0.02  # bfloat16 or not, the very cut
     again = Image.fromarray(np.uint8((whole + 1) * 127.5)).resize((64, 48), Image.Resampling.LANCZOS)
     assert np.abs(small - (np.asarray(again) / 127.5 - 1)).mean() < 0.02  # and a stage's is made of it
+
+
+def test_a_model_of_two_pictures_runs_from_both_and_asks_for_the_last(tmp_path):
+    folder = saved_pipeline(wan_flf2v, tmp_path / "tiny-flf2v")
+    model = load_model(str(folder), device="cpu")
+    first, last = (read_picture(saved(drawn(150, 100 + k))) for k in range(2))
+    track = Track("two-stage", load_preset("0.5@50%", 4).schedule, policy_named("coherent"))
+    settings = {"prompt": "a red apple", "steps": 4, "image": first}
+    alone = make_experiment(model.spec, [track], **settings)
+    with pytest.raises(InvalidInput, match="from a first picture to a last one, and last_image is empty"):
+        check_complete(model.spec, alone.conditions)
+    both = make_experiment(model.spec, [track], **settings, last_image=last)
+    report = compare(both, model, tmp_path / "out", noise_floor=False)
+    assert [run.status for run in report.runs] == ["done", "done"], [run.error for run in report.runs]
 
 
 def test_another_picture_is_another_baseline(folder):

@@ -48,8 +48,16 @@ def _wan(config: Any, size: LatentSize, text: int) -> Inputs:
         "hidden_states": _video(config.in_channels, size),
         "timestep": torch.ones(1, dtype=torch.int64),
         "encoder_hidden_states": torch.ones(1, text, config.text_dim),
-        "encoder_hidden_states_image": torch.ones(1, CLIP_IMAGE_TOKENS, config.image_dim) if config.image_dim else None,
+        "encoder_hidden_states_image": _seen(config),
     }
+
+
+def _seen(config: Any) -> Tensor | None:
+    """What CLIP saw: of one picture, or of the first and the last one in a batch."""
+    if not config.image_dim:
+        return None
+    both = config.pos_embed_seq_len
+    return torch.ones(2, both // 2, config.image_dim) if both else torch.ones(1, CLIP_IMAGE_TOKENS, config.image_dim)
 
 
 def _vace(config: Any, size: LatentSize, text: int) -> Inputs:
