@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,12 @@ def request(
         "policy": policy_named(policy), "sizes": stage_sizes(schedule, full, cut.patch), "geometry": cut, "seed": 1,
     }  # fmt: skip
     return StagedRequest(**fields | more)
+
+
+@cache
+def expected(name: str) -> np.ndarray:
+    """What a fresh pipeline gives at full size."""
+    return untouched(CASES[name], CASES[name].build())
 
 
 def untouched(case: Case, pipe: Any) -> np.ndarray:
