@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -166,8 +165,7 @@ def _structure(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> dict[str,
         weights = _scales(run)
     except _NotComputed:
         return {name: _guarded(name, run, base, fps) for name in ("ssim", "ms_ssim")}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # the filters let go of the interpreter's lock
-        pairs = list(pool.map(both_of, run, base, [weights] * len(run)))
+    pairs = [both_of(a, b, weights) for a, b in zip(run, base, strict=True)]
     return {"ssim": _metric(p[0] for p in pairs), "ms_ssim": _metric((p[1] for p in pairs), _short(weights, run))}
 
 
