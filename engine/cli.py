@@ -19,6 +19,8 @@ from engine.caches.choice import TECHNIQUES, parse_shorthand
 from engine.conditions import check_complete, picture_file
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
+from engine.hpdm.choice import parse_level_words
+from engine.hpdm.tracks import default_level_tracks, level_track
 from engine.lightx2v import RunSettings, export, with_cache
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.options import ATTENTION, QUANTISATIONS, LoadOptions
@@ -59,8 +61,18 @@ Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; sc
 @app.command()
 def compare(
     prompt: Annotated[str, typer.Option(help="What to show.")],
-    schedule: Schedules,
     out: Out,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option("--schedule", "-s", help="A preset, a JSON file, or shorthand: 0.75@50%, 1/0.75@20%/70%."),
+    ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For a hierarchical patch model in place of a schedule: levels=2,overlap=none,context=off,heun=true; "
+            "overlap none, spatial or full, context off, device or cpu. None given: some that show what they do."
+        ),
+    ] = None,
     model: ModelName = "emoji-wan",
     seed: Annotated[int, typer.Option(help="The same for all runs.")] = 0,
     steps: Steps = None,
@@ -109,7 +121,13 @@ def compare(
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
     given = _settings(settings_from, count)
-    tracks = _tracks([load_preset(name, count) for name in schedule], policy or [], cache or [])
+    if spec.levels:
+        tracks = _level_tracks(spec, schedule, policy, cache, track)
+    elif track or not schedule:
+        wrong = f"{spec.title} has no levels; choose a --schedule." if track else "give at least one --schedule."
+        raise InvalidInput("track" if track else "schedule", wrong)
+    else:
+        tracks = _tracks([load_preset(name, count) for name in schedule], policy or [], cache or [])
     experiment = make_experiment(
         spec,
         tracks,
@@ -299,6 +317,20 @@ def _tracks(presets: Sequence[Preset], policies: Sequence[str], caches: Sequence
             label = f"{label}+{cache}" if cache and chosen else label
             tracks.append(Track(label, preset.schedule, policy, cache))
     return tracks
+
+
+def _level_tracks(spec: ModelSpec, schedule: Any, policy: Any, cache: Any, words: list[str] | None) -> list[Track]:
+    """The tracks of a hierarchical patch model, as they were written, or the default ones."""
+    for name, given in (("schedule", schedule), ("policy", policy), ("cache", cache)):
+        if given:
+            raise InvalidInput(
+                name,
+                f"{spec.title} runs by levels and takes no {name}; write --track levels=2,overlap=none.",
+            )
+    assert spec.levels is not None
+    if not words:
+        return default_level_tracks(spec.levels, spec.defaults.steps)
+    return [level_track(text, parse_level_words(text), spec.levels, spec.defaults.steps) for text in words]
 
 
 def _checked_out(out: Path) -> None:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,13 +70,18 @@ def compare(
     baseline at sizes that the tracks need and nobody has timed: no run is changed by them. Pictures that the
     experiment only names must lie in `out` already.
     """
-    comparison = _Comparison(experiment, model, out, listener or Silent(), baselines, numbered, learner)
+    kind = Comparison
+    if experiment.spec.levels:
+        from engine.hpdm.comparing import LevelComparison  # it builds on this module
+
+        kind, baselines = LevelComparison, None
+    comparison = kind(experiment, model, out, listener or Silent(), baselines, numbered, learner)
     with settled_heap():
         return comparison.run(noise_floor, earlier)
 
 
-class _Comparison:
-    """The state of one comparison."""
+class Comparison:
+    """The state of one comparison, of pipelines that are driven along a schedule; other kinds of models override."""
 
     def __init__(
         self,
@@ -103,8 +109,7 @@ class _Comparison:
         self.pairs = Pairs((), (), experiment.fps)
 
     def run(self, noise_floor: bool, earlier: Report | None) -> Report:
-        pipe, experiment = self.model.pipe, self.experiment
-        scheduler = scheduler_for(pipe, experiment.solver, experiment.shift)
+        experiment = self.experiment
         tracks = (experiment.baseline, *experiment.tracks)
         found = self.baselines.find(self.key) if self.baselines else None
         left = self._left(tracks, earlier, found)
@@ -112,7 +117,7 @@ class _Comparison:
         if found:
             self.baseline = found.frames
             self.pairs.seen(0, found.frames)
-        with patched(pipe, scheduler=scheduler):
+        with self._prepared():
             twin, stop = self._first_baseline() if noise_floor and 0 in left and not found else (None, False)
             for number in left:
                 run, stop = self._one(number, tracks[number], len(tracks), stop, found)
@@ -131,6 +136,14 @@ class _Comparison:
         report = self._save()
         write_index(report, self.out)
         return report
+
+    def _prepared(self) -> AbstractContextManager[None]:
+        """The model with this experiment's solver and shift."""
+        pipe, experiment = self.model.pipe, self.experiment
+        return patched(pipe, scheduler=scheduler_for(pipe, experiment.solver, experiment.shift))
+
+    def _solver(self) -> str:
+        return self.experiment.solver or solver_name(self.model.pipe.scheduler)
 
     def _left(self, tracks: tuple[Track, ...], earlier: Report | None, found: Baseline | None) -> list[int]:
         """The numbers that are left to run, in order; what is finished is taken over."""
@@ -250,7 +263,7 @@ class _Comparison:
             schedule=export(track.schedule),
             status="done",
             stages=stages_of(cost, experiment),
-            sigmas=sigmas_of(result),
+            sigmas=self._sigmas(result),
             latency=latency_of(result, encode_s, warm_up_s),
             memory=memory_of(result),
             flops=flops,
@@ -263,9 +276,17 @@ class _Comparison:
             heatmap=heat,
             bands=watch.bands(),
         )
+        run = run.model_copy(update=self._details(number, track, result))
         if number == 0 and self.baselines:
             self.baselines.keep(self.key, run, result.frames, self.out / video)
         return run
+
+    def _sigmas(self, result: StagedResult) -> tuple[float, ...]:
+        return sigmas_of(result)
+
+    def _details(self, number: int, track: Track, result: StagedResult) -> dict[str, object]:
+        """What only this kind of model's runs have, as fields of `Run`."""
+        return {}
 
     def _flops(self, track: Track, cost: Cost, result: StagedResult) -> int:
         """What the run really took: of skipped evaluations no more is left out than was counted."""
@@ -382,7 +403,7 @@ class _Comparison:
             steps=experiment.steps,
             guidance=experiment.guidance,
             shift=experiment.shift,
-            solver=experiment.solver or solver_name(self.model.pipe.scheduler),
+            solver=self._solver(),
             **experiment.conditions.document(),
             environment=environment(self.model),
             noise_floor=self.floor,

@@ -11,11 +11,13 @@ from engine.caches.choice import CacheChoice
 from engine.caches.support import checked
 from engine.conditions import Conditions, checked_conditions
 from engine.errors import InvalidInput
+from engine.hpdm.choice import LevelChoice, checked_level_schedule, checked_levels, level_schedule, level_sizes
+from engine.hpdm.prompt import understand
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec
 from engine.models.solvers import checked_shift_use, checked_solver
 from engine.policies import DEFAULT_POLICY, Policy, policy_named
-from engine.schedule import ResolutionSchedule, checked_steps, flat
+from engine.schedule import ResolutionSchedule, Stage, checked_steps, flat
 from engine.sizes import LatentSize, checked_size, full_size, stage_sizes
 
 MAX_PROMPT = 2000
@@ -34,6 +36,17 @@ class Track:
     schedule: ResolutionSchedule
     policy: Policy
     cache: CacheChoice | None = None
+    levels: LevelChoice | None = None  # of a hierarchical patch model, which has no policy and no cache
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that run: all of the schedule's, or as many levels as were chosen."""
+        return self.schedule.stages[: self.levels.levels if self.levels else None]
+
+    @property
+    def told(self) -> str:
+        """What a table shows of how the schedule is run: its levels, or its policy."""
+        return str(self.levels) if self.levels else self.policy.name
 
     @property
     def slug(self) -> str:
@@ -43,7 +56,8 @@ class Track:
     def document(self) -> dict[str, Any]:
         """As plain data; a track without a cache says nothing of one."""
         cache = {"cache": self.cache.document()} if self.cache else {}
-        return {"name": self.name, "policy": self.policy.name, **export(self.schedule), **cache}
+        levels = {"levels": self.levels.document()} if self.levels else {}
+        return {"name": self.name, "policy": self.policy.name, **export(self.schedule), **cache, **levels}
 
     def without_cache(self, other: Track) -> bool:
         """Whether `other` is this track without its cache; where nothing is switched no policy has a say."""
@@ -72,10 +86,15 @@ class Experiment:
 
     @property
     def baseline(self) -> Track:
-        return Track(BASELINE, flat(self.steps), policy_named(DEFAULT_POLICY))
+        policy, levels = policy_named(DEFAULT_POLICY), self.spec.levels
+        if levels:
+            return Track(BASELINE, level_schedule(levels, self.steps), policy, None, checked_levels(None, levels))
+        return Track(BASELINE, flat(self.steps), policy)
 
     def sizes(self, schedule: ResolutionSchedule) -> tuple[LatentSize, ...]:
-        """The latent grid of every stage of a schedule."""
+        """The latent grid of every stage of a schedule; of a model with levels, of every level."""
+        if self.spec.levels:
+            return level_sizes(self.spec.levels)
         geometry = self.spec.geometry
         return stage_sizes(schedule, full_size(geometry, self.height, self.width, self.frames), geometry.patch)
 
@@ -145,6 +164,14 @@ def make_experiment(
         _first(width, given.width, own.width),
         _frames(spec, frames, given.frames),
     )
+    if spec.levels and size != (own.height, own.width, own.frames):
+        raise InvalidInput(
+            "height",
+            f"{spec.title} makes {own.width}x{own.height} with {own.frames} frames and no other size; "
+            "stop at a lower level for a smaller video.",
+        )
+    if spec.levels and isinstance(prompt, str):
+        understand(prompt, spec.levels.conditions)
     count = checked_steps(_first(steps, own.steps))
     if count < spec.family.least_steps:
         raise InvalidInput("steps", f"steps is {count}; {spec.title} needs at least {spec.family.least_steps}.")
@@ -172,13 +199,26 @@ def _checked_tracks(
     """Tracks at the experiment's step count, each fitting the model, with names of their own."""
     full, result, names = full_size(spec.geometry, *size), [], {BASELINE}
     for track in tracks:
-        schedule = track.schedule.with_steps(steps)
-        stage_sizes(schedule, full, spec.geometry.patch)
+        levels = None
+        if spec.levels:
+            levels = checked_levels(track.levels, spec.levels)
+            schedule = checked_level_schedule(track.schedule, spec.levels, steps)
+            if track.policy.name != DEFAULT_POLICY:
+                raise InvalidInput(
+                    "policy", f"policy is {track.policy.name!r}; {spec.title} switches nothing: leave it out."
+                )
+        else:
+            if track.levels:
+                raise InvalidInput(
+                    "levels", f"{spec.title} has no levels; choose a resolution schedule for {track.name[:60]!r}."
+                )
+            schedule = track.schedule.with_steps(steps)
+            stage_sizes(schedule, full, spec.geometry.patch)
         name, copy = _text("name", track.name, MAX_NAME), 2
         while name in names:
             name, copy = f"{track.name[: MAX_NAME - 6]} ({copy})", copy + 1
         names.add(name)
-        result.append(Track(name, schedule, track.policy, checked(track.cache, spec)))
+        result.append(Track(name, schedule, track.policy, checked(track.cache, spec), levels))
     if len(result) > MAX_TRACKS:
         raise InvalidInput("schedule", f"{len(result)} schedules were asked for; at most {MAX_TRACKS} fit one report.")
     return tuple(result)
@@ -186,6 +226,10 @@ def _checked_tracks(
 
 def _shift(spec: ModelSpec, asked: object, given: float | None) -> float | None:
     """The flow's shift; None leaves the model's own scheduler as it is. A LightX2V config's is for flows alone."""
+    if spec.levels:
+        if asked is not None:
+            raise InvalidInput("shift", f"{spec.title} has noise levels of its own; leave shift out.")
+        return None
     checked_shift_use(asked, spec.title, spec.scheduler)
     flow = spec.process in ("flow", "inverted")
     value = _first(asked, given if flow else None, spec.defaults.shift)

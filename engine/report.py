@@ -25,6 +25,7 @@ from pydantic import (
 
 from engine.caches.choice import parse_cache
 from engine.errors import InvalidInput
+from engine.hpdm.choice import parse_levels
 from engine.metrics import Metric, no_similarity
 from engine.video import whole_file
 
@@ -52,10 +53,20 @@ def _known_cache(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
+def _known_levels(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        parse_levels(value)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
 FileName = Annotated[str, AfterValidator(_plain_file)]
+LevelKeys = Annotated[dict[str, JsonValue], AfterValidator(_known_levels)]
 ScheduleKeys = Annotated[dict[str, JsonValue], AfterValidator(_finite_json)]
 CacheKeys = Annotated[dict[str, JsonValue], AfterValidator(_known_cache)]
 
@@ -225,6 +236,26 @@ class Bands(_Part):
         return self
 
 
+class LevelVideo(_Part):
+    """A finished level of a hierarchical patch model: its own video, where its tiles lie, and how well they fit.
+
+    `tiles` are offsets (frame, y, x) of patches of size `patch`, in the level's own frames and pixels. `seam`: the mean
+    jump between pixels on either side of a line where tiles without overlap meet, over that elsewhere; 1 is a picture
+    without seams, null a level of one tile.
+    """
+
+    level: Count
+    video: FileName
+    width: Count
+    height: Count
+    frames: Count
+    steps: Count
+    patch: tuple[Count, Count, Count]
+    tiles: tuple[tuple[Index, Index, Index], ...]
+    seam: Annotated[FiniteFloat, Field(ge=0)] | None
+    seconds: Seconds
+
+
 class Run(_Part):
     """One schedule under one policy, and what came of it."""
 
@@ -245,6 +276,8 @@ class Run(_Part):
     uncached: Uncached | None = None
     video: FileName | None = None
     heatmap: FileName | None = None
+    levels: LevelKeys | None = None  # of a hierarchical patch model
+    pyramid: tuple[LevelVideo, ...] = ()
     reused: str | None = None
     bands: Bands | None = None
 
@@ -267,7 +300,8 @@ class Run(_Part):
     def told_policy(self) -> str | None:
         """Policy and cache in one line, as tables show them."""
         cache = str(parse_cache(self.cache)) if self.cache else None
-        return ", ".join(word for word in (self.policy, cache) if word) or None
+        levels = str(parse_levels(self.levels)) if self.levels and self.name != "baseline" else None
+        return ", ".join(word for word in (self.policy, cache, levels) if word) or None
 
     def stage_of(self, step: int) -> Stage | None:
         """The stage that a step (from 1) belongs to; None where the stages are not known."""

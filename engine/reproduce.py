@@ -13,10 +13,11 @@ from engine.caches.choice import parse_optional
 from engine.conditions import ROLES
 from engine.errors import InvalidInput
 from engine.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
+from engine.hpdm.choice import parse_optional_levels
 from engine.lightx2v import SCHEDULE_KEYS, schedule_of
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.solvers import SOLVERS
-from engine.policies import policy_named
+from engine.policies import DEFAULT_POLICY, policy_named
 from engine.video import read_metadata
 
 TAG = "resolute"
@@ -86,11 +87,12 @@ def _tracks(value: object, what: str) -> list[Track]:
 def _track(value: object, what: str) -> Track:
     if not isinstance(value, dict):
         raise InvalidInput("tracks", f"{what} must be an object with a name, a policy and a schedule.")
-    _known(value, ("name", "policy", "cache", *SCHEDULE_KEYS), what)
+    _known(value, ("name", "policy", "cache", "levels", *SCHEDULE_KEYS), what)
     name = value.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
         raise InvalidInput("name", f"{what}: name must be text of 1 to {MAX_NAME} characters.")
-    return Track(name, schedule_of(value), policy_named(value.get("policy")), parse_optional(value.get("cache")))
+    policy, cache = policy_named(value.get("policy")), parse_optional(value.get("cache"))
+    return Track(name, schedule_of(value), policy, cache, parse_optional_levels(value.get("levels")))
 
 
 def _known(document: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
@@ -109,9 +111,14 @@ def _from_video(path: Path) -> str:
 
 def _from_report(report: reports.Report, models: Models | None) -> Experiment:
     tracks = [
-        Track(run.name, schedule_of(run.schedule), policy_named(run.policy), parse_optional(run.cache))
-        for run in report.runs
-        if run.policy
+        Track(
+            run.name,
+            schedule_of(run.schedule),
+            policy_named(DEFAULT_POLICY if run.levels else run.policy),
+            parse_optional(run.cache),
+            parse_optional_levels(run.levels),
+        )
+        for run in report.runs[1:]
     ]
     return make_experiment(
         (models or find_model)(report.model),

@@ -1,9 +1,9 @@
 """Share links: a whole experiment in a few hundred characters of a URL.
 
 `LINK_FORMAT` 1: a JSON object with one-letter keys, zlib, base64url without padding. What equals the model's defaults
-is left out, and a track is `[name, policy, rates, switch steps]`, with its cache's document as a fifth. A link comes
-from strangers: it is bounded before it is inflated and while it is, read strictly, and may name only models of the
-catalogue.
+is left out, and a track is `[name, policy, rates, switch steps]`, with its cache's document as a fifth (null where
+there is none) and that of its levels as a sixth. A link comes from strangers: it is bounded before it is inflated and
+while it is, read strictly, and may name only models of the catalogue.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def pack(experiment: Experiment) -> str:
         [
             *(track.name, track.policy.name, list(track.schedule.rates), list(track.schedule.switch_steps)),
             *([track.cache.document()] if track.cache else []),
+            *([None, track.levels.document()] if track.levels else []),
         ]
         for track in experiment.tracks
     ]
@@ -122,13 +123,14 @@ def _long(short: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _track(value: object, steps: object) -> dict[str, Any]:
-    if not isinstance(value, list) or len(value) not in (4, 5):
+    if not isinstance(value, list) or len(value) not in (4, 5, 6):
         raise InvalidInput("link", "the link holds a track that is not name, policy, rates and steps; copy it again.")
-    name, policy, rates, switches, *cache = value
+    name, policy, rates, switches, cache, levels = (*value, None, None)[:6]
     schedule = {
         "resolution_rate": rates,
         "changing_resolution_steps": switches,
-        **({"cache": cache[0]} if cache else {}),
+        **({} if cache is None else {"cache": cache}),
+        **({} if levels is None else {"levels": levels}),
     }
     return {"name": name, "policy": policy, "infer_steps": steps, "changing_resolution": True, **schedule}
 

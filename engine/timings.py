@@ -83,6 +83,13 @@ def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Envir
     )
 
 
+def _other_levels(run: Run) -> bool:
+    """Whether a run by levels was another than the plain one, whose steps are not comparable."""
+    if run.levels is None:
+        return False
+    return run.name != "baseline"
+
+
 class Timings(_Frozen):
     """Measured values of one key. JSON: `model_dump_json` and `model_validate_json`; new ones by the `with_` methods.
 
@@ -107,7 +114,13 @@ class Timings(_Frozen):
     def with_run(self, run: Run) -> Timings:
         """These and a finished run's of the same key; itself where the run is not done, or was sped up by a cache."""
         latency, full = run.latency, run.stages[-1] if run.stages else None
-        if run.status != "done" or run.cache is not None or full is None or len(latency.steps_s) != full.last_step:
+        if (
+            run.status != "done"
+            or run.cache is not None
+            or _other_levels(run)
+            or full is None
+            or len(latency.steps_s) != full.last_step
+        ):
             return self
         pixels = hw_text((full.height, full.width))
         found: dict[str, object] = {"runs": self.runs + 1}

@@ -97,6 +97,8 @@ def _fitted(folder: str) -> Coefficients | None:
 def refusal(choice: CacheChoice, spec: ModelSpec) -> str | None:
     """Why a model cannot take a cache, in one sentence; None where it can, as far as its configs tell."""
     title = TECHNIQUES[choice.name].title
+    if spec.levels:
+        return f"{spec.title} takes no feature cache; its own keeps what finished levels say: context=device or cpu."
     if spec.pipeline in SILENT:
         return f"{spec.title}'s pipeline does not tell a cache which pass of guidance is under way; none can be right."
     if choice.name == "fastercache":

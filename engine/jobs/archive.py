@@ -43,6 +43,7 @@ _KINDS = (
     (re.compile(r"report\.json"), 16 * MIB),
     (re.compile(r"[0-9]{2}(-difference)?\.mp4"), 512 * MIB),
     (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
+    (re.compile(r"[0-9]{2}-level-[1-8]\.mp4"), 64 * MIB),
     (re.compile(r"[0-9]{2}\.png"), 16 * MIB),
     (FILE, MAX_KEPT),
 )
@@ -236,6 +237,8 @@ def _agree(experiment: Experiment, report: Report) -> None:
         differing = {f"{stem}-difference.mp4", f"{stem}-difference.webp", None}
         if run.video not in own or run.heatmap not in differing:
             _refuse(f"{folders.REPORT} gives “{strict_json.shown(run.name)}” the files of another run")
+        if any(level.video != f"{stem}-level-{level.level}.mp4" for level in run.pyramid):
+            _refuse(f"{folders.REPORT} gives “{strict_json.shown(run.name)}” the levels of another run")
 
 
 def _document(holder: Conditions | Report, role: str) -> dict[str, Any] | None:

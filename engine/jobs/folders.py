@@ -100,6 +100,7 @@ def remove_parts(folder: Path) -> None:
 
 def _files(run: Run) -> Iterator[str]:
     yield from (name for name in (run.video, run.heatmap) if name)
+    yield from (level.video for level in run.pyramid)
     if run.video:
         yield poster_of(run.video)
 

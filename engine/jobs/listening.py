@@ -13,7 +13,9 @@ from typing import Protocol
 from engine.arithmetic import denoiser_flops
 from engine.errors import Cancelled, Skipped
 from engine.events import StepEvent
-from engine.experiment import Experiment
+from engine.experiment import Experiment, Track
+from engine.hpdm.choice import blocks_of_level, calls_a_step
+from engine.hpdm.config import HpdmConfig
 from engine.jobs import queue
 from engine.jobs.errors import DeviceLost, StorageError, TimeUp
 from engine.jobs.logs import event as log_event
@@ -177,7 +179,10 @@ class JobListener:
 
 def _shares(experiment: Experiment, number: int) -> Sequence[float]:
     """What share of a run's denoising is done after each step, going by FLOPs."""
-    schedule = queue.tracks_of(experiment)[number].schedule
+    track = queue.tracks_of(experiment)[number]
+    if track.levels and experiment.spec.levels:
+        return _level_shares(track, experiment.spec.levels)
+    schedule = track.schedule
     sizes = experiment.sizes(schedule)
     transformer, text = experiment.spec.transformer, experiment.spec.defaults.max_sequence_length
     flops = [
@@ -187,6 +192,13 @@ def _shares(experiment: Experiment, number: int) -> Sequence[float]:
     ]
     total = sum(flops)
     return [done / total for done in itertools.accumulate(flops)]
+
+
+def _level_shares(track: Track, config: HpdmConfig) -> Sequence[float]:
+    """The same of a model that runs level by level: tiles times the blocks that each passes through."""
+    calls = calls_a_step(config, track.levels.overlap if track.levels else "spatial")
+    work = [calls[s.index] * blocks_of_level(config, s.index) for s in track.stages for _ in range(s.steps)]
+    return [done / sum(work) for done in itertools.accumulate(work)]
 
 
 class Watchdog:

@@ -133,9 +133,9 @@ def _told(experiment: Experiment) -> tuple[str, str, str]:
 
 
 def _run_values(job_id: str, number: int, track: Track) -> tuple[object, ...]:
-    plan = json.dumps([(stage.first, stage.last, stage.rate) for stage in track.schedule.stages])
-    policy = track.policy.name if number else None
-    return job_id, number, track.name, policy, plan, track.schedule.infer_steps
+    plan = json.dumps([(stage.first, stage.last, stage.rate) for stage in track.stages])
+    policy = track.told if number else None
+    return job_id, number, track.name, policy, plan, track.stages[-1].last
 
 
 def _refuse_a_crowd(db: sqlite3.Connection, visitor: str, limits: Limits) -> None:

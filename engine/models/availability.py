@@ -78,7 +78,8 @@ def studio_models() -> list[Availability]:
         options = LoadOptions.from_environment()
     except InvalidInput:  # told where a model is loaded, and by `doctor`
         options = LoadOptions()
-    return all_available(options, None if options.device == "cpu" else card_bytes())
+    found = all_available(options, None if options.device == "cpu" else card_bytes())
+    return [one for one in found if not one.spec.levels]  # the board has no lanes for levels yet
 
 
 @cache
@@ -104,6 +105,8 @@ def _place(spec: ModelSpec) -> Place:
 
 def _whole(folder: Path, spec: ModelSpec) -> bool:
     """Whether the index and weights of a denoiser and the autoencoder are there; loading looks closer."""
+    if spec.levels:
+        return (folder / "model.safetensors").is_file()
     parts = (*spec.family.denoisers[:1], "vae")
     return (folder / "model_index.json").is_file() and all(any(folder.glob(f"{part}/*.safetensors")) for part in parts)
 

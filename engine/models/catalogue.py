@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ModelNotFound
-from engine.models.families import FAMILIES, Family, family_of
+from engine.errors import InvalidInput, ModelNotFound
+from engine.hpdm.config import HpdmConfig
+from engine.models.families import FAMILIES, LEVELS, Family, family_of
 from engine.models.geometry import geometry_of
 from engine.models.solvers import UNIPC_FLOW, Kind, kind_of, shift_in, solvers_for
 from engine.sizes import Geometry
@@ -25,6 +26,7 @@ from engine.strict_json import shown
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = "emoji-wan"
+SHIPPED_LEVELS = "emoji-hpdm"
 PUBLISHED = Path(__file__).with_name("published.toml")
 
 
@@ -73,10 +75,11 @@ class ModelSpec:
     scheduler: Mapping[str, Any] = field(default_factory=lambda: dict(UNIPC_FLOW), repr=False)
     vae: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: tuple[Part, ...] = field(default=(), repr=False)
+    levels: HpdmConfig | None = field(default=None, repr=False)  # of a hierarchical patch model, which no other has
 
     @property
     def family(self) -> Family:
-        return family_of(self.pipeline)
+        return LEVELS if self.levels else family_of(self.pipeline)
 
     @property
     def process(self) -> Kind:
@@ -99,6 +102,8 @@ def catalogue() -> Mapping[str, ModelSpec]:
     shipped = []
     with contextlib.suppress(ModelNotFound):
         shipped.append(_shipped())
+    with contextlib.suppress(ModelNotFound, InvalidInput):
+        shipped.append(_shipped_levels())
     return {spec.id: spec for spec in (*shipped, *_published())}
 
 
@@ -152,6 +157,8 @@ def find_model(name: str) -> ModelSpec:
         return catalogue()[name]
     if name == SHIPPED:
         return _shipped()
+    if name == SHIPPED_LEVELS:
+        return _shipped_levels()
     if "\x00" not in name and len(name) < 1024 and Path(name).is_dir():
         return spec_of_folder(Path(name), Path(name).resolve().name, Path(name).resolve().name)
     raise ModelNotFound(f"model {name[:80]!r} is neither in the catalogue nor a folder here; {_like(name)}.")
@@ -177,11 +184,55 @@ def _shipped() -> ModelSpec:
     return spec_of_folder(ROOT / "weights" / SHIPPED, SHIPPED, "Emoji-Wan (shipped)")
 
 
+def _shipped_levels() -> ModelSpec:
+    return spec_of_folder(ROOT / "weights" / SHIPPED_LEVELS, SHIPPED_LEVELS, "Emoji-HPDM (shipped, patches)")
+
+
+def _levels_in(folder: Path) -> HpdmConfig | None:
+    """The config of a hierarchical patch model, as `engine.hpdm.store` writes it; None for any other folder."""
+    if (folder / "model_index.json").is_file() or not (folder / "config.json").is_file():
+        return None
+    config = _config(folder / "config.json")
+    if config.get("kind") != "hpdm" or not isinstance(config.get("model"), dict):
+        return None
+    return HpdmConfig.from_json(config["model"])
+
+
+def _spec_of_levels(folder: Path, id: str, title: str, config: HpdmConfig) -> ModelSpec:
+    """A hierarchical patch model: its cells are pixels, its size is its finest level's, and no other."""
+    own = _config(folder / "resolute.json") if (folder / "resolute.json").is_file() else {}
+    frames, height, width = config.size(config.levels - 1)
+    steps = own.get("steps", [32 >> level or 1 for level in range(config.levels)])
+    return ModelSpec(
+        id=re.sub(r"[^\w.-]", "-", id, flags=re.ASCII),
+        title=title,
+        location=str(folder),
+        geometry=Geometry((1, 1, 1), config.token, config.channels),
+        defaults=Defaults(
+            height=height,
+            width=width,
+            frames=frames,
+            fps=own.get("fps", 8),
+            steps=sum(steps) if isinstance(steps, list) else steps,
+            shift=None,
+            guidance=own.get("guidance", 1.0),
+            max_sequence_length=1,
+        ),
+        transformer={"_class_name": "Hpdm"},
+        examples=tuple(own.get("example_prompts", ())),
+        pipeline="Hpdm",
+        scheduler={"_class_name": "Hpdm"},
+        levels=config,
+    )
+
+
 def spec_of_folder(folder: Path, id: str, title: str) -> ModelSpec:
     """Describe a diffusers folder by its configs; `resolute.json` beside them holds a model's own defaults.
 
     Raises InvalidInput with the reason for a pipeline that cannot follow a schedule, ModelNotFound for a broken folder.
     """
+    if (levels := _levels_in(folder)) is not None:
+        return _spec_of_levels(folder, id, title, levels)
     index = _config(folder / "model_index.json")
     pipeline = str(index.get("_class_name"))
     family = family_of(pipeline)

@@ -188,6 +188,10 @@ REFUSED: Mapping[str, str] = {
 }
 
 
+# No pipeline of diffusers: engine.hpdm runs it, level by level.
+LEVELS = Family("Hpdm", negative=False, text_length=None)
+
+
 def family_of(pipeline: object) -> Family:
     """The family of a pipeline class by its name; raises InvalidInput with the reason for one that is refused."""
     name = str(pipeline)[:80]

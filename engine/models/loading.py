@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
+from engine.hpdm.loaded import load_pipe
 from engine.models.acceleration import accelerate
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.fetching import INDEX, OnFetch, folder_of
@@ -55,6 +56,8 @@ def load_model(
     options = options or LoadOptions.parse(device=device, dtype=dtype)
     target = _device(options)
     _check_extras(options, target)
+    if spec.levels:
+        return LoadedModel(spec, load_pipe(spec, options, target), target, options)
     folder = folder_of(spec, on_fetch)
     quiet_libraries()
     _check_folder(spec, folder)

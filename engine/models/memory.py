@@ -63,7 +63,7 @@ class Need:
 
 def parts_of(spec: ModelSpec) -> tuple[Part, ...]:
     """A model's networks; those of a folder by the headers of its weights. Empty where it has none that can be read."""
-    if spec.parts or not spec.is_local:
+    if spec.parts or spec.levels or not spec.is_local:
         return spec.parts
     found = []
     for folder in sorted(path for path in Path(spec.location).iterdir() if path.is_dir()):

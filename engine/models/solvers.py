@@ -59,6 +59,8 @@ def shift_in(scheduler: Mapping[str, Any]) -> float | None:
 
 def solvers_for(pipeline: str, scheduler: Mapping[str, Any]) -> tuple[str, ...]:
     """The solvers that a pipeline class with this scheduler can be run with."""
+    if pipeline == "Hpdm":
+        return ()
     kind = kind_of(scheduler)
     if kind == "flow" and pipeline not in ASK_FOR_TABLE:
         return ("euler",)
@@ -76,7 +78,7 @@ def checked_solver(value: object, pipeline: str, scheduler: Mapping[str, Any]) -
         raise InvalidInput(
             "solver",
             f"solver is {value!r}, which does not fit {pipeline} and its noise process ({kind_of(scheduler)}); "
-            f"leave it out, or use {' or '.join(choices)}.",
+            f"leave it out{', or use ' * bool(choices)}{' or '.join(choices)}.",
         )
     return value
 

@@ -1,0 +1,174 @@
+"""A comparison of runs of a hierarchical patch model: what differs from the staged runner, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.caches.evaluations import Evaluations, StageCount
+from engine.compare import Comparison
+from engine.cost import Cost, StageCost
+from engine.events import StepEvent
+from engine.experiment import Track
+from engine.hpdm.choice import level_steps
+from engine.hpdm.config import HpdmConfig
+from engine.hpdm.flops import run_flops
+from engine.hpdm.request import HpdmRequest, make_request, tile_batch
+from engine.hpdm.run import HpdmResult, LevelResult, frames, run_hpdm
+from engine.hpdm.seams import seam_ratio
+from engine.meter import Readings, trim_heap
+from engine.report import LevelVideo, Run, Similarity
+from engine.sizes import LatentSize
+from engine.video import write_mp4
+
+
+@dataclass(frozen=True)
+class LevelRun:
+    """A run as the comparison takes it: frames (T, H, W, 3) float32 in [0, 1] at the finest level's size."""
+
+    frames: np.ndarray
+    result: HpdmResult
+    sigmas: tuple[float, ...]
+    evaluations: Evaluations
+    text_s: float = 0.0
+
+    @property
+    def readings(self) -> Readings:
+        return self.result.readings
+
+
+class LevelComparison(Comparison):
+    """Runs level by level. No baseline is taken over from earlier comparisons, as its levels' videos are wanted."""
+
+    @property
+    def config(self) -> HpdmConfig:
+        assert self.experiment.spec.levels is not None
+        return self.experiment.spec.levels
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[None]:
+        yield
+
+    def _solver(self) -> str:
+        return "hpdm"
+
+    def _calibrate(self) -> bool:
+        return False
+
+    def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
+        return None
+
+    def _hpdm_request(self, track: Track) -> HpdmRequest:
+        experiment, levels = self.experiment, track.levels
+        assert levels is not None
+        return make_request(
+            self.config,
+            prompt=experiment.prompt,
+            seed=experiment.seed,
+            levels=levels.levels,
+            steps=level_steps(track.schedule),
+            overlap=levels.overlap,
+            cache=levels.context,
+            guidance=experiment.guidance,
+            heun=levels.heun,
+        )
+
+    def _staged(self, track: Track, watch: object = None) -> LevelRun:  # type: ignore[override]
+        request, sigmas = self._hpdm_request(track), []
+
+        def on_step(event: StepEvent) -> None:
+            sigmas.append(event.sigma)
+            self.listener.step(track.name, event)
+
+        trim_heap()
+        result = run_hpdm(self.model.pipe.network, request, on_step)
+        return LevelRun(
+            self._full_size(result.levels[-1].video), result, tuple(sigmas), self._evaluations(request, result)
+        )
+
+    def _full_size(self, video: Tensor) -> np.ndarray:
+        """A level's video (C, F, H, W), enlarged to the finest level's size where it is smaller."""
+        size = self.config.size(self.config.levels - 1)
+        if video.shape[1:] != torch.Size(size):
+            video = F.interpolate(video[None], size=size, mode="trilinear", align_corners=False)[0]
+        pixels = (video.float().clamp(-1, 1) + 1) / 2
+        return np.ascontiguousarray(pixels.permute(1, 2, 3, 0).cpu().numpy())  # (F, H, W, C)
+
+    def _evaluations(self, request: HpdmRequest, result: HpdmResult) -> Evaluations:
+        """Network rows of every level: tiles x passes x branches; features of finished patches are not among them."""
+        counts = []
+        for level in result.levels:
+            passes = 2 * level.steps - 1 if request.heun and level.level == 0 else level.steps
+            counts.append(StageCount(computed=self._rows(request) * passes * len(level.tiles)))
+        return Evaluations(counts)
+
+    def _rows(self, request: HpdmRequest) -> int:
+        return 1 if request.guidance == 1 else 2
+
+    def _cost(self, track: Track) -> Cost:
+        flops = self._level_flops(track)
+        base = self._level_flops(self.experiment.baseline)
+        sizes = self.experiment.sizes(track.schedule)
+        stages = tuple(
+            StageCost(stage, sizes[stage.index], flops[stage.index] // stage.steps) for stage in track.stages
+        )
+        return Cost(stages, sum(base))
+
+    def _level_flops(self, track: Track) -> tuple[int, ...]:
+        request = self._hpdm_request(track)
+        return run_flops(self.config, request, self._rows(request), tile_batch(self.config, request.memory_mib))[0]
+
+    def _flops(self, track: Track, cost: Cost, result: LevelRun) -> int:  # type: ignore[override]
+        return sum(self._level_flops(track))
+
+    def _sigmas(self, result: LevelRun) -> tuple[float, ...]:  # type: ignore[override]
+        return result.sigmas
+
+    def _details(self, number: int, track: Track, result: LevelRun) -> dict[str, object]:  # type: ignore[override]
+        """What only such a run has: its choice, and every level's video with its tiles."""
+        assert track.levels is not None
+        pyramid = tuple(self._level_video(number, track, level) for level in result.result.levels)
+        return {"policy": None, "levels": track.levels.document(), "pyramid": pyramid}
+
+    def _level_video(self, number: int, track: Track, level: LevelResult) -> LevelVideo:
+        count, height, width = level.video.shape[1:]
+        name = f"{self.files._stem(number, track)}-level-{level.level + 1}.mp4"
+        fps = self.experiment.fps * count / self.experiment.frames
+        pictures = frames(level.video).astype(np.float32) / 255
+        write_mp4(Path(self.out) / name, pictures, fps, None)
+        return LevelVideo(
+            level=level.level + 1,
+            video=name,
+            width=width,
+            height=height,
+            frames=count,
+            steps=level.steps,
+            patch=self.config.patch,
+            tiles=level.tiles,
+            seam=seam_ratio(level.video, self.config),
+            seconds=level.seconds,
+        )
+
+    def _against_baseline(self, number: int, track: Track, frames: np.ndarray) -> tuple[str | None, Similarity]:
+        heat, similar = super()._against_baseline(number, track, frames)
+        last = track.stages[-1].index
+        if last == self.config.levels - 1 or similar.psnr.mean is None:
+            return heat, similar
+        f, h, w = self.config.size(last)
+        told = f"stopped at level {last + 1} and enlarged from {f} frames of {w}x{h}"
+        metrics = {
+            name: m.model_copy(update={"reason": f"{told}; {m.reason}" if m.reason else told})
+            for name, m in similar.metrics().items()
+        }
+        return heat, Similarity(**metrics)
+
+    def _unfinished(self, track: Track, status: object, error: str) -> Run:
+        run = super()._unfinished(track, status, error)  # type: ignore[arg-type]
+        return run.model_copy(update={"policy": None, "levels": track.levels and track.levels.document()})
