@@ -236,7 +236,8 @@ FILE = st.fixed_dictionaries(
 ROUTES = st.sampled_from(
     ["/", "/config", "/healthz", "/gradio_api/info", "/gradio_api/queue/join", "/gradio_api/run/predict", "/theme.css",
      "/gradio_api/run/check_schedule", "/gradio_api/call/check_schedule", "/gradio_api/upload", "/gradio_api/cancel",
-     "/gradio_api/reset", "/gradio_api/component_server", "/media/x/y", "/inputs", "/manifest.json", "/gradio_api/call/v2/get_job"]
+     "/gradio_api/reset", "/gradio_api/component_server", "/media/x/y", "/inputs", "/manifest.json",
+     "/gradio_api/call/v2/get_job"]
 )  # fmt: skip
 BODIES = st.one_of(
     st.binary(max_size=80),
