@@ -242,6 +242,8 @@ def cost(
     from engine.cost import schedule_cost
 
     spec = find_model(model)
+    if spec.levels:
+        raise InvalidInput("model", f"{spec.title} runs by levels, not by a schedule; `compare` counts its FLOPs.")
     count = steps if steps is not None else spec.defaults.steps
     tracks = _tracks([load_preset(name, count) for name in schedule], [], ["none"])
     experiment = make_experiment(
