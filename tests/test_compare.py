@@ -204,7 +204,7 @@ def test_failed_run_ends_the_command_with_code_1(monkeypatch, folder, tmp_path, 
         (["--schedule", "0.5@2", "--device", "tpu"], "must be cpu, cuda"),
         (["--schedule", "0.5@2", "--device", "cuda:7"], "CUDA devices are here"),
         (["--schedule", "0.5@2", "--solver", "heun"], "unipc, euler"),
-        (["--schedule", "0.5@2", "--dtype", "int8"], "float32, bfloat16, float16"),
+        (["--schedule", "0.5@2", "--dtype", "int8"], "bfloat16, float16, float32"),
         (["--schedule", "0.5@2", "--out", "/proc/nowhere"], "cannot be written to"),
     ],
 )
