@@ -290,8 +290,8 @@ def test_damaged_models_are_told_in_one_sentence(folder, tmp_path):
     with pytest.raises(ModelNotFound, match="no safetensors"):
         load_model(str(broken))
     index = json.loads((folder / "model_index.json").read_text())
-    (broken / "model_index.json").write_text(json.dumps(index | {"_class_name": "FluxPipeline"}))
-    with pytest.raises(InvalidInput, match="FluxPipeline"):
+    (broken / "model_index.json").write_text(json.dumps(index | {"_class_name": "LTXConditionPipeline"}))
+    with pytest.raises(InvalidInput, match="LTXConditionPipeline cannot follow a resolution schedule: .+"):
         load_model(str(broken))
 
 

@@ -234,7 +234,7 @@ def test_the_context_is_what_the_board_is_promised(timings):
     json.dumps(found, allow_nan=False)
     assert set(found) == {
         "model", "max_tracks", "native", "height", "width", "frames", "shift", "policies", "rates", "fixed_s",
-        "switch_s", "peak_bytes", "calibrated", "calibration_note", "bands", "cache",
+        "switch_s", "peak_bytes", "calibrated", "calibration_note", "bands", "cache", "caches",
     }  # fmt: skip
     row = found["rates"][3]
     assert (row["rate"], row["latent"], row["pixels"], row["ratio"], row["tokens"]) == (0.5, [8, 8], [64, 64], 0.5, 80)
