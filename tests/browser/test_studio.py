@@ -201,7 +201,7 @@ def test_the_theme_can_be_switched_and_is_remembered(opened):
 def test_another_model_brings_its_own_ranges_and_costs(opened):
     page = opened()
     page.locator("#model input").click()
-    page.get_by_role("option", name=re.compile("14B")).click()
+    page.get_by_role("option", name=re.compile(r"Wan 2\.1 T2V 14B")).click()
     expect(page.locator("#steps input")).to_have_value("50")
     expect(page.locator("#board")).to_contain_text("1280×720")
 

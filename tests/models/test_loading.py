@@ -213,7 +213,7 @@ def test_the_model_before_is_released_whole_before_the_next_is_loaded(whole, mon
     monkeypatch.setattr("engine.jobs.running.load_model", load)
     spec = find_model(str(whole))
     for _ in range(2):
-        runner.load(type("Spec", (), {"id": spec.location})())
+        runner.load(type("Spec", (), {"id": spec.location, "levels": None})())
         networks = [one for one in runner._model.pipe.components.values() if isinstance(one, torch.nn.Module)]
         alive = [weakref.ref(one) for network in networks for one in (network, *network.parameters())]
         assert len(alive) > 20
