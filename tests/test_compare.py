@@ -291,7 +291,7 @@ def test_damaged_models_are_told_in_one_sentence(folder, tmp_path):
         load_model(str(broken))
     index = json.loads((folder / "model_index.json").read_text())
     (broken / "model_index.json").write_text(json.dumps(index | {"_class_name": "LTXConditionPipeline"}))
-    with pytest.raises(InvalidInput, match="LTXConditionPipeline cannot follow a resolution schedule: .+"):
+    with pytest.raises(InvalidInput, match=r"LTXConditionPipeline cannot follow a resolution schedule: .+"):
         load_model(str(broken))
 
 
