@@ -206,9 +206,9 @@ class Endpoints:
         guidance: float | None = None,
         shift: float | None = None,
         solver: str | None = None,
+        noise_floor: bool = False,
         image: str | None = None,
         last_image: str | None = None,
-        noise_floor: bool = False,
         request: gr.Request = None,  # type: ignore[assignment]
     ) -> AsyncIterator[dict]:
         """Run schedules beside the full-resolution baseline; yields the job as it goes, at last with the whole report.
