@@ -69,10 +69,10 @@ def test_a_damaged_model_leaves_the_runner_usable_for_another(whole, folder, mon
         return load_model(str(paths[name]), device="cpu")
 
     monkeypatch.setattr("engine.jobs.running.load_model", load)
-    spec = type("Spec", (), {"id": "whole"})
+    spec = type("Spec", (), {"id": "whole", "levels": None})
     runner.load(spec)
     with pytest.raises(ModelNotFound):
-        runner.load(type("Spec", (), {"id": "damaged"}))
+        runner.load(type("Spec", (), {"id": "damaged", "levels": None}))
     runner.load(spec)
     assert next(runner._model.pipe.transformer.parameters()).isfinite().all()
 
