@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,9 @@ from engine.hpdm.config import HpdmConfig
 from engine.hpdm.flops import run_flops
 from engine.hpdm.request import HpdmRequest, make_request, tile_batch
 from engine.hpdm.run import HpdmResult, LevelResult, frames, run_hpdm
-from engine.hpdm.seams import seam_ratio
+from engine.hpdm.seams import seam_lines, seam_ratio
 from engine.meter import Readings, trim_heap
-from engine.report import LevelVideo, Run, Similarity
+from engine.report import LevelVideo, Run, Seams, Similarity
 from engine.sizes import LatentSize
 from engine.video import write_mp4
 
@@ -143,6 +143,7 @@ class LevelComparison(Comparison):
         fps = self.experiment.fps * count / self.experiment.frames
         pictures = frames(level.video).astype(np.float32) / 255
         write_mp4(Path(self.out) / name, pictures, fps, None)
+        lines = seam_lines(level.video, self.config, track.levels.overlap) if track.levels else None
         return LevelVideo(
             level=level.level + 1,
             video=name,
@@ -153,6 +154,7 @@ class LevelComparison(Comparison):
             patch=self.config.patch,
             tiles=level.tiles,
             seam=seam_ratio(level.video, self.config),
+            seams=Seams(**asdict(lines)) if lines else None,
             seconds=level.seconds,
         )
 

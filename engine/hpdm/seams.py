@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from engine.hpdm.config import HpdmConfig
 from engine.hpdm.noise import add_noise, angle
 from engine.hpdm.sampler import LevelSampler
+from engine.hpdm.tiles import axes_of
+
+Lines = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeamLines:
+    """Where tiles begin or end, piece by piece: the mean jump across it over that elsewhere, as in `seam_ratio`.
+
+    Lines lie every `spacing` (height, width) pixels. `vertical`: from the left, each from the top down; `horizontal`:
+    from the top, each from the left. A piece is as long as the spacing along it.
+    """
+
+    spacing: tuple[int, int]
+    vertical: Lines
+    horizontal: Lines
 
 
 def seam_ratio(video: Tensor, config: HpdmConfig) -> float | None:
@@ -16,15 +34,55 @@ def seam_ratio(video: Tensor, config: HpdmConfig) -> float | None:
     `video` (..., H, W) of any level; both axes of space. 1 is what a picture without seams has on average; None for a
     level of one tile, which has no lines, or for a flat picture, which has no jumps elsewhere.
     """
+    crossing, rest = _at_and_elsewhere(video, config)
+    return float(crossing.mean()) / rest if len(crossing) and rest > 0 else None
+
+
+def seam_lines(video: Tensor, config: HpdmConfig, overlap: str | tuple[bool, bool, bool]) -> SeamLines | None:
+    """The jump across every piece of the lines where tiles of this overlap begin or end, over that elsewhere.
+
+    `video` (..., H, W) of any level. None where `seam_ratio` is None; its mean over the pieces of the lines where tiles
+    without overlap meet is `seam_ratio`, on a square.
+    """
+    crossing, rest = _at_and_elsewhere(video, config)
+    if not len(crossing) or rest <= 0:
+        return None
+    halved = axes_of(overlap)[1:]
+    spacing = tuple(max(p // 2, 1) if half else p for p, half in zip(config.patch[1:], halved, strict=True))
+    across = [_pieces(_jumps(video, axis), video.shape[axis], *turn) for axis, turn in _turns(config, spacing)]
+    horizontal, vertical = (tuple(tuple(round(v / rest, 3) for v in line) for line in lines) for lines in across)
+    return SeamLines((spacing[0], spacing[1]), vertical, horizontal)
+
+
+def _at_and_elsewhere(video: Tensor, config: HpdmConfig) -> tuple[Tensor, float]:
+    """Mean |jump| of every line where tiles without overlap meet, and of all other lines together."""
     at, elsewhere = [], []
     for axis, step in ((-2, config.patch[1]), (-1, config.patch[2])):
-        jumps = video.diff(dim=axis).abs().movedim(axis, 0).flatten(1).mean(1)  # one a line between pixels
+        jumps = _jumps(video, axis).mean(1)  # one a line between pixels
         line = (torch.arange(len(jumps)) + 1) % step == 0
         at.append(jumps[line])
         elsewhere.append(jumps[~line])
-    rest = float(torch.cat(elsewhere).mean())
-    crossing = torch.cat(at)
-    return float(crossing.mean()) / rest if len(crossing) and rest > 0 else None
+    return torch.cat(at), float(torch.cat(elsewhere).mean())
+
+
+def _jumps(video: Tensor, axis: int) -> Tensor:
+    """Mean |jump| across every line between pixels, (lines, pixels along it), over frames and channels."""
+    jumps = video.float().diff(dim=axis).abs().flatten(0, -3).mean(0)  # (H - 1, W) or (H, W - 1)
+    return jumps if axis == -2 else jumps.T
+
+
+def _turns(config: HpdmConfig, spacing: tuple[int, ...]) -> list[tuple[int, tuple[int, int, int]]]:
+    """For horizontal, then vertical lines: the axis across; patch and spacing across, length of a piece along."""
+    (_, height, width), (down, right) = config.patch, spacing
+    return [(-2, (height, down, right)), (-1, (width, right, down))]
+
+
+def _pieces(jumps: Tensor, whole: int, patch: int, spacing: int, piece: int) -> list[list[float]]:
+    """Means of the pieces of every line that lies `spacing` from the one before; a single tile has no lines."""
+    if whole == patch:
+        return []
+    lines = jumps[spacing - 1 :: spacing]  # (lines, pixels along)
+    return [list(map(float, line.unfold(0, piece, piece).mean(1))) for line in lines]
 
 
 @torch.no_grad()
