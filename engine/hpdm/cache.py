@@ -12,7 +12,7 @@ from engine.errors import InvalidInput
 from engine.hpdm.config import Axes
 from engine.hpdm.model import Features, Hpdm, LevelInput
 from engine.hpdm.noise import PHI_MIN, net_input
-from engine.hpdm.pyramid import parents_of
+from engine.hpdm.tiles import parents_of
 
 Where = Literal["off", "device", "cpu"]
 

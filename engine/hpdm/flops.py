@@ -1,41 +1,109 @@
-"""Exact FLOPs of a run: one tile's pass and one context's pass are counted on meta tensors, and multiplied.
+"""FLOPs of a run by formula: those of one tile's pass and of one context's pass, times how often each happens. No torch.
 
-How often each happens follows from the tiles, the steps and the cache; a run's own count of contexts must agree.
+A multiply-add counts as two; what is no product of matrices is not counted. How often a pass happens follows from the
+tiles, the steps and the cache. Tests hold the formulas against torch's own count of the network, and the number of
+contexts against that of a real run.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
-from functools import lru_cache
-
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+from dataclasses import dataclass
 
 from engine.hpdm.config import Axes, HpdmConfig
-from engine.hpdm.model import Features, Hpdm, LevelInput
-from engine.hpdm.pyramid import parents_of
 from engine.hpdm.request import HpdmRequest
-from engine.hpdm.tiles import tile_grid
+from engine.hpdm.tiles import parents_of, tile_grid
+
+TIME_WIDTH = 64  # of the noise level's embedding, as `engine.hpdm.latents.Conditioning` has it
+
+
+@dataclass(frozen=True, slots=True)
+class LevelWork:
+    """What one level of a run does, in network rows: `passes` of its tiles; `contexts`: passes of finished patches by
+    their level. `flops` is all of it. `kept`: the patches of each lower level whose features are kept at its end.
+    """
+
+    tiles: int
+    passes: int
+    contexts: tuple[int, ...]
+    flops: int
+    kept: tuple[int, ...]
 
 
 def run_flops(config: HpdmConfig, request: HpdmRequest, rows: int, tile_batch: int) -> tuple[tuple[int, ...], int]:
     """FLOPs of every level of a run, and how often a finished patch is run for its features.
 
-    `rows`: network rows of a tile (2 with guidance). A multiply-add counts as two.
+    `rows`: network rows of a tile (2 with guidance).
     """
-    tiles_s, contexts_s = _passes(json.dumps(config.to_json(), sort_keys=True))
+    work = run_work(config, request, rows, tile_batch)
+    return tuple(level.flops for level in work), sum(sum(level.contexts) for level in work) // rows
+
+
+def run_work(config: HpdmConfig, request: HpdmRequest, rows: int, tile_batch: int) -> tuple[LevelWork, ...]:
+    """What every level of a run does."""
     counts = _Contexts(config, request.cache != "off", max(1, tile_batch // rows))
-    flops = []
+    work = []
     for level in range(request.levels):
         tiles, steps = tile_grid(config, level, request.overlap), request.steps[level]
-        passes = 2 * steps - 1 if request.heun and level == 0 else steps
+        passes = rows * len(tiles) * (2 * steps - 1 if request.heun and level == 0 else steps)
         before = list(counts.computed)
         counts.level(level, tiles, steps)
-        contexts = [now - then for now, then in zip(counts.computed, before, strict=True)]
-        one = passes * len(tiles) * tiles_s[level] + sum(n * c for n, c in zip(contexts, contexts_s, strict=True))
-        flops.append(rows * one)
-    return tuple(flops), sum(counts.computed)
+        contexts = tuple(rows * (now - then) for now, then in zip(counts.computed, before, strict=True))
+        own = passes * tile_flops(config, level)
+        below = sum(n * context_flops(config, k) for k, n in enumerate(contexts) if n)
+        work.append(LevelWork(len(tiles), passes, contexts, own + below, counts.kept_by_level()))
+    return tuple(work)
+
+
+def tile_flops(config: HpdmConfig, level: int) -> int:
+    """Of one row: a tile's whole pass."""
+    out = 2 * math.prod(config.token_grid) * config.dim * config.channels * math.prod(config.token)
+    return _start(config) + _blocks(config, level, len(config.level_blocks)) + out
+
+
+def context_flops(config: HpdmConfig, level: int) -> int:
+    """Of one row: a finished patch's pass, as far as the last block at which a higher level looks at this one."""
+    stop = max((i for i, n in enumerate(config.level_blocks) if n > level + 1), default=0)
+    return _start(config) + _blocks(config, level, stop)
+
+
+def features_bytes(config: HpdmConfig, level: int) -> int:
+    """Of one row: what is kept of a finished patch, float32; its input to every block at which a higher level looks."""
+    return 4 * math.prod(config.token_grid) * config.dim * sum(n > level + 1 for n in config.level_blocks)
+
+
+def _start(config: HpdmConfig) -> int:
+    """Tokeniser, noise level, labels on the tokens, latents of the step before."""
+    d, latent, n = config.dim, config.latent_dim, math.prod(config.token_grid)
+    channels = config.channels * (2 if config.fusion == "shallow" else 1)
+    said = TIME_WIDTH * latent + latent * latent + (latent * d if config.token_condition else 0)
+    return 2 * (n * channels * math.prod(config.token) * d + said + config.latents * 4 * latent * latent)
+
+
+def _blocks(config: HpdmConfig, level: int, stop: int) -> int:
+    """The blocks before `stop` that a level passes through, each with its fusion."""
+    active = sum(n > level for n in config.level_blocks[:stop])
+    fused = sum(n > level and n > 1 for n in config.level_blocks[:stop]) if config.fusion == "dcf" and level else 0
+    return active * _block(config) + fused * _fusion(config, level)
+
+
+def _block(config: HpdmConfig) -> int:
+    """One RIN block: read, compute, write."""
+    d, latent, n = config.dim, config.latent_dim, math.prod(config.token_grid)
+    m, inner = config.latents + 2 + len(config.conditions), min(config.dim, config.latent_dim)
+    read = m * latent * inner + 2 * n * d * inner + 2 * m * n * inner + m * inner * latent + 8 * m * latent**2
+    layer = 4 * m * latent**2 + 2 * m * m * latent + 8 * m * latent**2
+    write = n * d * inner + 2 * m * latent * inner + 2 * n * m * inner + n * inner * d + 8 * n * d**2
+    return 2 * (read + config.compute * layer + write)
+
+
+def _fusion(config: HpdmConfig, level: int) -> int:
+    """Sampling the features of all levels below, and joining them."""
+    (frames, height, width), d = config.token_grid, config.dim
+    n, plane = frames * height * width, height * width
+    sampled = level * (frames * plane * plane * d + frames * frames * plane * d)
+    return 2 * (sampled + n * (2 * d + (3 if config.coordinates else 0)) * d)
 
 
 class _Contexts:
@@ -46,12 +114,17 @@ class _Contexts:
         self.kept: set[tuple[int, Axes]] = set()
         self.computed = [0] * config.levels
 
+    def kept_by_level(self) -> tuple[int, ...]:
+        return tuple(sum(level == k for level, _ in self.kept) for k in range(self.config.levels))
+
     def level(self, level: int, tiles: Sequence[Axes], steps: int) -> None:
         if self.config.fusion != "dcf":
             return
-        for _ in range(1 if self.keeps else steps):  # what is kept is there after the first step
-            for start in range(0, len(tiles), self.batch):
-                self._features(level, tiles[start : start + self.batch])
+        before = list(self.computed)
+        for start in range(0, len(tiles), self.batch):
+            self._features(level, tiles[start : start + self.batch])
+        if not self.keeps:  # every step is as the first
+            self.computed = [b + steps * (now - b) for b, now in zip(before, self.computed, strict=True)]
 
     def _features(self, level: int, tiles: Sequence[Axes]) -> None:
         chains = [parents_of(self.config, tile, level) for tile in tiles]
@@ -63,37 +136,3 @@ class _Contexts:
                 self.computed[k] += len(part)
                 if self.keeps:
                     self.kept |= {(k, place) for place in part}
-
-
-@lru_cache(maxsize=8)
-def _passes(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """FLOPs of one row: a tile's pass at every level, and a context's pass at every level."""
-    config = HpdmConfig.from_json(json.loads(text))
-    with torch.device("meta"):
-        model = Hpdm(config).eval()
-    tiles = tuple(_count(model, level, None) for level in range(config.levels))
-    return tiles, tuple(_count(model, level, _last_seen(config, level)) for level in range(config.levels))
-
-
-def _last_seen(config: HpdmConfig, level: int) -> int:
-    """The last block at which a higher level looks at this one; 0 where none does."""
-    return max((i for i, n in enumerate(config.level_blocks) if n > level + 1), default=0)
-
-
-@torch.no_grad()
-def _count(model: Hpdm, level: int, stop: int | None) -> int:
-    config = model.config
-    n, width = config.token_grid[0] * config.token_grid[1] * config.token_grid[2], config.dim
-    offsets, meta = torch.zeros(1, 3, dtype=torch.long), torch.device("meta")
-    pixels = torch.empty(1, config.channels, *config.patch, device=meta)
-    labels = torch.empty(1, len(config.conditions), dtype=torch.long, device=meta)
-    below = None if config.fusion != "shallow" or not level else torch.empty_like(pixels)
-    given = LevelInput(pixels, torch.empty(1, device=meta), offsets, labels, None, below)
-    blocks = range(len(config.level_blocks))
-    seen = {k: Features(offsets, {i: torch.empty(1, n, width, device=meta) for i in blocks}) for k in range(level)}
-    with FlopCounterMode(display=False) as counter:
-        state = model.start(level, given)
-        model.run([state], seen, record=stop is not None, stop=stop)
-        if stop is None:
-            model.finish(state)
-    return int(counter.get_total_flops())

@@ -48,24 +48,6 @@ def parent_range(config: HpdmConfig, child: np.ndarray, level: int) -> tuple[np.
     return low, high
 
 
-def centred_parent(config: HpdmConfig, child: Axes, level: int) -> Axes:
-    """The parent patch at `level` with the child patch in its middle, as far as the border lets it. [I]"""
-    size = config.size(level)
-    out = []
-    for o, p, g, whole in zip(child, config.patch, config.grow, size, strict=True):
-        out.append(min(max((o - (g - 1) * p // 2) // g, 0), whole - p))
-    return out[0], out[1], out[2]
-
-
-def parents_of(config: HpdmConfig, child: Axes, level: int) -> list[Axes]:
-    """Offsets of the chain of centred parents of a patch of `level`, for levels 0 .. level - 1."""
-    out: list[Axes] = []
-    for below in range(level - 1, -1, -1):
-        child = centred_parent(config, child, below)
-        out.append(child)
-    return out[::-1]
-
-
 def crop(video: Tensor, offsets: Tensor, patch: Axes) -> Tensor:
     """Patches (B, C, f, h, w) of `video` (B, C, F, H, W) at integer offsets (B, 3)."""
     f, h, w = patch

@@ -1,4 +1,4 @@
-"""Tiles: where the patches of a level lie when it is sampled."""
+"""Tiles: where the patches of a level lie when it is sampled, and the patches that each sees below. No torch."""
 
 from __future__ import annotations
 
@@ -34,3 +34,21 @@ def tile_grid(config: HpdmConfig, level: int, overlap: str | tuple[bool, bool, b
         stride = max(p // 2, 1) if half else p
         axes.append(range(0, whole - p + 1, stride))
     return [(t, y, x) for t, y, x in product(*axes)]
+
+
+def centred_parent(config: HpdmConfig, child: Axes, level: int) -> Axes:
+    """The parent patch at `level` with the child patch in its middle, as far as the border lets it. [I]"""
+    size = config.size(level)
+    out = []
+    for o, p, g, whole in zip(child, config.patch, config.grow, size, strict=True):
+        out.append(min(max((o - (g - 1) * p // 2) // g, 0), whole - p))
+    return out[0], out[1], out[2]
+
+
+def parents_of(config: HpdmConfig, child: Axes, level: int) -> list[Axes]:
+    """Offsets of the chain of centred parents of a patch of `level`, for levels 0 .. level - 1."""
+    out: list[Axes] = []
+    for below in range(level - 1, -1, -1):
+        child = centred_parent(config, child, below)
+        out.append(child)
+    return out[::-1]

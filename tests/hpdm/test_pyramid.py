@@ -12,15 +12,13 @@ import torch.nn.functional as F
 from engine.hpdm.fusion import alignment, coordinates
 from engine.hpdm.pyramid import (
     box,
-    centred_parent,
     centres,
     crop,
     draw_offsets,
     inside,
-    parents_of,
     pyramid,
 )  # fmt: skip
-from engine.hpdm.tiles import tile_grid
+from engine.hpdm.tiles import centred_parent, parents_of, tile_grid
 from tests.hpdm.conftest import CONFIG
 
 
