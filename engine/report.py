@@ -240,7 +240,7 @@ SeamRatio = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Seams(_Part):
-    """Lines where tiles begin or end, piece by piece: the mean jump across a piece over that elsewhere in the picture.
+    """Lines where tiles begin or end, piece by piece: the mean jump across a piece over that just beside it.
 
     Lines lie every `spacing` (height, width) pixels; a piece is as long as the spacing along it. `vertical`: lines from
     the left, pieces from the top; `horizontal`: lines from the top, pieces from the left.
@@ -256,7 +256,7 @@ class LevelVideo(_Part):
 
     `tiles` are offsets (frame, y, x) of patches of size `patch`, in the level's own frames and pixels. `seam`: the mean
     jump between pixels on either side of a line where tiles without overlap meet, over that elsewhere; 1 is a picture
-    without seams, null a level of one tile. `seams`: the same line by line; null where it was not measured.
+    without seams, null a level of one tile. `seams`: line by line; null where it was not measured.
     """
 
     level: Count
@@ -330,9 +330,9 @@ class Run(_Part):
 
     @property
     def told_policy(self) -> str | None:
-        """Policy and cache in one line, as tables show them."""
+        """Policy and cache, or levels, in one line, as tables show them; None for a baseline that has one size."""
         cache = str(parse_cache(self.cache)) if self.cache else None
-        levels = str(parse_levels(self.levels)) if self.levels and self.name != "baseline" else None
+        levels = parse_levels(self.levels).told if self.levels else None
         return ", ".join(word for word in (self.policy, cache, levels) if word) or None
 
     def stage_of(self, step: int) -> Stage | None:

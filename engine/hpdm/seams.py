@@ -15,9 +15,13 @@ from engine.hpdm.tiles import axes_of
 Lines = tuple[tuple[float, ...], ...]
 
 
+BESIDE = 2  # pixel lines on either side of a line that its jump is held against
+FAINTEST = 1 / 255  # half a step of 8 bits in -1..1: what no screen shows is no seam, however even the ground
+
+
 @dataclass(frozen=True, slots=True)
 class SeamLines:
-    """Where tiles begin or end, piece by piece: the mean jump across it over that elsewhere, as in `seam_ratio`.
+    """Where tiles begin or end, piece by piece: the mean jump across it over the mean jump just beside it.
 
     Lines lie every `spacing` (height, width) pixels. `vertical`: from the left, each from the top down; `horizontal`:
     from the top, each from the left. A piece is as long as the spacing along it.
@@ -39,19 +43,17 @@ def seam_ratio(video: Tensor, config: HpdmConfig) -> float | None:
 
 
 def seam_lines(video: Tensor, config: HpdmConfig, overlap: str | tuple[bool, bool, bool]) -> SeamLines | None:
-    """The jump across every piece of the lines where tiles of this overlap begin or end, over that elsewhere.
+    """The jump across every piece of the lines where tiles of this overlap begin or end, over that just beside it.
 
-    `video` (..., H, W) of any level. None where `seam_ratio` is None; its mean over the pieces of the lines where tiles
-    without overlap meet is `seam_ratio`, on a square.
+    `video` (..., H, W) of any level in -1..1. 1 stands out no more than the pixels beside it; what is drawn there
+    counts on both sides, so that edges of the picture, which `seam_ratio` has, mostly fall out. None for a level of one tile.
     """
-    crossing, rest = _at_and_elsewhere(video, config)
-    if not len(crossing) or rest <= 0:
-        return None
     halved = axes_of(overlap)[1:]
-    spacing = tuple(max(p // 2, 1) if half else p for p, half in zip(config.patch[1:], halved, strict=True))
-    across = [_pieces(_jumps(video, axis), video.shape[axis], *turn) for axis, turn in _turns(config, spacing)]
-    horizontal, vertical = (tuple(tuple(round(v / rest, 3) for v in line) for line in lines) for lines in across)
-    return SeamLines((spacing[0], spacing[1]), vertical, horizontal)
+    down, right = (max(p // 2, 1) if half else p for p, half in zip(config.patch[1:], halved, strict=True))
+    (_, height, width), (whole_height, whole_width) = config.patch, video.shape[-2:]
+    horizontal = _pieces(_jumps(video, -2), down, right) if whole_height > height else ()
+    vertical = _pieces(_jumps(video, -1), right, down) if whole_width > width else ()
+    return SeamLines((down, right), vertical, horizontal) if horizontal or vertical else None
 
 
 def _at_and_elsewhere(video: Tensor, config: HpdmConfig) -> tuple[Tensor, float]:
@@ -71,18 +73,15 @@ def _jumps(video: Tensor, axis: int) -> Tensor:
     return jumps if axis == -2 else jumps.T
 
 
-def _turns(config: HpdmConfig, spacing: tuple[int, ...]) -> list[tuple[int, tuple[int, int, int]]]:
-    """For horizontal, then vertical lines: the axis across; patch and spacing across, length of a piece along."""
-    (_, height, width), (down, right) = config.patch, spacing
-    return [(-2, (height, down, right)), (-1, (width, right, down))]
-
-
-def _pieces(jumps: Tensor, whole: int, patch: int, spacing: int, piece: int) -> list[list[float]]:
-    """Means of the pieces of every line that lies `spacing` from the one before; a single tile has no lines."""
-    if whole == patch:
-        return []
-    lines = jumps[spacing - 1 :: spacing]  # (lines, pixels along)
-    return [list(map(float, line.unfold(0, piece, piece).mean(1))) for line in lines]
+def _pieces(jumps: Tensor, spacing: int, piece: int) -> Lines:
+    """Every line that lies `spacing` from the one before, in pieces, over the lines beside it."""
+    reach = max(1, min(BESIDE, (spacing - 1) // 2))
+    lines = []
+    for at in range(spacing - 1, len(jumps), spacing):
+        beside = torch.cat([jumps[at - reach : at], jumps[at + 1 : at + 1 + reach]]).mean(0)  # (pixels along,)
+        own, others = (line.unfold(0, piece, piece).mean(1) for line in (jumps[at], beside))  # (pieces,)
+        lines.append(tuple(round(float(ratio), 3) for ratio in own / others.clamp(min=FAINTEST)))
+    return tuple(lines)
 
 
 @torch.no_grad()

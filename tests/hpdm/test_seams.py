@@ -24,14 +24,29 @@ def level(**changes: object) -> LevelVideo:
     return LevelVideo(**(own | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("overlap", ["none", "spatial", "full"])
-def test_the_pieces_where_tiles_without_overlap_meet_make_up_the_ratio(overlap):
+@pytest.mark.parametrize(("overlap", "spacing"), [("none", 8), ("spatial", 4), ("full", 4)])
+def test_every_piece_is_its_jump_over_the_jumps_beside_it(overlap, spacing):
     lines = seam_lines(NOISE, CONFIG, overlap)
-    every = 1 if overlap == "none" else 2
-    chosen = (line for side in (lines.vertical, lines.horizontal) for line in side[every - 1 :: every])
-    pieces = [piece for line in chosen for piece in line]
-    assert len(pieces) == 2 * 3 * 4 * every
-    assert sum(pieces) / len(pieces) == pytest.approx(seam_ratio(NOISE, CONFIG), abs=1e-3)
+    reach = min(2, (spacing - 1) // 2)
+    assert lines.spacing == (spacing, spacing)
+    for found, video in ((lines.vertical, NOISE), (lines.horizontal, NOISE.mT)):
+        assert len(found) == 32 // spacing - 1
+        for k, line in enumerate(found):
+            x = (k + 1) * spacing  # the line lies between pixels x - 1 and x
+            for piece, ratio in enumerate(line):
+                part = video[..., piece * spacing : (piece + 1) * spacing, :]
+                jump = lambda at, part=part: float((part[..., at] - part[..., at - 1]).abs().mean())  # noqa: E731
+                beside = [jump(x + by) for by in range(-reach, reach + 1) if by]
+                assert ratio == pytest.approx(jump(x) / (sum(beside) / len(beside)), abs=2e-3)
+
+
+def test_an_edge_that_is_as_steep_beside_the_line_is_no_seam_and_does_count_in_the_ratio():
+    ramp = torch.zeros(3, 4, 32, 32)
+    ramp[..., 4:13] = torch.linspace(0, 1, 9)  # steep across the line at 8, flat elsewhere
+    ramp[..., 13:] = 1
+    lines = seam_lines(ramp, CONFIG, "none")
+    assert lines.vertical[0] == pytest.approx((1, 1, 1, 1), abs=1e-3)
+    assert seam_ratio(ramp, CONFIG) > 1.2
 
 
 def test_a_tile_that_stands_out_lights_up_its_own_sides_alone():
@@ -45,7 +60,14 @@ def test_a_tile_that_stands_out_lights_up_its_own_sides_alone():
 
 def test_one_tile_and_a_flat_picture_have_no_seams():
     assert seam_lines(NOISE[..., :8, :8], CONFIG, "spatial") is None
-    assert seam_lines(torch.zeros_like(NOISE), CONFIG, "none") is None
+    flat = seam_lines(torch.zeros_like(NOISE), CONFIG, "none")
+    assert {piece for line in flat.vertical + flat.horizontal for piece in line} == {0}
+
+
+def test_a_jump_that_no_screen_shows_is_no_seam():
+    video = torch.zeros_like(NOISE)
+    video[..., 8:] += 0.5 / 255  # a quarter of a step of 8 bits, on a ground that is perfectly even
+    assert seam_lines(video, CONFIG, "none").vertical[0] == (0.5, 0.5, 0.5, 0.5)
 
 
 def test_an_axis_of_one_tile_has_no_lines_across_it():
