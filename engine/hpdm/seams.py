@@ -46,7 +46,8 @@ def seam_lines(video: Tensor, config: HpdmConfig, overlap: str | tuple[bool, boo
     """The jump across every piece of the lines where tiles of this overlap begin or end, over that just beside it.
 
     `video` (..., H, W) of any level in -1..1. 1 stands out no more than the pixels beside it; what is drawn there
-    counts on both sides, so that edges of the picture, which `seam_ratio` has, mostly fall out. None for a level of one tile.
+    counts on both sides, so that edges of the picture, which `seam_ratio` has, mostly fall out. None for a level of
+    one tile.
     """
     halved = axes_of(overlap)[1:]
     down, right = (max(p // 2, 1) if half else p for p, half in zip(config.patch[1:], halved, strict=True))
