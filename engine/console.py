@@ -153,7 +153,7 @@ def _row(run: Run) -> tuple[str, ...]:
     peak = run.memory.peak_bytes
     return (
         escape(run.name),
-        run.policy or "",
+        run.told_policy or "",
         _number(latency.denoise_s, ".2f"),
         _number(latency.total_s, ".2f"),
         _number(run.speedup.measured, ".2f"),

@@ -46,7 +46,7 @@ class Track:
     @property
     def told(self) -> str:
         """What a table shows of how the schedule is run: its levels, or its policy."""
-        return str(self.levels) if self.levels else self.policy.name
+        return self.levels.told if self.levels else self.policy.name
 
     @property
     def slug(self) -> str:
@@ -86,10 +86,7 @@ class Experiment:
 
     @property
     def baseline(self) -> Track:
-        policy, levels = policy_named(DEFAULT_POLICY), self.spec.levels
-        if levels:
-            return Track(BASELINE, level_schedule(levels, self.steps), policy, None, checked_levels(None, levels))
-        return Track(BASELINE, flat(self.steps), policy)
+        return baseline_of(self.spec, self.steps)
 
     def sizes(self, schedule: ResolutionSchedule) -> tuple[LatentSize, ...]:
         """The latent grid of every stage of a schedule; of a model with levels, of every level."""
@@ -131,6 +128,14 @@ class Experiment:
             **self.conditions.document(),
             "tracks": [track.document() for track in self.tracks],
         }
+
+
+def baseline_of(spec: ModelSpec, steps: int) -> Track:
+    """What every run is measured against: full resolution at every step; of a model by levels, the whole pyramid."""
+    policy, levels = policy_named(DEFAULT_POLICY), spec.levels
+    if levels:
+        return Track(BASELINE, level_schedule(levels, steps), policy, None, checked_levels(None, levels))
+    return Track(BASELINE, flat(steps), policy)
 
 
 def make_experiment(
@@ -185,7 +190,7 @@ def make_experiment(
         frames=size[2],
         fps=own.fps,
         steps=count,
-        guidance=checked_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, 100.0),
+        guidance=checked_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, spec.most_guidance),
         shift=_shift(spec, shift, given.shift),
         solver=checked_solver(solver, spec.pipeline, spec.scheduler),
         tracks=_checked_tracks(tracks, count, spec, size),

@@ -1,8 +1,9 @@
 """Presets: named schedules in files, in our own format or as LightX2V configs, and a one-line shorthand.
 
 Our format is one JSON object: `resolute_preset` (format version, 1), `name`, `description`, `infer_steps`,
-`resolution_rate`, `changing_resolution_steps` and, optionally, `policy` and `cache`. Unknown keys are refused: a typo
-must not turn into a default. Behind any of them `+` and a cache's shorthand may stand: `u-0.75+teacache:0.1`.
+`resolution_rate`, `changing_resolution_steps` and, optionally, `policy`, `cache` and, of a hierarchical patch model,
+`levels`. Unknown keys are refused: a typo must not turn into a default. Behind any of them `+` and a cache's
+shorthand may stand: `u-0.75+teacache:0.1`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from engine import lightx2v, strict_json
 from engine.caches.choice import CacheChoice, parse_optional, split_shorthand
 from engine.errors import InvalidInput
+from engine.hpdm.choice import LevelChoice, parse_optional_levels
 from engine.lightx2v import RunSettings
 from engine.policies import policy_named
 from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_schedule
@@ -24,7 +26,7 @@ from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_sched
 PRESETS = Path(__file__).parent.parent / "presets"
 FORMAT = 1
 REQUIRED = ("resolute_preset", "name", "infer_steps", "resolution_rate", "changing_resolution_steps")
-OPTIONAL = ("description", "policy", "cache")
+OPTIONAL = ("description", "policy", "cache", "levels")
 SHORTHAND = re.compile(r"(?P<rates>[\d.]+(?:/[\d.]+)*)@(?P<steps>\d+%?(?:/\d+%?)*)", re.ASCII)
 
 
@@ -38,6 +40,7 @@ class Preset:
     policy: str | None = None
     settings: RunSettings = field(default_factory=RunSettings)
     cache: CacheChoice | None = None
+    levels: LevelChoice | None = None
 
 
 def load_preset(name_or_path: str, infer_steps: int, folder: Path = PRESETS) -> Preset:
@@ -95,6 +98,8 @@ def to_json(preset: Preset) -> str:
         document["policy"] = preset.policy
     if preset.cache:
         document["cache"] = preset.cache.document()
+    if preset.levels:
+        document["levels"] = preset.levels.document()
     return strict_json.dumps(document)
 
 
@@ -134,6 +139,7 @@ def _parse_own(document: Mapping[str, Any], what: str) -> Preset:
         _text(document, "description", 500) if "description" in document else "",
         policy_named(policy).name if policy is not None else None,
         cache=parse_optional(document.get("cache")),
+        levels=parse_optional_levels(document.get("levels")),
     )
 
 

@@ -20,6 +20,8 @@ from engine.strict_json import shown
 
 KEYS = ("levels", "overlap", "context", "heun")
 MAX_LEVELS = 8  # as HpdmConfig takes them
+OVERLAP_WORDS = {"none": "no overlap", "spatial": "spatial overlap", "full": "full overlap"}
+CONTEXT_WORDS = {"device": "cache on the device", "cpu": "cache on the CPU", "off": "cache off"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,26 @@ class LevelChoice:
     def document(self) -> dict[str, Any]:
         """As plain JSON, which `parse_levels` reads."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @property
+    def told(self) -> str:
+        """In words, as tables show it: 2 levels, no overlap, cache off."""
+        count = "all levels" if self.levels is None else "1 level" if self.levels == 1 else f"{self.levels} levels"
+        words = [count, OVERLAP_WORDS[self.overlap], CONTEXT_WORDS[self.context]]
+        return ", ".join([*words, "Heun"] if self.heun else words)
+
+    def name(self, levels: int) -> str:
+        """What a track with this choice is called while nobody has named it: how it differs from the baseline.
+
+        `levels` are the model's. The board's script has the same rule (ui/timeline/levels.js).
+        """
+        words = self.told.split(", ")
+        plain = LevelChoice(levels).told.split(", ")
+        if self.levels in (None, levels):
+            words[0] = plain[0]
+        own = [word for k, word in enumerate(words) if k >= len(plain) or word != plain[k]]
+        name = ", ".join(own) or "all levels"
+        return name[0].upper() + name[1:]
 
     def __str__(self) -> str:
         """In one line, which `parse_level_words` reads."""

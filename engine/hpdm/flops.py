@@ -1,4 +1,4 @@
-"""FLOPs of a run by formula: those of one tile's pass and of one context's pass, times how often each happens. No torch.
+"""FLOPs of a run by formula: those of a tile's pass and of a context's pass, times how often each happens. No torch.
 
 A multiply-add counts as two; what is no product of matrices is not counted. How often a pass happens follows from the
 tiles, the steps and the cache. Tests hold the formulas against torch's own count of the network, and the number of

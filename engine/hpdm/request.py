@@ -14,6 +14,7 @@ from engine.hpdm.tiles import OVERLAPS
 
 CACHES = ("off", "device", "cpu")
 MAX_STEPS = 256
+MAX_GUIDANCE = 20.0
 MIB = 1 << 20
 
 
@@ -102,9 +103,9 @@ def _one_of(field: str, value: object, choices: Sequence[str]) -> str:
 
 
 def _guidance(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 20:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_GUIDANCE:
         return float(value)
-    raise InvalidInput("guidance", f"guidance is {str(value)[:40]!r}; it must be a number from 0 to 20 (1 is none).")
+    raise InvalidInput("guidance", f"guidance is {str(value)[:40]!r}; it must be a number from 0 to {MAX_GUIDANCE:g}.")
 
 
 def _steps(value: object, levels: int) -> tuple[int, ...]:

@@ -134,7 +134,7 @@ def _told(experiment: Experiment) -> tuple[str, str, str]:
 
 def _run_values(job_id: str, number: int, track: Track) -> tuple[object, ...]:
     plan = json.dumps([(stage.first, stage.last, stage.rate) for stage in track.stages])
-    policy = track.told if number else None
+    policy = track.told if number or track.levels else None
     return job_id, number, track.name, policy, plan, track.stages[-1].last
 
 

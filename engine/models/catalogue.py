@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.errors import InvalidInput, ModelNotFound
 from engine.hpdm.config import HpdmConfig
+from engine.hpdm.request import MAX_GUIDANCE
 from engine.models.families import FAMILIES, LEVELS, Family, family_of
 from engine.models.geometry import geometry_of
 from engine.models.solvers import UNIPC_FLOW, Kind, kind_of, shift_in, solvers_for
@@ -80,6 +81,11 @@ class ModelSpec:
     @property
     def family(self) -> Family:
         return LEVELS if self.levels else family_of(self.pipeline)
+
+    @property
+    def most_guidance(self) -> float:
+        """The largest guidance that it takes."""
+        return MAX_GUIDANCE if self.levels else 100.0
 
     @property
     def process(self) -> Kind:
