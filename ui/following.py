@@ -16,6 +16,7 @@ from engine.page import colour_of
 from engine.report import Report
 from ui import charts as drawn
 from ui.comparator.value import Comparison, PlannedStage, Tile, comparison_of_report, facts_of_run
+from ui.pyramid.value import Pyramid, pyramid_of
 
 EXAMPLE = Path(__file__).parent / "example"
 EXAMPLE_KEY = "example"
@@ -84,6 +85,11 @@ def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
         reused=f"Reused: {run.reused}." if run.reused else None,
         facts=facts_of_run(reported, run.number) if reported and run.status == "done" else (),
     )
+
+
+def pyramid(view: JobView, report: Report | None) -> Pyramid | None:
+    """The levels of a job's finished runs, where its model works level by level."""
+    return pyramid_of(report, _url(view.id), view.id)
 
 
 def status_html(view: JobView, notices: Sequence[Notice]) -> str:

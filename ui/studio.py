@@ -11,6 +11,7 @@ from ui.comparator.comparator import Comparator
 from ui.figures.figures import FiguresPanel
 from ui.files import ORDINARY
 from ui.form import Form, build_form, default_model
+from ui.pyramid.pyramid import PyramidView
 from ui.timeline.timeline import Timeline
 from ui.uploads import Upload
 
@@ -32,6 +33,7 @@ class Studio:
     board: Timeline
     comparator: Comparator
     figures: FiguresPanel
+    pyramid: PyramidView
     charts: gr.Accordion
     steps_plot: gr.Plot
     memory_plot: gr.Plot
@@ -66,6 +68,7 @@ def build_studio(initial: dict[str, Any]) -> Studio:
             _desk(parts)
     with gr.Column(elem_id="results"):
         parts["figures"] = FiguresPanel(initial["figures"], elem_id="figures")
+        parts["pyramid"] = PyramidView(elem_id="pyramid")
         _charts(parts)
         parts["downloads"] = gr.HTML("", elem_id="downloads", padding=False)
     parts["job"] = gr.Textbox(

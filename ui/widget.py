@@ -18,12 +18,12 @@ class Widget(gr.HTML):
     The value is JSON. Never put a value into a template: texts from people reach the page by `textContent` alone.
     """
 
-    scripts: ClassVar[tuple[str, ...]] = ()  # further files of the folder, in order; all share one scope
+    scripts: ClassVar[tuple[str, ...]] = ()  # further files from the folder on, in order; all share one scope
 
     def __init__(self, value: Any = None, **options: Any) -> None:
         path = Path(inspect.getfile(type(self)))
         style = path.with_suffix(".css").read_text("utf-8")
-        files = (SHARED, *(path.with_name(name) for name in self.scripts), path.with_suffix(".js"))
+        files = (SHARED, *(path.parent / name for name in self.scripts), path.with_suffix(".js"))
         super().__init__(
             value,
             html_template=ONE_NODE,

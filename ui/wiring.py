@@ -95,7 +95,7 @@ class Wiring:
 
     def _followed(self) -> list[Any]:
         s = self.studio
-        shown = [s.comparator, s.figures, s.status, s.downloads, s.board, s.forecast]
+        shown = [s.comparator, s.figures, s.pyramid, s.status, s.downloads, s.board, s.forecast]
         return [*shown, s.run, s.stop, s.timer, s.job, s.revision]
 
     def _restored(self) -> list[Any]:
@@ -152,6 +152,7 @@ class Wiring:
             s.comparator: shown,
             s.status: "",
             s.figures: None,
+            s.pyramid: None,
             s.downloads: "",
             s.run: gr.update(visible=True),
             s.timer: gr.update(active=False),
@@ -200,6 +201,7 @@ class Wiring:
         report = following.report_of(self.jobs, job)
         changes: dict[Any, Any] = {
             s.comparator: following.comparison(view, report),
+            s.pyramid: following.pyramid(view, report),
             s.status: following.status_html(view, self.jobs.notices()),
             s.run: gr.update(visible=view.finished),
             s.stop: gr.update(visible=not view.finished, interactive=not view.stopping),

@@ -1,0 +1,1 @@
+"""The levels of a hierarchical patch model side by side, with their tiles and seams."""
