@@ -9,7 +9,7 @@ let levels = new Map(); // LevelView by run and level: a video that stays is not
 const transport = new Transport({ play: togglePlay, step: (by) => clock.step(by), seek });
 const clock = new Lockstep({ onframe: showFrame, onstate: drawState });
 const selects = ["Run", "Beside it"].map((text, side) => {
-  const select = make("select", { onchange: () => choose(side, select.value === "" ? null : Number(select.value)) });
+  const select = make("select", { "aria-label": side ? "Run beside it" : "Run", onchange: () => choose(side, select.value === "" ? null : Number(select.value)) });
   return { select, label: make("label", {}, make("span", {}, text), select) };
 });
 const toggles = {
