@@ -21,12 +21,16 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_
 
 from engine.errors import InvalidInput, ResoluteError
 from engine.ssim import WINDOW, both_of, ssim_of
-from engine.video import filter_log
+from engine.video import VideoFailed, VideoStuck, filter_logs
 
 CEILING_DB = 100.0  # PSNR and XPSNR of identical frames: JSON has no infinity
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 VMAF_MIN_SIDE = 32  # libvmaf crashes or reads past the picture on frames of under about 22 pixels
 VMAF_TRAINED_HEIGHT = 1080
+_FILTERS = {  # of ffmpeg, each writing to a file of its metric's name
+    "vmaf": "libvmaf=log_fmt=json:log_path=vmaf:n_threads=2",
+    "xpsnr": "xpsnr=stats_file=xpsnr",
+}
 
 
 class Metric(BaseModel):
@@ -108,17 +112,30 @@ def similarity(frames: np.ndarray, baseline: np.ndarray, fps: float) -> dict[str
     for name, array in (("run", run), ("baseline", base)):
         if not (finite := np.isfinite(array).all(axis=(1, 2, 3))).all():
             return no_similarity(f"frame {int(np.argmin(finite)) + 1} of the {name} is not finite.")
-    with ThreadPoolExecutor(max_workers=2) as pool:  # ffmpeg's measures run in processes of their own meanwhile
-        waiting = {name: pool.submit(_guarded, name, run, base, fps) for name in ("vmaf", "xpsnr")}
+    with ThreadPoolExecutor(max_workers=1) as pool:  # ffmpeg's measures run in a process of their own meanwhile
+        waiting = pool.submit(_by_ffmpeg, run, base, fps)
         found = {name: _guarded(name, run, base, fps) for name in ("psnr", "flicker", "lpips")}
         found |= _structure(run, base, fps)
-        found |= {name: future.result() for name, future in waiting.items()}
+        found |= waiting.result()
     return {name: found[name] for name in KINDS}
 
 
-def _guarded(name: str, run: np.ndarray, base: np.ndarray, fps: float) -> Metric:
+def _by_ffmpeg(run: np.ndarray, base: np.ndarray, fps: float) -> dict[str, Metric]:
+    """VMAF and XPSNR of one pass of ffmpeg; where it fails each is tried alone, so that each has its own reason."""
+    if _large_enough_for_vmaf(run):
+        try:
+            logs = filter_logs(run, base, fps, _FILTERS)
+            return {name: _guarded(name, run, base, fps, logs[name]) for name in _FILTERS}
+        except VideoStuck as error:
+            return {name: missing(str(error)) for name in _FILTERS}
+        except (VideoFailed, OSError, MemoryError):
+            pass
+    return {name: _guarded(name, run, base, fps) for name in _FILTERS}
+
+
+def _guarded(name: str, *measured: Any) -> Metric:
     try:
-        return _COMPUTE[name](run, base, fps)
+        return _COMPUTE[name](*measured)
     except (_NotComputed, ResoluteError) as error:
         return missing(str(error))
     except (ImportError, LookupError, OSError, RuntimeError, ValueError, MemoryError) as error:
@@ -200,29 +217,34 @@ def flicker(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
     return _metric([None, *values])
 
 
-def vmaf(run: np.ndarray, base: np.ndarray, fps: float = 8.0) -> Metric:
+def vmaf(run: np.ndarray, base: np.ndarray, fps: float = 8.0, log: str | None = None) -> Metric:
     """VMAF a frame, 0 to 100, model vmaf_v0.6.1 in libvmaf as built into the bundled ffmpeg.
 
     Reads the luma of 8-bit BT.709 4:4:4 made of the float frames, at their own size. Identical frames
     get 97 to 100 (the first frame, which has no motion, gets the least). The model was trained on 1080p
-    at three screen heights; smaller frames say so in `reason`. Sides from 32 pixels.
+    at three screen heights; smaller frames say so in `reason`. Sides from 32 pixels. `log` is the filter's, where it
+    has run already.
     """
-    if min(run.shape[1:3]) < VMAF_MIN_SIDE:
+    if not _large_enough_for_vmaf(run):
         raise _NotComputed(f"VMAF needs at least {VMAF_MIN_SIDE}x{VMAF_MIN_SIDE} pixels, got {_size(run)}.")
-    log = filter_log(run, base, fps, "libvmaf=log_fmt=json:log_path=log:n_threads=2")
-    values = [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
+    found = json.loads(log or filter_logs(run, base, fps, {"vmaf": _FILTERS["vmaf"]})["vmaf"])
+    values = [frame["metrics"]["vmaf"] for frame in found["frames"]]
     note = f"Trained on {VMAF_TRAINED_HEIGHT}p: at {_size(run)} it ranks runs, it is no absolute grade."
     return _metric(_as_many("VMAF", values, run), note if run.shape[1] < VMAF_TRAINED_HEIGHT // 2 else None)
 
 
-def xpsnr(run: np.ndarray, base: np.ndarray, fps: float = 8.0) -> Metric:
+def _large_enough_for_vmaf(run: np.ndarray) -> bool:
+    return min(run.shape[1:3]) >= VMAF_MIN_SIDE
+
+
+def xpsnr(run: np.ndarray, base: np.ndarray, fps: float = 8.0, log: str | None = None) -> Metric:
     """Perceptually weighted PSNR a frame in dB: (4 Y + U + V) / 6 of ffmpeg's xpsnr filter.
 
     Reads 8-bit BT.709 4:4:4 made of the float frames; `fps` sets the filter's temporal weighting.
-    Identical planes have CEILING_DB = 100. Helmrich et al. 2020.
+    Identical planes have CEILING_DB = 100. `log` is the filter's, where it has run already. Helmrich et al. 2020.
     """
-    log = filter_log(run, base, fps, "xpsnr=stats_file=log")
-    planes = re.findall(r"^n:.*y:\s*(\S+).*u:\s*(\S+).*v:\s*(\S+)", log, flags=re.MULTILINE)
+    found = log or filter_logs(run, base, fps, {"xpsnr": _FILTERS["xpsnr"]})["xpsnr"]
+    planes = re.findall(r"^n:.*y:\s*(\S+).*u:\s*(\S+).*v:\s*(\S+)", found, flags=re.MULTILINE)
     values = [[min(float(plane), CEILING_DB) for plane in frame] for frame in planes]
     return _metric(_as_many("XPSNR", [(4 * y + u + v) / 6 for y, u, v in values], run))
 
@@ -250,7 +272,7 @@ def _lpips_network() -> Any:
         raise _NotComputed(f"LPIPS could not load its weights: {error}") from error
 
 
-_COMPUTE: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {
+_COMPUTE: dict[str, Callable[..., Metric]] = {
     "psnr": psnr,
     "ssim": ssim,
     "ms_ssim": ms_ssim,
@@ -273,8 +295,9 @@ def heatmap(frames: np.ndarray, baseline: np.ndarray, gain: float = 4.0) -> np.n
         raise InvalidInput("frames", f"{_differ(run, base)}.")
     if not 0 < gain < math.inf:
         raise InvalidInput("gain", f"gain must be above 0, got {gain}.")
-    level = np.clip(np.nan_to_num(np.sqrt(np.square(run - base).mean(axis=-1)) * gain, nan=1.0), 0.0, 1.0)
-    return HEAT[np.rint(level * (len(HEAT) - 1)).astype(np.intp)]
+    red, green, blue = (np.square(run[..., n] - base[..., n]) for n in range(3))  # a mean over three is slow
+    level = np.clip(np.nan_to_num(np.sqrt((red + green + blue) / 3) * gain, nan=1.0), 0.0, 1.0)
+    return HEAT.take(np.rint(level * (len(HEAT) - 1)).astype(np.uint8), axis=0)
 
 
 def _heat_colours() -> np.ndarray:
@@ -294,6 +317,8 @@ def _frames(field: str, frames: np.ndarray) -> np.ndarray:
         raise InvalidInput(field, f"{field} must have the shape (T, H, W, 3), got {frames.shape}.")
     if not np.issubdtype(frames.dtype, np.floating):
         raise InvalidInput(field, f"{field} must be floats from 0 to 1, got {frames.dtype}: divide by 255.")
+    if frames.dtype == np.float32 and frames.min() >= 0.0 and frames.max() <= 1.0:  # NaN fails both
+        return frames
     finite = frames[np.isfinite(frames)]
     if finite.size and (finite.min() < -1e-3 or finite.max() > 1 + 1e-3):
         raise InvalidInput(field, f"{field} must lie in 0..1, got {finite.min():.3g} to {finite.max():.3g}.")

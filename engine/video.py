@@ -34,6 +34,10 @@ class VideoFailed(RunFailed):
     """A video could not be written or read; the sentence names ffmpeg, the disk or the file."""
 
 
+class VideoStuck(VideoFailed):
+    """ffmpeg did not end in time; trying again would take as long."""
+
+
 def ffmpeg() -> str:
     """Path of the ffmpeg program. Raises VideoFailed where there is none."""
     try:
@@ -51,12 +55,15 @@ def to_uint8(frames: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(frames, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def write_mp4(path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None) -> None:
+def write_mp4(
+    path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None, preset: str = "medium"
+) -> None:
     """Write frames (T, H, W, 3) as H.264 yuv420p mp4, tagged bt709, for playing in a browser.
 
     Every GOP is closed and at most 8 frames long, there are no B-frames, and the index stands first
     (+faststart). An odd height or width is padded by one repeated row or column, since yuv420p needs
-    even sizes. `metadata` keys and values (`title`, `comment` or one's own) come back by `read_metadata`.
+    even sizes. `metadata` keys and values (`title`, `comment` or one's own) come back by `read_metadata`; `preset` is
+    x264's, how long it looks for a smaller file of the same quality.
     The file appears whole under its name or not at all. Raises InvalidInput for frames, fps or metadata
     that cannot be written, VideoFailed when ffmpeg or the disk fails.
     """
@@ -69,7 +76,7 @@ def write_mp4(path: str | Path, frames: np.ndarray, fps: float, metadata: Mappin
     even = ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))
     pixels = np.pad(to_uint8(frames), even, mode="edge")
     with whole_file(path) as part:
-        _encode([ffmpeg(), *_encode_options(pixels, fps), *tags, str(part)], pixels, path.name)
+        _encode([ffmpeg(), *_encode_options(pixels, fps, preset), *tags, str(part)], pixels, path.name)
 
 
 def write_png(path: str | Path, frame: np.ndarray) -> None:
@@ -114,26 +121,34 @@ def check_mp4(path: str | Path) -> None:
     _read(path, "-map", "0:v:0", "-frames:v", "1", "-f", "null")
 
 
-def filter_log(run: np.ndarray, base: np.ndarray, fps: float, measure: str) -> str:
-    """The text that `measure`, an ffmpeg filter over (run, base), writes to the file `log`.
+def filter_logs(run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, str]) -> dict[str, str]:
+    """What ffmpeg's filters over (run, base) write: each of `measures` is to write to the file of its key's name.
 
-    Both are float frames (T, H, W, 3); they are fed as raw 8-bit RGB and turned into BT.709 4:4:4.
-    Raises VideoFailed, naming ffmpeg, when it is missing, crashes, lacks the filter or takes too long.
+    Both videos are float frames (T, H, W, 3); they are fed as raw 8-bit RGB and turned into BT.709 4:4:4, once for all
+    measures. Raises VideoFailed, naming ffmpeg, when it is missing, crashes or lacks a filter, and VideoStuck when it
+    takes too long.
     """
-    yuv = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv444p"
-    shape = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{run.shape[2]}x{run.shape[1]}"]
-    inputs = [part for name in ("run", "base") for part in (*shape, "-r", f"{fps:.6g}", "-i", name)]
-    graph = f"[0:v]{yuv}[a];[1:v]{yuv}[b];[a][b]{measure}"
-    command = [ffmpeg(), "-v", "error", "-nostdin", *inputs, "-lavfi", graph, "-f", "null", "-"]
     with tempfile.TemporaryDirectory() as folder:
-        for name, frames in (("run", run), ("base", base)):
+        for name, frames in (("in-run", run), ("in-base", base)):
             to_uint8(frames).tofile(Path(folder, name))
-        done = _finished(command, folder)
-        log = Path(folder, "log")
-        if done.returncode or not log.exists():
+        done = _finished(_measuring(run.shape[2], run.shape[1], fps, measures), folder)
+        logs = [Path(folder, name) for name in measures]
+        if done.returncode or not all(log.exists() for log in logs):
             why = f"code {done.returncode}, {_last_line(done.stderr)}"
             raise VideoFailed(f"ffmpeg failed ({why}): {FFMPEG_REMEDY}.")
-        return log.read_text("utf-8")
+        return {log.name: log.read_text("utf-8") for log in logs}
+
+
+def _measuring(width: int, height: int, fps: float, measures: Mapping[str, str]) -> list[str]:
+    """The command that compares the files `in-run` and `in-base`; every measure gets its own copy of the frames."""
+    yuv = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv444p"
+    shape = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    inputs = [part for name in ("in-run", "in-base") for part in (*shape, "-r", f"{fps:.6g}", "-i", name)]
+    copies = [f"split={len(measures)}" + "".join(f"[{side}{n}]" for n in range(len(measures))) for side in "ab"]
+    graph = [f"[{number}:v]{yuv},{copy}" for number, copy in enumerate(copies)]
+    graph += [f"[a{n}][b{n}]{measure}[o{n}]" for n, measure in enumerate(measures.values())]
+    outputs = [part for n in range(len(measures)) for part in ("-map", f"[o{n}]", "-f", "null", "-")]
+    return [ffmpeg(), "-v", "error", "-nostdin", *inputs, "-lavfi", ";".join(graph), *outputs]
 
 
 def _finished(command: list[str], folder: str | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -141,7 +156,7 @@ def _finished(command: list[str], folder: str | None = None) -> subprocess.Compl
     try:
         return subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise VideoFailed(f"ffmpeg took over {TIMEOUT_S:.0f} s and was ended.") from error
+        raise VideoStuck(f"ffmpeg took over {TIMEOUT_S:.0f} s and was ended.") from error
     except OSError as error:
         raise VideoFailed(f"ffmpeg cannot start: {FFMPEG_REMEDY}.") from error
 
@@ -177,7 +192,7 @@ def _tag_options(metadata: Mapping[str, str]) -> list[str]:
     return options
 
 
-def _encode_options(pixels: np.ndarray, fps: float) -> list[str]:
+def _encode_options(pixels: np.ndarray, fps: float, preset: str) -> list[str]:
     """ffmpeg options that read `pixels` (T, H, W, 3) uint8 from standard input and encode them."""
     tags = "color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
     scale = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic"
@@ -185,7 +200,7 @@ def _encode_options(pixels: np.ndarray, fps: float) -> list[str]:
         *("-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
         *("-s", f"{pixels.shape[2]}x{pixels.shape[1]}", "-r", f"{fps:.6g}", "-i", "-", "-an"),
         *("-vf", f"{scale},format=yuv420p,setparams={tags}"),
-        *("-c:v", "libx264", "-preset", "medium", "-crf", str(CRF)),
+        *("-c:v", "libx264", "-preset", preset, "-crf", str(CRF)),
         *("-g", str(GOP), "-bf", "0", "-sc_threshold", "0", "-flags", "+cgop"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
         *("-movflags", "+faststart+use_metadata_tags", "-f", "mp4"),

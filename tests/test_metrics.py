@@ -223,8 +223,8 @@ def test_an_lpips_that_cannot_load_its_weights_is_missing(base: np.ndarray, monk
         'echo "No such filter: libvmaf" >&2; exit 8',
         "kill -11 $$",
         "exit 0",
-        'for a; do :; done; echo "n: 1 XPSNR y: 30 XPSNR u: 30 XPSNR v: 30" > log',
-        "echo '{\"frames\": [{}]}' > log",
+        'for a; do :; done; echo "n: 1 XPSNR y: 30 XPSNR u: 30 XPSNR v: 30" | tee vmaf > xpsnr',
+        "echo '{\"frames\": [{}]}' | tee vmaf > xpsnr",
     ],
 )
 def test_a_broken_ffmpeg_takes_only_its_own_metrics(
@@ -240,6 +240,28 @@ def test_a_broken_ffmpeg_takes_only_its_own_metrics(
     assert block["xpsnr"].mean is None
     assert "ffmpeg" in str(block["xpsnr"].reason)
     assert block["psnr"].mean == 100.0
+
+
+def test_an_ffmpeg_without_vmaf_still_gives_xpsnr(
+    base: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *libvmaf*) exit 8;; esac\nexec {video.ffmpeg()} "$@"')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    whole = similarity(base[:3] * 0.9, base[:3], fps=8)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+    block = similarity(base[:3] * 0.9, base[:3], fps=8)
+    assert block["vmaf"].mean is None
+    assert "code 8" in str(block["vmaf"].reason)
+    assert block["xpsnr"] == whole["xpsnr"]
+
+
+def test_measured_together_vmaf_and_xpsnr_are_what_they_are_alone(base: np.ndarray) -> None:
+    noise = np.random.default_rng(4).standard_normal(base.shape, dtype=np.float32)
+    run = np.clip(base + 0.05 * noise, 0.0, 1.0)
+    block = similarity(run, base, fps=8)
+    assert block["vmaf"] == metrics.vmaf(run, base, 8)
+    assert block["xpsnr"] == metrics.xpsnr(run, base, 8)
 
 
 def test_a_missing_ffmpeg_is_named_with_the_remedy(
