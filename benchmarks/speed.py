@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.fidelity import run
+from benchmarks.fidelity.driving import run
 from benchmarks.schedules import study_schedules
 from engine.cost import schedule_cost
 from engine.experiment import Experiment, make_experiment

@@ -12,7 +12,7 @@ import statistics
 
 import torch
 
-from benchmarks.fidelity import PROMPTS, run
+from benchmarks.fidelity.driving import run
 from engine.experiment import make_experiment
 from engine.memo import RunMemo
 from engine.metrics import psnr
@@ -20,6 +20,20 @@ from engine.models.loading import load_model, scheduler_for
 from engine.presets import load_preset
 from engine.views import patched
 
+PROMPTS = (
+    "a panda bouncing over blue stripes",
+    "a rocket drifting up over purple stars",
+    "a frog turning over pink bricks",
+    "a red apple growing over green checks",
+    "a ghost drifting right over orange checks",
+    "an octopus still over blue wood",
+    "a banana drifting left over purple checks",
+    "a robot shrinking over yellow stripes",
+    "a strawberry turning over grey stars",
+    "a cat face drifting down over green wood",
+    "a star growing over red bricks",
+    "a soccer ball bouncing over pink stripes",
+)
 SCHEDULES = {"one low step": "1/0.75@9/10", "ten low steps": "1/0.75@4/14", "two-stage 0.75@10": "0.75@10"}
 POLICIES = ("coherent", "spectral", "lightx2v")
 STEPS = 20
