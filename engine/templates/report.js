@@ -23,6 +23,7 @@
   const shown = () => tiles
     .filter((tile) => !document.body.classList.contains("enlarged") || tile.classList.contains("large"))
     .map((tile) => (heat && $("video.heat", tile)) || $("video.main", tile))
+    .concat(document.body.classList.contains("enlarged") ? [] : $$("video.level"))
     .filter(Boolean);
   const middle = (index) => (index + 0.5) / data.fps; // the edge of a frame may show its neighbour
 
