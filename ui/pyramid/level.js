@@ -19,7 +19,7 @@ class LevelView {
     this.told = make("p.notice", { role: "status" });
     this.again = make("button.small", { type: "button", onclick: () => this.media.again() }, "Try again");
     this.fault = make("div.fault", { hidden: true }, this.told, this.again);
-    this.picture = make("div.picture", {}, this.media.node, this.seams, this.seen, this.tiles.node, this.fault);
+    this.picture = make("div.picture", {}, this.media.node, this.seen, this.tiles.node, this.seams, this.fault);
     this.pips = make("i.pips", { "aria-hidden": "true" });
     this.title = make("b");
     this.size = make("span");
@@ -41,7 +41,6 @@ class LevelView {
     put(this.title, `Level ${level.level}`);
     put(this.size, `${counted(level.frames, "frame")} of ${level.width}×${level.height}`);
     put(this.facts, this.words());
-    this.drawRatio();
     this.pips.style.setProperty("--frames", level.frames);
     this.media.show(level.video, `Level ${level.level} of ${run.name}, ${this.size.textContent}`);
     this.tiles.update(level, `Tiles of level ${level.level} of ${run.name}`);
@@ -56,9 +55,9 @@ class LevelView {
     return `${tiles}, ${counted(level.steps, "step")}, ${secondsText(level.seconds)}`;
   }
 
-  drawRatio() {
-    const { seam, seam_reason: reason, strips } = this.level;
-    const more = strips ? [`, strips ${strips.mean.toFixed(2)}, at most ${strips.most.toFixed(1)}`] : [];
+  drawRatio(strips) {
+    const { seam, seam_reason: reason } = this.level;
+    const more = strips ? [`, strips ${strips.mean.toFixed(2)} on average, ${strips.most.toFixed(1)} at most`] : [];
     this.ratio.replaceChildren(...(seam === null ? [reason] : ["Seam ratio ", make("b", {}, seam.toFixed(2)), ...more]));
   }
 
@@ -84,14 +83,14 @@ class LevelView {
     const box = [across - thick / 2, along, thick, length];
     const [x, y, width, height] = upright ? box : [box[1], box[0], box[3], box[2]];
     this.seams.append(make(heat ? "rect.hot" : "rect", { x, y, width, height, style: { "--heat": heat.toFixed(3) },
-      "data-ratio": ratio }, make("title", {}, `${ratio.toFixed(2)} times the jump beside it`)));
+      "data-ratio": ratio }));
   }
 
   /** Toggles of the whole view: both say when this level has nothing to draw. */
   show({ tiles, seams }) {
     this.tiles.node.hidden = !tiles || !this.level.grid;
     this.seams.style.display = seams && this.level.strips ? "" : "none";
-    this.drawRatio();
+    this.drawRatio(seams ? this.level.strips : null);
     const missing = [tiles ? this.level.grid_reason : null, seams && this.level.level > 1 ? this.level.strips_reason : null];
     for (const reason of missing) if (reason) this.ratio.append(make("span.missing", {}, ` ${reason}`));
   }

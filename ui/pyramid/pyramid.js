@@ -125,8 +125,9 @@ function drawReadout() {
   readout.hidden = !view.tiles;
   const [level, cell] = hovered || [];
   const below = level?.level.grid.below.length ? ". Dashed: what it sees of the levels below." : ".";
+  const dashed = stand.querySelector(".cell[data-between]") ? " Dashed tiles lie half over their neighbours." : "";
   put(readout, hovered ? `Level ${level.level.level}. ${level.tiles.words(cell)}${below}`
-    : "Point at a tile, or walk to one with Tab and the arrows. Dashed tiles lie half over their neighbours.");
+    : `Point at a tile, or walk to one with Tab and the arrows.${dashed}`);
 }
 
 function refresh() {
