@@ -16,6 +16,7 @@ from benchmarks.fidelity.__main__ import main
 from benchmarks.fidelity.ablations import VARIANTS, exact, level_left, policy_or_variant, variants_known
 from benchmarks.fidelity.claims import FAILS, HOLDS, PARTLY, UNDECIDED, claims, u_against_two_stage, verdict
 from benchmarks.fidelity.matrix import (
+    EARLY_50,
     FEW_STEPS,
     FLAT,
     FRESH,
@@ -207,8 +208,8 @@ def test_a_verdict_follows_from_what_is_told_from_none(found, expected):
 
 
 def row(prompt: int, cell: Cell, psnr: float, right: bool = True) -> dict:
-    low = 0.5 if "0.5" in cell.schedule else 0.75
-    flops = 1e9 * cell.steps * cell.size**2 * (1 if cell.schedule == FLAT else 0.5 + 0.5 * low**2)
+    stages = matrix.resolution(cell.schedule, cell.steps).stages
+    flops = 1e9 * cell.size**2 * sum(stage.steps * (0.05 + 0.95 * stage.rate**2) for stage in stages)
     return {
         "setup": SETUP,
         "when": "2026-01-01T00:00Z",
@@ -242,6 +243,7 @@ def verdicts(gain) -> list[str]:
 def in_favour(cell: Cell) -> float:
     """A world in which every claim is true."""
     found = 2.0 * (cell.schedule in (U_75, U_50, "wan_i2v_U")) + 1.0 * (cell.policy == OWN)
+    found += 0.3 * (cell.schedule == EARLY_50)
     if cell.policy in SIGMAS:
         found += 1.0 - (3.0 if cell.steps == min(FEW_STEPS) else 0.5)
     return found - 5.0 * (cell.schedule == FLAT)
@@ -253,18 +255,19 @@ def against(cell: Cell) -> float:
     if cell.policy in SIGMAS:
         found -= 3.0 if cell.steps == STEPS else 0.5
     favourite = {TWO_75: "spectral", U_75: "jenga"}.get(cell.schedule)
+    found -= 0.3 * (cell.schedule == EARLY_50)
     return found + 0.5 * (cell.policy == favourite) + 9.0 * (cell.schedule == FLAT)
 
 
 def test_every_verdict_turns_with_the_figures():
     assert verdicts(in_favour)[:4] == [HOLDS] * 4
-    assert verdicts(in_favour)[5] == HOLDS
+    assert verdicts(in_favour)[4:] == [HOLDS, PARTLY, HOLDS]
     assert verdicts(against)[:4] == [FAILS] * 4
-    assert verdicts(against)[5] == FAILS
+    assert verdicts(against)[4:] == [FAILS, PARTLY, FAILS]
 
 
 def test_adherence_costs_only_where_the_judge_finds_less():
-    found = claims(Table(made_up(in_favour)))[4]
+    found = claims(Table(made_up(in_favour)))[5]
     assert found.verdict == PARTLY  # whole videos at 0.5; two-stage runs keep what was asked for
     assert "from rate 0.5 on" in found.remark
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.fidelity.matrix import (
+    EARLY_50,
     FEW_STEPS,
     FRESH,
     OWN,
@@ -23,10 +24,11 @@ from benchmarks.fidelity.matrix import (
     schedules,
     title,
 )
-from benchmarks.fidelity.statistics import Comparison, compare, holm, mean_of
-from benchmarks.fidelity.table import Table, by_policy, cell_of
+from benchmarks.fidelity.statistics import Comparison, Values, compare, holm, mean_of
+from benchmarks.fidelity.table import QUESTIONS, Table, by_policy, cell_of
 
 HOLDS, FAILS, PARTLY, UNDECIDED = "holds", "does not hold", "holds in part", "undecided"
+WHOLE, HALF = "whole video", "first half of the steps"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Claim:
     verdict: str
     figures: tuple[str, ...]
     remark: str = ""
+    beside: tuple[str, ...] = ()  # figures that the verdict does not rest on
 
 
 def verdict(comparisons: Iterable[Comparison]) -> str:
@@ -67,6 +70,7 @@ def claims(table: Table) -> list[Claim]:
         coherent_against_fresh(table),
         exact_sigma(table),
         best_policies(table),
+        few_steps_at_half(table),
         adherence(table),
         fewer_full_steps(table),
     ]
@@ -81,77 +85,64 @@ def u_against_two_stage(table: Table) -> Claim:
         ours, theirs = ([table.values(pair[k], "psnr") for pair in pairs] for k in (0, 1))
         found[f"{short(u)} less {short(two)}, mean of {len(pairs)} policies"] = compare(mean_of(ours), mean_of(theirs))
     tested = holm(found)
+    each = {name: (psnr(table, U_75, name), psnr(table, TWO_75, name)) for name in table.policies}
     return Claim(
         "A U stays closer to the baseline than a two-stage schedule of equal cost",
         verdict(tested.values()),
         tuple(told(name, one) for name, one in tested.items()),
-        "Equal cost: FLOPs of the loop within 2 %. " + _by_policy(table),
+        f"Equal cost: FLOPs of the loop within 2 %. By policy, {short(U_75)} less {short(TWO_75)}:",
+        differences(each),
     )
-
-
-def _by_policy(table: Table) -> str:
-    """Which policies differ from the mean, at 0.75."""
-    each = {
-        name: compare(*(table.values(cell_of(key, name), "psnr") for key in (U_75, TWO_75))) for name in table.policies
-    }
-    tested = holm(each)
-    parts = [
-        f"`{name}` {one.difference.mean:+.1f}{'' if one.decided else ' (undecided)'}" for name, one in tested.items()
-    ]
-    return "By policy, U 0.75 less two-stage 0.75, dB: " + ", ".join(parts) + "." if parts else ""
 
 
 def coherent_against_fresh(table: Table) -> Claim:
-    """`coherent` less the same switch with fresh noise, and less the policies that draw fresh noise."""
-    found: dict[str, Comparison | None] = {}
-    for key in (TWO_75, TWO_50, U_75):
-        ours = table.values(cell_of(key, OWN), "psnr")
-        found[f"{short(key)}, the same switch with fresh noise"] = compare(
-            ours, table.values(cell_of(key, FRESH), "psnr")
-        )
-    tested = holm(found)
-    others = holm(
-        {
-            f"{short(key)}, `{REFERENCE}`": compare(
-                table.values(cell_of(key, OWN), "psnr"), table.values(cell_of(key, REFERENCE), "psnr")
-            )
-            for key in (TWO_75, TWO_50, U_75)
-        }
-    )
+    """`coherent` less the same switch with fresh noise, and less LightX2V's rule, which draws fresh noise."""
+    keys = (TWO_75, TWO_50, U_75)
+    tested = holm({short(key): compare(psnr(table, key, OWN), psnr(table, key, FRESH)) for key in keys})
     return Claim(
         "Coherent noise beats fresh noise at equal time",
         verdict(tested.values()),
-        tuple(told(f"`{OWN}` less {name}", one) for name, one in tested.items()),
-        "Against LightX2V's rule, which differs in its level too: "
-        + "; ".join(told(k, v) for k, v in others.items())
-        + ".",
+        tuple(told(f"{name}, `{OWN}` less `{FRESH}`", one) for name, one in tested.items()),
+        f"The two do the same work: only the noise differs. Less `{REFERENCE}`, which differs in its levels too:",
+        differences({short(key): (psnr(table, key, OWN), psnr(table, key, REFERENCE)) for key in keys}),
     )
 
 
 def exact_sigma(table: Table) -> Claim:
     """The loss by a naive level at the fewest steps, less the loss at the most."""
-    few, found, losses = min(FEW_STEPS), dict[str, Comparison | None](), dict[str, Comparison | None]()
-    for variant in SIGMAS:
-        gains = {n: _gain(table, variant, n) for n in (*FEW_STEPS, STEPS)}
-        for n, gain in gains.items():
-            losses[f"{n} steps, `{variant}`"] = compare(gain, dict.fromkeys(gain, 0.0))
-        found[f"`{variant}`, gain at {few} steps less gain at {STEPS}"] = compare(gains[few], gains[STEPS])
-    tested, gained = holm(found), holm(losses)
-    at_few = [one for name, one in gained.items() if name.startswith(f"{few} steps")]
-    growth = verdict(tested.values())
-    helps = verdict(at_few)
+    few = min(FEW_STEPS)
+    gains = {(n, variant): _gain(table, variant, n) for n in (*FEW_STEPS, STEPS) for variant in SIGMAS}
+    grown = {f"`{name}`": compare(gains[few, name], gains[STEPS, name]) for name in SIGMAS}
+    gained = {f"{n} steps, `{name}`": compare(gain, dict.fromkeys(gain, 0.0)) for (n, name), gain in gains.items()}
+    tested, helps = holm(grown), holm(gained)
+    growth, use = verdict(tested.values()), verdict([one for name, one in helps.items() if name.startswith(f"{few} ")])
     return Claim(
         "The exact sigma matters most at few steps",
-        growth if helps == HOLDS or growth != HOLDS else PARTLY,
-        tuple(told(name, one) for name, one in tested.items()),
-        "`coherent` less each variant: " + "; ".join(told(name, one) for name, one in gained.items()) + ".",
+        PARTLY if growth == HOLDS and use != HOLDS else growth,
+        tuple(told(f"{name}, what `{OWN}` gains at {few} steps less at {STEPS}", one) for name, one in tested.items()),
+        f"What `{OWN}` gains over each variant ({short(TWO_75)}):",
+        tuple(told(name, one) for name, one in helps.items()),
     )
 
 
 def _gain(table: Table, variant: str, steps: int) -> dict[str, float]:
     """dB that the exact level gains over a variant, by prompt."""
-    ours, theirs = (table.values(cell_of(TWO_75, name, steps), "psnr") for name in (OWN, variant))
+    ours, theirs = (psnr(table, TWO_75, name, steps) for name in (OWN, variant))
     return {key: ours[key] - theirs[key] for key in ours.keys() & theirs.keys()}
+
+
+def few_steps_at_half(table: Table) -> Claim:
+    """Two-stage 0.5 @ 30 % less 0.75 @ 50 %, which cost the same: the mean over policies, and each of them."""
+    names = [n for n in table.policies if table.equal_cost(cell_of(EARLY_50, n), cell_of(TWO_75, n))]
+    ours, theirs = ([psnr(table, key, name) for name in names] for key in (EARLY_50, TWO_75))
+    tested = holm({f"mean of {len(names)} policies": compare(mean_of(ours), mean_of(theirs))})
+    return Claim(
+        "A short first stage at 0.5 stays closer than a longer one at 0.75 of equal cost",
+        verdict(tested.values()),
+        tuple(told(f"{short(EARLY_50)} less {short(TWO_75)}, {name}", one) for name, one in tested.items()),
+        "By policy:" if names else "",
+        differences(dict(zip(names, zip(ours, theirs, strict=True), strict=True))),
+    )
 
 
 def best_policies(table: Table) -> Claim:
@@ -162,8 +153,8 @@ def best_policies(table: Table) -> Claim:
         if len(ranked) < 2:
             continue
         first = ranked[0][0]
-        mine = table.values(cell_of(key, first), "psnr")
-        tested = holm({name: compare(mine, table.values(cell_of(key, name), "psnr")) for name, _ in ranked[1:]})
+        mine = psnr(table, key, first)
+        tested = holm({name: compare(mine, psnr(table, key, name)) for name, _ in ranked[1:]})
         ties = [name for name, one in tested.items() if one.decided <= 0]
         firsts.append(first)
         clear.append(not ties)
@@ -186,34 +177,30 @@ def best_policies(table: Table) -> Claim:
 def adherence(table: Table) -> Claim:
     """The highest rate at which the judge finds significantly less than at full size, run flat and two-stage."""
     base = table.values(cell_of("flat"), "adherence")
-    flat = {f"whole video at {r:g}": compare(table.values(_flat_at(r), "adherence"), base) for r in RATES}
-    half = {f"first half at {r:g}": compare(table.values(cell_of(f"{r:g}@50%", OWN), "adherence"), base) for r in RATES}
-    tested = holm(flat | half)
-    costs = {
-        part: next((r for r in RATES if _falls(tested, f"{part} at {r:g}")), None)
-        for part in ("whole video", "first half")
-    }
-    said = [
-        f"{part} at low resolution: adherence falls from rate {rate:g} on"
-        if rate
-        else f"{part} at low resolution: no fall was told from none down to {min(RATES):g}"
-        for part, rate in costs.items()
-    ]
+    cells = {f"{WHOLE} at {r:g}": Cell("", "flat", size=r) for r in RATES}
+    cells |= {f"{HALF} at {r:g}": cell_of(f"{r:g}@50%", OWN) for r in RATES}
+    tested = holm({name: compare(table.values(cell, "adherence"), base) for name, cell in cells.items()})
+    costs = {part: next((r for r in RATES if _falls(tested, f"{part} at {r:g}")), None) for part in (WHOLE, HALF)}
+    low = f"no fall was told from none down to {min(RATES):g}"
+    said = [f"{part}: " + (f"adherence falls from rate {rate:g} on" if rate else low) for part, rate in costs.items()]
     found = [rate for rate in costs.values() if rate]
     return Claim(
         "Low resolution costs adherence",
         UNDECIDED if not found else HOLDS if len(found) == len(costs) else PARTLY,
-        tuple(told(name, one, "points") for name, one in tested.items()),
-        "; ".join(said).capitalize() + ".",
+        tuple(told(f"{name} less full size", one, "points") for name, one in tested.items()),
+        "; ".join(said) + ". What the judge finds:" if tested else "",
+        tuple(_questions(table, name, cell) for name, cell in {"full size": cell_of("flat"), **cells}.items()),
     )
+
+
+def _questions(table: Table, name: str, cell: Cell) -> str:
+    """What share of each question is right, of the cells that ran."""
+    means = {question: table.mean(cell, question) for question in QUESTIONS}
+    return f"{name}: " + ", ".join(f"{question} {one.mean:.0f} %" for question, one in means.items() if one)
 
 
 def _falls(tested: dict[str, Comparison], name: str) -> bool:
     return name in tested and tested[name].decided < 0
-
-
-def _flat_at(rate: float) -> Cell:
-    return Cell("", "flat", size=rate)
 
 
 def fewer_full_steps(table: Table) -> Claim:
@@ -223,7 +210,7 @@ def fewer_full_steps(table: Table) -> Claim:
         ranked = sorted(by_policy(table, key, "psnr").items(), key=lambda item: -item[1].mean)
         if ranked:
             fewer = Cell("", "flat", steps=steps)
-            best = table.values(cell_of(key, ranked[0][0]), "psnr")
+            best = psnr(table, key, ranked[0][0])
             name = f"{short(key)} under `{ranked[0][0]}` less {steps} full-size steps"
             found[name] = compare(best, table.values(fewer, "psnr"))
     tested = holm(found)
@@ -233,6 +220,16 @@ def fewer_full_steps(table: Table) -> Claim:
         tuple(told(name, one) for name, one in tested.items()),
         "The control that no table of schedules shows: the same FLOPs spent on fewer steps, all at full size.",
     )
+
+
+def psnr(table: Table, key: str, policy: str, steps: int = STEPS) -> Values:
+    """A cell's PSNR by prompt."""
+    return table.values(cell_of(key, policy, steps), "psnr")
+
+
+def differences(pairs: Mapping[str, tuple[Values, Values]]) -> tuple[str, ...]:
+    """Each pair's paired difference in words, all of them corrected together."""
+    return tuple(told(name, one) for name, one in holm({k: compare(*pair) for k, pair in pairs.items()}).items())
 
 
 def short(key: str) -> str:

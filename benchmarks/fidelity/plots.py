@@ -75,6 +75,7 @@ def closeness(table: Table) -> Any:
     keys = [key for key in schedules() if any(table.mean(cell_of(key, name), "psnr") for name in table.policies)]
     if not keys:
         return None
+    other = table.mean(Cell("", "flat", other_seed=True), "psnr")
     columns, rows = min(4, len(keys)), -(-len(keys) // 4)
     height = 0.6 + rows * (0.5 + 0.17 * len(table.policies))
     figure, axes = plt.subplots(
@@ -83,7 +84,9 @@ def closeness(table: Table) -> Any:
     for axis, key in zip(axes.flat, keys, strict=False):
         for y, name in enumerate(table.policies):
             bar(axis, y, table.mean(cell_of(key, name), "psnr"), look_of(table, name))
-        axis.set_title(short(key).replace("LightX2V ", "").replace(": ", ":\n").replace("1.0 @", "1.0\n@"))
+        if other:
+            axis.axvline(other.mean, color=FAINT, linestyle="--", lw=1)
+        axis.set_title(short(key).partition(":")[0].replace("three-stage ", "").replace("LightX2V ", ""))
     for axis in list(axes.flat)[len(keys) :]:
         axis.set_visible(False)
     axes[0, 0].set_yticks(range(len(table.policies)), table.policies)
@@ -184,7 +187,7 @@ def finished(figure: Any, axis: Any, **labels: str) -> Any:
 
 
 PLOTS: dict[str, tuple[Callable[[Table], Any], str]] = {
-    "closeness": (closeness, "Closeness to the baseline by schedule and policy"),
+    "closeness": (closeness, "Closeness to the baseline by schedule and policy; dashed: another seed"),
     "cost": (cost, "Closeness against cost"),
     "window": (window, "The same ten steps at 0.75, at different places"),
     "sigma": (sigma, "What the exact noise level gains, by steps"),
