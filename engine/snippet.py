@@ -11,6 +11,7 @@ from textwrap import dedent, fill
 from typing import Any
 
 from engine.experiment import Experiment, Track
+from engine.hpdm.choice import level_steps
 from engine.models.catalogue import ROOT
 
 TESTED_WITH = "diffusers 0.42"
@@ -111,6 +112,8 @@ def diffusers_snippet(experiment: Experiment, track: Track) -> str:
     The script takes the model's folder or hub id as its argument; left out, it is the experiment's model. The track's
     schedule must fit the experiment's size, as `make_experiment` has checked.
     """
+    if track.levels:
+        return _by_levels(experiment, track)
     plain = track.policy.name in SELF_CONTAINED and experiment.spec.pipeline == "WanPipeline"
     own = experiment.solver in _SOLVERS and experiment.shift is not None and track.cache is None
     return (_with_diffusers if plain and own else _with_engine)(experiment, track)
@@ -137,6 +140,50 @@ def _with_diffusers(experiment: Experiment, track: Track) -> str:
     body = body.replace("@SWITCH@", dedent(_SWITCHES[track.policy.name]).strip())
     needs = f"Needs torch, {TESTED_WITH} or newer, transformers, ftfy and imageio[ffmpeg]; nothing of Resolute."
     return _script(track, needs, imports, [*_settings(experiment, track), *stages], body)
+
+
+def _by_levels(experiment: Experiment, track: Track) -> str:
+    """A track of a hierarchical patch model: no pipeline of diffusers runs it."""
+    levels = track.levels
+    assert levels is not None
+    imports = [
+        "import sys",
+        "from pathlib import Path",
+        "",
+        "from engine.hpdm.request import make_request",
+        "from engine.hpdm.run import frames, run_hpdm",
+        "from engine.hpdm.store import load_hpdm",
+        "from engine.video import write_mp4",
+    ]
+    settings = [
+        f"MODEL = sys.argv[1] if len(sys.argv) > 1 else {_location(experiment)!r}",
+        *_assigned(
+            {
+                "PROMPT": experiment.prompt,
+                "SEED": experiment.seed,
+                "LEVELS": levels.levels,
+                "STEPS": level_steps(track.schedule),
+                "OVERLAP": levels.overlap,
+                "CACHE": levels.context,
+                "HEUN": levels.heun,
+                "GUIDANCE": experiment.guidance,
+                "FRAMES": experiment.frames,
+                "FPS": experiment.fps,
+                "FILE": f"{track.slug}-level-{{}}.mp4",
+            }
+        ),
+    ]
+    head = [
+        '"""A hierarchical patch model, level by level, made by Resolute.',
+        "",
+        f"Track: {levels.told}.",
+        "No pipeline of diffusers runs such a model: this needs Resolute; run it in Resolute's folder.",
+        "",
+        "    python THIS_FILE.py [model folder]",
+        '"""',
+    ]
+    body = (_TEMPLATES / "snippet_levels.txt").read_text("utf-8")
+    return "\n".join([*head, "", *imports, "", *settings, "", body.rstrip(), ""])
 
 
 def _imported(experiment: Experiment) -> str:

@@ -59,6 +59,29 @@ def test_a_bad_schedule_is_refused_in_one_sentence(client, schedule, sentence):
         client.predict(schedule, api_name="/check_schedule")
 
 
+def test_a_track_by_levels_is_checked_and_costed(client):
+    told = client.predict("levels=2,overlap=none", "emoji-hpdm", 56, api_name="/check_schedule")
+    assert [(stage["width"], stage["last_step"]) for stage in told["stages"]] == [(16, 32), (32, 48)]
+    assert (told["levels"]["overlap"], told["lightx2v"]) == ("none", None)
+    cost = client.predict("levels=2,overlap=none", "emoji-hpdm", 56, api_name="/estimate_cost")
+    assert cost["speedup_by_flops"] > 5
+    assert cost["source"] == "none"
+
+
+def test_the_two_kinds_of_tracks_are_not_taken_for_each_other(client):
+    with pytest.raises(AppError, match="has no levels"):
+        client.predict("levels=2", "emoji-wan", api_name="/check_schedule")
+    with pytest.raises(AppError, match="resolution schedule"):
+        client.predict("0.5@50%", "emoji-hpdm", api_name="/check_schedule")
+    with pytest.raises(AppError, match="from 1 to 8"):
+        client.predict("levels=9", "emoji-hpdm", api_name="/check_schedule")
+
+
+def test_models_say_their_levels(client):
+    levels = {model["id"]: model["levels"] for model in client.predict(api_name="/list_models")}
+    assert (levels["emoji-hpdm"], levels["emoji-wan"]) == (3, None)
+
+
 def test_a_cost_is_estimated_without_weights(client):
     told = client.predict("0.5@50%", "wan2.1-14b", 50, api_name="/estimate_cost")
     assert told["speedup_by_flops"] == pytest.approx(1.8, abs=0.05)

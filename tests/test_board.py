@@ -11,6 +11,9 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.experiment import Track
+from engine.hpdm.choice import LevelChoice, level_schedule
+from engine.hpdm.tracks import level_track
+from engine.models.catalogue import find_model
 from engine.policies import policy_named
 from engine.schedule import parse_schedule
 from ui.timeline import Board, Timeline, board_of, parse_board, snapped, with_steps
@@ -131,6 +134,62 @@ def test_rates_too_small_for_the_model_are_raised_with_a_note_and_others_stay():
     fitted, notes = snapped(board, [{"rate": 0.25}, {"rate": 0.75}, {"rate": 1.0}])
     assert fitted.lanes[0].schedule.rates == (0.25, 0.7)
     assert notes == ['"Two-stage 0.75": rate 0.1 is too small for this size and became 0.25.']
+
+
+LEVELS = {"levels": 2, "overlap": "none", "context": "off", "heun": False}
+HPDM = find_model("emoji-hpdm").levels
+
+
+def by_levels(steps: int = 56, **changed: object) -> dict:
+    schedule = level_schedule(HPDM, steps)
+    shape = {"resolution_rate": list(schedule.rates), "changing_resolution_steps": list(schedule.switch_steps)}
+    return {"infer_steps": steps, "tracks": [TWO_STAGE | shape | {"levels": LEVELS} | changed]}
+
+
+def test_a_choice_of_levels_comes_back_as_it_was_parsed():
+    board = parse_board(by_levels())
+    assert board.value() == by_levels()
+    assert board.lanes[0].levels == LevelChoice(2, "none", "off")
+
+
+def test_a_level_track_and_its_lane_go_both_ways():
+    track = level_track("mine", LevelChoice(2, "full", "cpu", heun=True), HPDM, 56)
+    assert parse_board(board_of([track], 56)).tracks() == [track]
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("2", "must be an object"),
+        ({"levels": 0}, "from 1 to 8"),
+        ({"levels": True}, "from 1 to 8"),
+        ({"overlap": "wide"}, "none, spatial or full"),
+        ({"context": "disk"}, "off, device or cpu"),
+        ({"heun": 1}, "true or false"),
+        ({"speed": 2}, "has no"),
+    ],
+)
+def test_a_choice_of_levels_that_cannot_be_names_its_track(bad, said):
+    with pytest.raises(InvalidInput, match=rf"^Track 1: [^\n]*{said}[^\n]*$"):
+        parse_board(by_levels(levels=bad))
+
+
+@pytest.mark.parametrize("steps", [3, 7, 30, 100])
+def test_levels_share_another_number_of_steps_as_the_model_does(steps):
+    board, notes = with_steps(parse_board(by_levels()), steps, HPDM)
+    assert board.lanes[0].schedule == level_schedule(HPDM, steps)
+    assert board.lanes[0].levels == LevelChoice(2, "none", "off")
+    assert notes == []
+
+
+def test_levels_with_shares_of_their_own_keep_them():
+    board, _ = with_steps(parse_board(by_levels(changing_resolution_steps=[14, 28])), 112, HPDM)
+    assert board.lanes[0].schedule.switch_steps == (28, 56)
+
+
+def test_too_few_steps_for_all_levels_are_refused():
+    with pytest.raises(InvalidInput, match="at least one each"):
+        with_steps(parse_board(by_levels()), 2, HPDM)
 
 
 def test_the_widget_hands_handlers_a_board_and_takes_boards_and_values():

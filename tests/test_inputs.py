@@ -120,7 +120,9 @@ def test_a_job_without_its_picture_is_refused_before_anything_is_stored(jobs):
 def test_a_document_that_is_opened_asks_for_its_picture_and_keeps_all_else(tmp_path):
     asked = experiment(image=read_picture(PHOTO))
     (tmp_path / "experiment.json").write_text(json.dumps(asked.document()))
-    opened = files.open_file(str(tmp_path / "experiment.json"), files.Board(6), {}).experiment
+    opened = files.open_file(
+        str(tmp_path / "experiment.json"), files.Board(6), {}, catalogue_model("emoji-wan")
+    ).experiment
     assert opened == asked
     assert opened.conditions.image.png is None
 

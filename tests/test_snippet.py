@@ -10,8 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engine.experiment import Experiment, Track, make_experiment
+from engine.hpdm.choice import LevelChoice
+from engine.hpdm.request import make_request
+from engine.hpdm.run import run_hpdm
+from engine.hpdm.store import load_hpdm
+from engine.hpdm.tracks import level_track
 from engine.models.catalogue import ROOT, find_model, spec_of_folder
 from engine.models.loading import load_model, scheduler_for
 from engine.policies import POLICIES, policy_named
@@ -140,3 +146,24 @@ def test_the_script_is_well_set(policy: str, folder: Path) -> None:
     assert "@" not in script.replace(" @ ", "")
     assert "\n\n\n\n" not in script
     assert script.endswith("\n")
+
+
+def test_the_script_of_a_level_track_makes_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = find_model("emoji-hpdm")
+    assert spec.levels is not None
+    choice = LevelChoice(2, "none", "off")
+    track = level_track("by levels", choice, spec.levels, 7)
+    experiment = make_experiment(spec, [track], prompt="a frog", steps=7, guidance=1)
+    script = diffusers_snippet(experiment, track)
+    assert "needs Resolute" in ast.get_docstring(ast.parse(script))  # type: ignore[operator]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["script.py", spec.location])
+    made = runpy.run_path(str(tmp_path / "script.py"), run_name="__main__")["result"]
+    request = make_request(
+        spec.levels, prompt="a frog", steps=(4, 2, 1), levels=2, overlap="none", cache="off", guidance=1
+    )
+    expected = run_hpdm(load_hpdm(Path(spec.location)), request)
+    assert [level.video.shape for level in made.levels] == [(3, 4, 16, 16), (3, 8, 32, 32)]
+    assert torch.equal(made.levels[-1].video, expected.levels[-1].video)
+    assert sorted(file.name for file in tmp_path.glob("*.mp4")) == ["by-levels-level-1.mp4", "by-levels-level-2.mp4"]

@@ -18,11 +18,10 @@ from engine.lightx2v import export, with_cache
 from engine.models.availability import studio_models
 from engine.models.catalogue import catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
-from engine.predict import CostModel
-from engine.schedule import flat
+from engine.predict import Prediction
 from ui import following
 from ui.files import ORDINARY, parse_schedule_text, preset_of
-from ui.forecast import cost_model
+from ui.forecast import predictions
 from ui.wiring import visitor_of
 
 POLL_S = 0.5
@@ -74,6 +73,7 @@ class Endpoints:
                 "shift": spec.defaults.shift,
                 "pictures": list(roles_of(spec)),
                 "needs": [role for role in roles_of(spec) if role in spec.family.needs],
+                "levels": spec.levels.levels if spec.levels else None,
             }
             for one in studio_models()
             for spec in [one.spec]
@@ -96,18 +96,19 @@ class Endpoints:
         """Say what a schedule means for a model, or refuse it in one sentence.
 
         Args:
-            schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config.
+            schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config; of a
+                model by levels such as levels=2,overlap=none,context=off.
             model: A model's id.
             steps: Denoising steps; the schedule is scaled to them.
         """
-        experiment = self._experiment(model=model, prompt="-", schedules=[schedule], steps=steps)
+        experiment = self._experiment(model=model, prompt=_any_prompt(model), schedules=[schedule], steps=steps)
         track = experiment.tracks[0]
         stride = experiment.spec.geometry.stride
-        stages = zip(track.schedule.stages, experiment.sizes(track.schedule), strict=True)
+        stages = zip(track.stages, experiment.sizes(track.schedule), strict=False)  # as many levels as are run
         return {
             "name": track.name,
             "kind": track.schedule.kind,
-            "lightx2v": with_cache(export(track.schedule), track.cache),
+            "lightx2v": None if track.levels else with_cache(export(track.schedule), track.cache),
             "stages": [
                 {
                     "first_step": stage.first,
@@ -119,6 +120,7 @@ class Endpoints:
                 }
                 for stage, size in stages
             ],
+            "levels": track.levels.document() if track.levels else None,
         }
 
     def estimate_cost(
@@ -136,7 +138,8 @@ class Endpoints:
         How much a cache skips is not known before the run: with one `at_most` is true, and seconds are at most as told.
 
         Args:
-            schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config.
+            schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config; of a
+                model by levels such as levels=2,overlap=none,context=off.
             model: A model's id; its weights need not be here.
             steps: Denoising steps.
             height: Pixels; the model's own where left out.
@@ -145,11 +148,10 @@ class Endpoints:
             guidance: Classifier-free guidance; 1 turns it off.
         """
         experiment = self._experiment(
-            model=model, prompt="-", schedules=[schedule], steps=steps, height=height, width=width, frames=frames,
-            guidance=guidance,
+            model=model, prompt=_any_prompt(model), schedules=[schedule], steps=steps, height=height, width=width,
+            frames=frames, guidance=guidance,
         )  # fmt: skip
-        costs = self._costs(experiment)
-        told, base = costs.seconds(experiment.tracks[0].schedule), costs.seconds(flat(experiment.steps))
+        told, base = self._predicted(experiment)
         return {
             "seconds": told.total_s,
             "denoise_seconds": told.denoise_s,
@@ -218,7 +220,8 @@ class Endpoints:
         Args:
             prompt: What to show.
             schedules: Each a preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or config; behind
-                a name or shorthand a cache may stand, as in u-0.75+teacache:0.1.
+                a name or shorthand a cache may stand, as in u-0.75+teacache:0.1. Of a model by levels each is such as
+                levels=2,overlap=none,context=off,heun=true; what is left out has its default.
             model: A model's id.
             seed: The same for all runs.
             steps: Denoising steps of all runs; schedules are scaled to them.
@@ -262,7 +265,7 @@ class Endpoints:
             raise InvalidInput("schedules", f"schedules must be a list of at most {MAX_TRACKS} schedules.")
         presets = [parse_schedule_text(text, count) for text in schedules]
         tracks = [
-            Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache)
+            Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache, preset.levels)
             for preset in presets
         ]
         for role in ROLES:
@@ -270,7 +273,14 @@ class Endpoints:
                 settings[role] = self.jobs.picture(settings[role], role)
         return make_experiment(spec, tracks, steps=count, **settings)
 
-    def _costs(self, experiment: Experiment) -> CostModel:
+    def _predicted(self, experiment: Experiment) -> list[Prediction]:
+        """What its first track and its baseline will take."""
         names = ("height", "width", "frames", "guidance")
         values = {name: getattr(experiment, name) for name in names}
-        return cost_model(values | {"model": experiment.spec.id}, self.jobs)
+        tracks = (experiment.tracks[0], experiment.baseline)
+        return predictions(values | {"model": experiment.spec.id}, tracks, self.jobs)
+
+
+def _any_prompt(model: object) -> str:
+    """A prompt that the model can read, for what is only checked or costed."""
+    return (catalogue_model(model if isinstance(model, str) else str(model)).examples or ("-",))[0]

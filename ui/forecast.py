@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.errors import ResoluteError
-from engine.experiment import checked_number
+from engine.experiment import Track, baseline_of, checked_number
+from engine.hpdm.costs import LevelCosts, level_context
 from engine.jobs.service import Jobs
-from engine.predict import CostModel, context
+from engine.predict import CostModel, Prediction, context
 from engine.report import Report
-from engine.schedule import flat
 from engine.sizes import checked_size
 from ui.form import known_model, whole
 from ui.timeline.board import MAX_TRACKS, Board
@@ -25,10 +25,27 @@ def cost_model(values: Mapping[str, Any], jobs: Jobs) -> CostModel:
     return CostModel(spec, jobs.timings(spec, frames=size[2], guidance=guidance), *size, guidance)
 
 
+def level_costs(values: Mapping[str, Any], jobs: Jobs) -> LevelCosts:
+    """The same of a model by levels, which has one size."""
+    spec = known_model(values["model"])
+    guidance = _number(values, "guidance", 0.0)
+    return LevelCosts(spec, jobs.timings(spec, frames=spec.defaults.frames, guidance=guidance), guidance)
+
+
+def predictions(values: Mapping[str, Any], tracks: Iterable[Track], jobs: Jobs) -> list[Prediction]:
+    """What the runs of these tracks will take."""
+    if known_model(values["model"]).levels:
+        by_levels = level_costs(values, jobs)
+        return [by_levels.seconds(track.schedule, track.levels) for track in tracks]
+    costs = cost_model(values, jobs)
+    return [costs.seconds(track.schedule) for track in tracks]
+
+
 def _number(values: Mapping[str, Any], field: str, low: float) -> float:
     """A field that may be emptied, which means the model's own, or hold anything, which is refused."""
     own = getattr(known_model(values["model"]).defaults, field)
-    return checked_number(field, own if values[field] is None else values[field], low, 100.0)
+    high = known_model(values["model"]).most_guidance if field == "guidance" else 100.0
+    return checked_number(field, own if values[field] is None else values[field], low, high)
 
 
 def _shift(values: Mapping[str, Any]) -> float | None:
@@ -39,6 +56,8 @@ def _shift(values: Mapping[str, Any]) -> float | None:
 
 def board_context(values: Mapping[str, Any], jobs: Jobs, report: Report | None) -> dict[str, Any]:
     """The board's `context` prop (docs/architecture.md); `report` brings the baseline's settling, if it has any."""
+    if known_model(values["model"]).levels:
+        return level_context(level_costs(values, jobs), max_tracks=MAX_TRACKS)
     bands = report.baseline.bands if report else None
     return context(cost_model(values, jobs), shift=_shift(values), max_tracks=MAX_TRACKS, bands=bands)
 
@@ -46,17 +65,16 @@ def board_context(values: Mapping[str, Any], jobs: Jobs, report: Report | None) 
 def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:
     """One line: how many runs, how long; what is missing where nothing has been measured."""
     try:
-        costs = cost_model(values, jobs)
-        schedules = [flat(board.infer_steps), *(lane.schedule for lane in board.lanes)]
-        predictions = [costs.seconds(schedule) for schedule in schedules]
+        tracks = [baseline_of(known_model(values["model"]), board.infer_steps), *board.tracks()]
+        found = predictions(values, tracks, jobs)
     except ResoluteError as error:
         return f'<p class="hint error">{html.escape(str(error))}</p>'
-    runs = f"{len(schedules)} runs" if len(schedules) > 1 else "1 run"
-    times = [prediction.total_s for prediction in predictions]
+    runs = f"{len(tracks)} runs" if len(tracks) > 1 else "1 run"
+    times = [prediction.total_s for prediction in found]
     if any(time is None for time in times):
         return f'<p class="hint">{runs}; the first baseline measures this machine, then seconds are shown.</p>'
     told = seconds_text(sum(time for time in times if time is not None))
-    how = "measured here" if predictions[-1].source == "measured" else "estimated from the baseline"
+    how = "measured here" if found[-1].source == "measured" else "estimated from the baseline"
     if any(lane.cache for lane in board.lanes):
         how += "; what caches skip is not known before"
         return f'<p class="hint"><b>{runs}, at most {told}</b> <span>{how}</span></p>'

@@ -14,6 +14,7 @@ from engine.experiment import MAX_PROMPT, Experiment, Track, make_experiment
 from engine.models.availability import Availability, studio_models
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
 from engine.schedule import MAX_STEPS
+from ui.choice import Choice
 from ui.picture.picture import PictureField
 
 OWN_SOLVER = "model's own"
@@ -54,7 +55,8 @@ def model_choices() -> list[tuple[str, str]]:
 
 
 def _label(one: Availability) -> str:
-    told = [] if one.place == "here" else [one.told]
+    told = ["hierarchical patch diffusion"] if one.spec.levels else []
+    told += [] if one.place == "here" else [one.told]
     if one.too_large and one.peak_bytes:
         told.append(f"needs about {one.peak_bytes / 1e9:.0f} GB of the card")
     return " · ".join([one.spec.title, *told])
@@ -148,16 +150,35 @@ def ranges(spec: ModelSpec) -> dict[str, dict[str, Any]]:
     own, geometry = spec.defaults, spec.geometry
     height, width = geometry.multiple
     stride, still = geometry.stride[0], spec.family.output == "image"
+    if spec.levels:
+        return _fixed(spec)
     length = {"step": stride, "info": "a still" if still else f"{stride}k + 1", "interactive": not still}
     flow = spec.process in ("flow", "inverted")
     shift = "of sigma; empty: its own" if spec.defaults.shift is None else "of sigma"
+    free: dict[str, Any] = {"interactive": True}
     return {
-        "height": {"minimum": 2 * height, "maximum": 2 * own.height, "step": height, "info": f"multiples of {height}"},
-        "width": {"minimum": 2 * width, "maximum": 2 * own.width, "step": width, "info": f"multiples of {width}"},
+        "height": free | {"minimum": 2 * height, "maximum": 2 * own.height, "step": height, "info": _multiples(height)},
+        "width": free | {"minimum": 2 * width, "maximum": 2 * own.width, "step": width, "info": _multiples(width)},
         "frames": {"minimum": 1, "maximum": 1 if still else 2 * own.frames - 1, **length},
         "shift": {"info": shift if flow else "no flow, no shift", "interactive": flow},
         "solver": {"choices": [OWN_SOLVER, *spec.solvers]},
         "negative": {"interactive": spec.family.negative},
+        **{role: _picture(spec, role) for role in ROLES},
+    }
+
+
+def _multiples(of: int) -> str:
+    return f"multiples of {of}"
+
+
+def _fixed(spec: ModelSpec) -> dict[str, dict[str, Any]]:
+    """The same of a model by levels: one size, one length, no shift, no solver; lower levels are smaller videos."""
+    free = {"minimum": None, "maximum": None, "step": 1}  # Gradio would judge what another field's event still sends
+    only = {name: free | {"interactive": False, "info": "the finest level's"} for name in ("height", "width", "frames")}
+    return only | {
+        "shift": {"info": "no flow, no shift", "interactive": False},
+        "solver": {"choices": [OWN_SOLVER]},
+        "negative": {"interactive": False},
         **{role: _picture(spec, role) for role in ROLES},
     }
 
@@ -199,7 +220,7 @@ def build_form() -> Form:
         shift=gr.Number(
             values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, **number, **limits["shift"]
         ),
-        solver=gr.Dropdown(value=OWN_SOLVER, label="Solver", info="of its noise process", **number, **limits["solver"]),
+        solver=Choice(value=OWN_SOLVER, label="Solver", info="of its noise process", **number, **limits["solver"]),
         image=PictureField(None, render=False, elem_id="image", **limits["image"]),
         last_image=PictureField(None, render=False, elem_id="last-image", **limits["last_image"]),
     )  # fmt: skip

@@ -46,7 +46,7 @@ def _initial(jobs: Jobs) -> dict[str, Any]:
     """What a first visit shows before anything has been asked: the example, and two tracks to try."""
     spec = default_model()
     values = default_values(spec)
-    board = board_of(first_tracks(values["steps"]), values["steps"])
+    board = board_of(first_tracks(spec, values["steps"]), values["steps"])
     report = following.example_report()
     return {
         "board": board,

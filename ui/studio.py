@@ -7,11 +7,14 @@ from typing import Any
 
 import gradio as gr
 
+from engine.models.catalogue import ModelSpec
+from ui.choice import Choice
 from ui.comparator.comparator import Comparator
 from ui.figures.figures import FiguresPanel
 from ui.files import ORDINARY
 from ui.form import Form, build_form, default_model
 from ui.pyramid.pyramid import PyramidView
+from ui.switching import other_model
 from ui.timeline.timeline import Timeline
 from ui.uploads import Upload
 
@@ -25,6 +28,7 @@ class Studio:
 
     form: Form
     examples: gr.Dataset
+    other: gr.Button
     dice: gr.Button
     run: gr.Button
     stop: gr.Button
@@ -44,13 +48,15 @@ class Studio:
     open_file: Upload
     share: gr.Button
     link: gr.Textbox
-    export_track: gr.Dropdown
+    export_track: Choice
     exports: gr.HTML
     downloads: gr.HTML
     noise_floor: gr.Checkbox
     job: gr.Textbox
     revision: gr.State
     documents: gr.State
+    chosen: gr.State
+    kept: gr.State
     timer: gr.Timer
 
 
@@ -76,8 +82,16 @@ def build_studio(initial: dict[str, Any]) -> Studio:
     )  # in the page: scripts put it into the address
     parts["revision"] = gr.State(-1)
     parts["documents"] = gr.State({})
+    parts["chosen"] = gr.State(default_model().id)  # the model that the board is drawn for
+    parts["kept"] = gr.State({})  # the board and fields of the other kind of model (ui/switching.py)
     parts["timer"] = gr.Timer(0.5, active=False)
     return Studio(**parts)
+
+
+def other_label(spec: ModelSpec) -> str:
+    """What the button says that asks the other shipped model for the same."""
+    other = other_model(spec)
+    return f"Same prompt with {other.id}" if other else ""
 
 
 def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
@@ -105,6 +119,14 @@ def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
                 parts["run"] = gr.Button("Run", variant="primary", elem_id="run", scale=0, min_width=120)
                 parts["stop"] = gr.Button(
                     "Stop all", variant="stop", elem_id="stop", visible=False, scale=0, min_width=110
+                )
+                parts["other"] = gr.Button(
+                    other_label(default_model()),
+                    visible=other_model(default_model()) is not None,
+                    elem_id="other",
+                    size="md",
+                    scale=0,
+                    min_width=120,
                 )
                 parts["forecast"] = gr.HTML(initial["forecast"], elem_id="forecast", padding=False)
     with gr.Accordion("More settings", open=False, elem_id="more"):
@@ -134,7 +156,7 @@ def _desk(parts: dict[str, Any]) -> None:
                 label="Link to this experiment", interactive=False, elem_id="link", lines=1, max_lines=1
             )
         with gr.Row(elem_classes="fields", equal_height=True):
-            parts["export_track"] = gr.Dropdown([], label="Schedule to export", elem_id="export-track", min_width=160)
+            parts["export_track"] = Choice([], label="Schedule to export", elem_id="export-track", min_width=160)
             parts["exports"] = gr.HTML("", elem_id="exports", padding=False)
 
 

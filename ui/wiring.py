@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from engine.errors import ResoluteError
+from engine.errors import InvalidInput, ResoluteError
 from engine.experiment import Experiment
+from engine.hpdm.choice import levels_fit
 from engine.jobs.service import Jobs
 from engine.jobs.views import JobView
-from engine.models.catalogue import catalogue_model
+from engine.models.catalogue import ModelSpec, catalogue_model
 from engine.report import Report
 from engine.reproduce import parse_experiment
 from engine.schedule import checked_steps
@@ -26,7 +27,6 @@ from ui.form import (
     default_model,
     default_values,
     experiment_of,
-    kept_pictures,
     known_model,
     ranges,
     roll,
@@ -36,7 +36,8 @@ from ui.form import (
 from ui.handling import POLLED, QUIET, told
 from ui.library.asking import picks_of
 from ui.library.comparing import compare_runs
-from ui.studio import ADD, Studio
+from ui.studio import ADD, Studio, other_label
+from ui.switching import other_model, switched
 from ui.timeline.board import MAX_TRACKS, Board, board_of, parse_board, snapped, with_steps
 
 GEOMETRY = ("height", "width", "frames", "guidance", "shift")
@@ -73,16 +74,20 @@ class Wiring:
         s.board.input(told(self.edited), everything, words, trigger_mode="always_last", **QUIET)
         gr.on([form.image.input, form.last_image.input], told(self.edited), everything, words, **QUIET)
         s.export_track.input(told(self.edited), everything, words, **QUIET)
-        form.steps.change(told(self.stepped), everything, [s.board, *words], trigger_mode="always_last", **QUIET)
-        form.model.input(told(self.remodelled), everything, [*form.components, s.examples, s.board, *words], **QUIET)
+        form.steps.change(
+            told(self.stepped), everything | {s.chosen}, [s.board, *words], trigger_mode="always_last", **QUIET
+        )
+        whole_board = [*form.components, s.board, *self._by_model(), *words]
+        form.model.input(told(self.remodelled), everything | {s.chosen, s.kept}, [*whole_board, s.kept], **QUIET)
+        s.other.click(told(self.swapped), everything | {s.chosen, s.kept}, [*whole_board, s.kept], **QUIET)
         for name in GEOMETRY:
             getattr(form, name).change(
-                told(self.resized), everything, [s.board, *words], trigger_mode="always_last", **QUIET
+                told(self.resized), everything | {s.chosen}, [s.board, *words], trigger_mode="always_last", **QUIET
             )
         s.add_preset.input(told(self.added), everything | {s.add_preset}, [s.board, s.add_preset, *words], **QUIET)
         s.open_file.upload(
             told(self.dropped), everything | {s.open_file},
-            [*form.components, s.board, s.documents, s.open_file, *words], **QUIET,
+            [*whole_board, s.documents, s.open_file], **QUIET,
         )  # fmt: skip
 
     def _connect_charts(self) -> None:
@@ -100,7 +105,21 @@ class Wiring:
 
     def _restored(self) -> list[Any]:
         s = self.studio
-        return [*s.form.components, s.export_track, s.exports, *self._followed()]
+        return [*s.form.components, s.export_track, s.exports, *self._by_model(), *self._followed()]
+
+    def _by_model(self) -> list[Any]:
+        """What goes by the model, beside the fields and the board."""
+        s = self.studio
+        return [s.examples, s.other, s.add_preset, s.chosen]
+
+    def _modelled(self, spec: ModelSpec) -> dict[Any, Any]:
+        s = self.studio
+        return {
+            s.examples: gr.Dataset(samples=[[text] for text in spec.examples]),
+            s.other: gr.update(value=other_label(spec), visible=other_model(spec) is not None),
+            s.add_preset: gr.update(visible=spec.levels is None),  # presets of levels are in the board's own menu
+            s.chosen: spec.id,
+        }
 
     def _values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         return self.studio.form.read(values)
@@ -115,6 +134,13 @@ class Wiring:
         board = values[self.studio.board]
         return board if isinstance(board, Board) else Board(checked_steps(whole(values[self.studio.form.steps])))
 
+    def _settled(self, values: Mapping[Any, Any]) -> bool:
+        """Whether fields and board are of one model; while it changes, an event may bring some old and some new."""
+        spec, lanes = known_model(values[self.studio.form.model]), self._board(values).lanes
+        return values[self.studio.chosen] == spec.id and all(
+            (lane.levels is None) is (spec.levels is None) for lane in lanes
+        )
+
     # ---- opening ------------------------------------------------------------------------------------------------
 
     def opened(self, request: gr.Request) -> dict[Any, Any]:
@@ -125,7 +151,7 @@ class Wiring:
         if "s" in query:
             return self._show_experiment(unpack(query["s"]))
         values = default_values(default_model())
-        board = board_of(files.first_tracks(values["steps"]), values["steps"])
+        board = board_of(files.first_tracks(default_model(), values["steps"]), values["steps"])
         shown = self.show_comparison(compare_runs(self.jobs, picks_of(query["compare"]))) if "compare" in query else {}
         return (
             {s.board: gr.update(context=self._context(values, None))}
@@ -170,6 +196,7 @@ class Wiring:
         return (
             shown
             | self._words(values, board, None)
+            | self._modelled(experiment.spec)
             | {
                 s.board: gr.update(value=board.value(), context=self._context(values, None)),
             }
@@ -250,37 +277,52 @@ class Wiring:
 
     def stepped(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """Another number of steps: the schedules keep their shape."""
+        if not self._settled(values):
+            return {self.studio.board: gr.skip()}
         fields, board = self._values(values), self._board(values)
-        steps = checked_steps(whole(fields["steps"]))
+        steps, levels = checked_steps(whole(fields["steps"])), known_model(fields["model"]).levels
         if steps == board.infer_steps:
             return {self.studio.forecast: forecast_html(fields, board, self.jobs)}
-        return self._changed_board(values, self._noted(with_steps(board, steps)))
+        if levels and not levels_fit(levels, steps):  # on the way to a larger number, or too many
+            return {self.studio.forecast: forecast_html(fields, Board(steps), self.jobs)}
+        return self._changed_board(values, self._noted(with_steps(board, steps, levels)))
 
     def resized(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """Another size or guidance: what rates there are, and what they cost."""
+        if not self._settled(values):
+            return {self.studio.board: gr.skip()}
         s, fields = self.studio, self._values(values)
         context = self._context(fields, following.report_of(self.jobs, values[s.job]))
-        board, notes = snapped(self._board(values), context["rates"])
+        board, notes = snapped(self._board(values), context["rates"]) if context["rates"] else (self._board(values), [])
         self._noted((board, notes))
         changed: dict[str, Any] = {"value": board.value()} if notes else {}
         return {s.board: gr.update(context=context, **changed)} | self._words(fields, board, values)
 
     def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another model: its own sizes and ranges; prompt, seed and schedules stay."""
+        """Another model: its own sizes and ranges; prompt and seed stay, and the schedules where it can follow them."""
         s, old = self.studio, self._values(values)
         spec = known_model(old["model"])
-        new = default_values(spec) | {"prompt": old["prompt"], "seed": whole(old["seed"])} | kept_pictures(old, spec)
-        context, limits = self._context(new, None), ranges(spec)
-        board = self._noted(snapped(self._noted(with_steps(self._board(values), new["steps"])), context["rates"]))
-        fields = {getattr(s.form, name): gr.update(value=v, **limits.get(name, {})) for name, v in new.items()}
+        new = switched(known_model(values[s.chosen]), spec, old, self._board(values), values[s.kept])
+        context, limits = self._context(new.fields, None), ranges(spec)
+        fitted = (new.board, list(new.notes))
+        if context["rates"]:
+            board, more = snapped(new.board, context["rates"])
+            fitted = (board, [*new.notes, *more])
+        board = self._noted(fitted)
+        fields = {getattr(s.form, name): gr.update(value=v, **limits.get(name, {})) for name, v in new.fields.items()}
         return (
             fields
-            | self._words(new, board, values)
-            | {
-                s.examples: gr.Dataset(samples=[[text] for text in spec.examples]),
-                s.board: gr.update(value=board.value(), context=context),
-            }
+            | self._words(new.fields, board, values)
+            | self._modelled(spec)
+            | {s.board: gr.update(value=board.value(), context=context), s.kept: new.kept}
         )
+
+    def swapped(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """The same prompt and seed for the other shipped model."""
+        other = other_model(known_model(values[self.studio.form.model]))
+        if other is None:
+            raise InvalidInput("model", "no other model ships with this one; choose one in the list.")
+        return self.remodelled(values | {self.studio.form.model: other.id})
 
     def added(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """A preset of the list becomes a track."""
@@ -288,14 +330,20 @@ class Wiring:
         board = (
             self._board(values)
             if name == ADD
-            else files.added(self._board(values), files.preset_of(name, self._board(values).infer_steps))
+            else files.added(
+                self._board(values),
+                files.preset_of(name, self._board(values).infer_steps),
+                known_model(self._values(values)["model"]),
+            )
         )
         return self._changed_board(values, board) | {s.add_preset: ADD}
 
     def dropped(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """A file was opened: a schedule becomes a track, an experiment is restored whole."""
         s = self.studio
-        opened = files.open_file(values[s.open_file], self._board(values), values[s.documents])
+        opened = files.open_file(
+            values[s.open_file], self._board(values), values[s.documents], known_model(self._values(values)["model"])
+        )
         if opened.experiment is not None:
             return self._show_experiment(opened.experiment) | {s.open_file: None}
         kept = values | {s.documents: opened.documents}
@@ -304,8 +352,8 @@ class Wiring:
     def _noted(self, changed: tuple[Board, list[str]]) -> Board:
         """What had to give way is said, not done in silence."""
         board, notes = changed
-        for note in notes:
-            gr.Info(note)
+        if notes:
+            gr.Info(" ".join(notes))
         return board
 
     def _changed_board(self, values: Mapping[Any, Any], board: Board) -> dict[Any, Any]:

@@ -126,6 +126,15 @@ def level_schedule(config: HpdmConfig, steps: int) -> ResolutionSchedule:
     return _checked_steps(parse_schedule(steps, _rates(config), ends))
 
 
+def levels_fit(config: HpdmConfig, steps: int) -> bool:
+    """Whether all levels can share this many steps."""
+    try:
+        level_schedule(config, steps)
+    except InvalidInput:
+        return False
+    return True
+
+
 def checked_level_schedule(schedule: ResolutionSchedule, config: HpdmConfig, steps: int) -> ResolutionSchedule:
     """The schedule of a level track: the levels' own rates, whatever steps each has; a flat one becomes the default.
 

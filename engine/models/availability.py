@@ -78,8 +78,7 @@ def studio_models() -> list[Availability]:
         options = LoadOptions.from_environment()
     except InvalidInput:  # told where a model is loaded, and by `doctor`
         options = LoadOptions()
-    found = all_available(options, None if options.device == "cpu" else card_bytes())
-    return [one for one in found if not one.spec.levels]  # the board has no lanes for levels yet
+    return all_available(options, None if options.device == "cpu" else card_bytes())
 
 
 @cache

@@ -191,7 +191,7 @@ def _shipped() -> ModelSpec:
 
 
 def _shipped_levels() -> ModelSpec:
-    return spec_of_folder(ROOT / "weights" / SHIPPED_LEVELS, SHIPPED_LEVELS, "Emoji-HPDM (shipped, patches)")
+    return spec_of_folder(ROOT / "weights" / SHIPPED_LEVELS, SHIPPED_LEVELS, "Emoji-HPDM (shipped)")
 
 
 def _levels_in(folder: Path) -> HpdmConfig | None:

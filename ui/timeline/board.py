@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from typing import Any
 from engine.caches.choice import CacheChoice, parse_optional
 from engine.errors import InvalidInput
 from engine.experiment import Track
+from engine.hpdm.choice import LevelChoice, checked_level_schedule, level_schedule, parse_optional_levels
+from engine.hpdm.config import HpdmConfig
 from engine.policies import policy_named
 from engine.schedule import ResolutionSchedule, checked_steps, parse_schedule
 from engine.strict_json import shown
@@ -19,18 +22,22 @@ MAX_NAME = 80
 COLOURS = 7  # var(--run-1) to var(--run-7); 0 is the baseline's
 BOARD_KEYS = ("infer_steps", "tracks")
 TRACK_KEYS = ("name", "policy", "colour", "resolution_rate", "changing_resolution_steps")
-OPTIONAL_KEYS = ("cache",)
+OPTIONAL_KEYS = ("cache", "levels")
 
 
 @dataclass(frozen=True)
 class BoardTrack:
-    """One lane of the board; `colour` counts from 1 to 7, `policy` is a name of the registry."""
+    """One lane of the board; `colour` counts from 1 to 7, `policy` is a name of the registry.
+
+    `levels` is what a lane of a hierarchical patch model chooses; its schedule is then the model's own.
+    """
 
     name: str
     policy: str
     colour: int
     schedule: ResolutionSchedule
     cache: CacheChoice | None = None
+    levels: LevelChoice | None = None
 
     def value(self) -> dict[str, Any]:
         return {
@@ -40,6 +47,7 @@ class BoardTrack:
             "resolution_rate": list(self.schedule.rates),
             "changing_resolution_steps": list(self.schedule.switch_steps),
             **({"cache": self.cache.document()} if self.cache else {}),
+            **({"levels": self.levels.document()} if self.levels else {}),
         }
 
 
@@ -54,7 +62,7 @@ class Board:
         """The lanes as tracks of an experiment of `steps` steps (None: the board's own). Raises InvalidInput."""
         count = self.infer_steps if steps is None else steps
         return [
-            Track(lane.name, lane.schedule.with_steps(count), policy_named(lane.policy), lane.cache)
+            Track(lane.name, lane.schedule.with_steps(count), policy_named(lane.policy), lane.cache, lane.levels)
             for lane in self.lanes
         ]
 
@@ -67,8 +75,8 @@ def parse_board(value: object, max_tracks: int = MAX_TRACKS) -> Board:
     """Check a board that came from a browser, a program or ourselves.
 
     Ranges: `infer_steps` 1..1000; at most `max_tracks` tracks; names of 1..80 characters; colours 1..7; rates and
-    switch steps as `parse_schedule` takes them; `cache`, which may be missing, as `parse_cache` takes it; no unknown
-    key. Raises InvalidInput naming track, field and remedy.
+    switch steps as `parse_schedule` takes them; `cache` and `levels`, which may be missing, as `parse_cache` and
+    `parse_levels` take them; no unknown key. Raises InvalidInput naming track, field and remedy.
     """
     document = _object(value, "the board", BOARD_KEYS)
     steps = checked_steps(document["infer_steps"])
@@ -87,20 +95,28 @@ def board_of(tracks: Iterable[Track], steps: int) -> dict[str, Any]:
     """
     lanes = (
         BoardTrack(
-            track.name[:MAX_NAME], track.policy.name, 1 + k % COLOURS, track.schedule.with_steps(steps), track.cache
+            track.name[:MAX_NAME],
+            track.policy.name,
+            1 + k % COLOURS,
+            track.schedule.with_steps(steps),
+            track.cache,
+            track.levels,
         )
         for k, track in enumerate(tracks)
     )
     return Board(checked_steps(steps), tuple(lanes)).value()
 
 
-def with_steps(board: Board, steps: int) -> tuple[Board, list[str]]:
+def with_steps(board: Board, steps: int, levels: HpdmConfig | None = None) -> tuple[Board, list[str]]:
     """The same shapes over another number of steps, with a sentence for every track that lost a stage.
 
     Switch steps scale as in `ResolutionSchedule.with_steps`; a stage that would have no step left is left out instead
-    of refusing the board, because a person who types a step count passes through small numbers.
+    of refusing the board, because a person who types a step count passes through small numbers. With `levels`, those
+    of a hierarchical patch model, every level keeps a step: InvalidInput where there are too few.
     """
     checked_steps(steps)
+    if levels:
+        return replace(board, infer_steps=steps, lanes=_levelled(board, steps, levels)), []
     notes: list[str] = []
     lanes = []
     for lane in board.lanes:
@@ -132,6 +148,19 @@ def snapped(board: Board, rates: Sequence[Mapping[str, Any]]) -> tuple[Board, li
     return replace(board, lanes=tuple(lanes)), notes
 
 
+def _levelled(board: Board, steps: int, config: HpdmConfig) -> tuple[BoardTrack, ...]:
+    """The lanes over another number of steps; one whose levels have shares of their own keeps them where they fit."""
+    new, old = level_schedule(config, steps), board.infer_steps
+    lanes = []
+    for lane in board.lanes:
+        schedule = new
+        if old >= config.levels and lane.schedule != level_schedule(config, old):
+            with contextlib.suppress(InvalidInput):
+                schedule = checked_level_schedule(lane.schedule, config, steps)
+        lanes.append(replace(lane, schedule=schedule))
+    return tuple(lanes)
+
+
 def _squeezed(schedule: ResolutionSchedule, steps: int) -> ResolutionSchedule:
     """Scaled switch steps, without the stages that would be empty."""
     rates: list[float] = []
@@ -154,6 +183,7 @@ def _parse_track(value: object, position: int, steps: int) -> BoardTrack:
             _colour(document["colour"]),
             parse_schedule(steps, document["resolution_rate"], document["changing_resolution_steps"]),
             parse_optional(document.get("cache")),
+            parse_optional_levels(document.get("levels")),
         )
     except InvalidInput as error:
         raise InvalidInput(error.field, f"Track {position}: {error}") from None

@@ -57,7 +57,7 @@ class Lane {
     return [make("div.name.fixed", {}, icon("lock"), "Baseline"), make("p.note", {}, "Full resolution at every step")];
   }
 
-  controls() {
+  nameAndGrip() {
     const { host, id } = this;
     this.name = make("input.name", { type: "text", maxlength: MAX_NAME, spellcheck: "false", autocomplete: "off",
       "aria-label": "Name of the track", onchange: () => host.rename(id, this.name.value),
@@ -65,14 +65,25 @@ class Lane {
     this.grip = make("button.grip", { type: "button", title: "Drag to reorder, or use the arrow keys" },
       make("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true" },
         make("path", { d: "M6 3.5V3.6M6 8V8.1M6 12.5V12.6M10 3.5V3.6M10 8V8.1M10 12.5V12.6" })));
+  }
+
+  /** The buttons that every kind of lane ends with; `numbers` must be there. */
+  closingTools() {
+    const { host, id } = this;
+    this.more = iconButton("numbers", "Numbers", () => this.numbers.toggle(this.more), { "aria-expanded": "false" });
+    this.copyButton = iconButton("copy", "Copy", () => host.copy(id));
+    this.removeButton = iconButton("remove", "Remove", () => host.remove(id));
+  }
+
+  controls() {
+    const { host, id } = this;
+    this.nameAndGrip();
     this.policy = make("select.policy", { onchange: () => host.setPolicy(id, this.policy.value) });
     this.caching = new Caching(host, id);
     this.shapes = Object.entries(SHAPES).map(([shape, { label, help }]) =>
       iconButton(shape, `${label}: ${help.toLowerCase()}`, () => host.shape(id, shape)));
     this.numbers = new Numbers(host, id);
-    this.more = iconButton("numbers", "Numbers", () => this.numbers.toggle(this.more), { "aria-expanded": "false" });
-    this.copyButton = iconButton("copy", "Copy", () => host.copy(id));
-    this.removeButton = iconButton("remove", "Remove", () => host.remove(id));
+    this.closingTools();
     return [
       make("div.title", {}, this.grip, this.name),
       make("div.choices", {}, this.policy, this.caching.node),
@@ -122,21 +133,26 @@ class Lane {
     if (this.id) this.drawHead(track, before, steps);
   }
 
-  drawHead(track, before, steps) {
-    const { context } = this.host;
+  /** The name, where it stands. */
+  drawName(track, before) {
     set(this.node, "aria-label", `Track ${track.name}`);
     if (!before || before.colour !== track.colour) this.node.style.setProperty("--accent", accent(track.colour));
     if (document.activeElement !== this.name && this.name.value !== track.name) this.name.value = track.name;
     this.name.title = track.name;
-    this.policy.value = track.policy;
-    const summary = context.policies.find(({ name }) => name === track.policy)?.summary ?? "";
-    this.policy.title = `${track.policy}: ${summary}`;
     set(this.grip, "aria-label", `Move ${track.name}: arrow keys up and down`);
     set(this.name, "aria-label", `Name of track ${this.host.place(this.id)}`);
-    set(this.policy, "aria-label", `Policy of ${track.name}`);
     for (const button of [this.more, this.copyButton, this.removeButton]) {
       set(button, "aria-label", `${button.title}: ${track.name}`);
     }
+  }
+
+  drawHead(track, before, steps) {
+    const { context } = this.host;
+    this.drawName(track, before);
+    this.policy.value = track.policy;
+    const summary = context.policies.find(({ name }) => name === track.policy)?.summary ?? "";
+    this.policy.title = `${track.policy}: ${summary}`;
+    set(this.policy, "aria-label", `Policy of ${track.name}`);
     this.caching.draw(track);
     this.numbers.draw(track, steps, summary);
   }

@@ -1,5 +1,5 @@
 // What a track is, how it is edited, and what it costs. No DOM here; every edit returns a new track.
-// A track: {id, name, policy, colour, rates, ends, cache?}. Stage k runs at rates[k] until step ends[k]; the last one at 1.0.
+// A track: {id, name, policy, colour, rates, ends, cache?, levels?}. Stage k runs at rates[k] until step ends[k]; the last one at 1.0.
 
 const MAX_STAGES = 32;
 const MAX_NAME = 80;
@@ -56,6 +56,7 @@ function shaped(track, shape, steps, context) {
 
 /** What a track is called while nobody has named it. */
 function autoName(track) {
+  if (track.levels) return levelName(track);
   const levels = [...track.rates, 1].filter((rate, k, all) => k === 0 || rate !== all[k - 1]);
   if (levels.length === 1) return "Flat";
   if (levels.length === 2) return `Two-stage ${rateText(levels[0])}`;
@@ -237,13 +238,15 @@ function boardFrom(value, old) {
   const tracks = (value?.tracks ?? []).map((track, k) => ({
     id: old?.tracks[k]?.id ?? newId(), name: track.name, policy: track.policy, colour: track.colour,
     rates: track.resolution_rate, ends: track.changing_resolution_steps, cache: track.cache ?? undefined,
+    levels: track.levels ?? undefined,
   }));
   return { steps: value?.infer_steps ?? 30, tracks };
 }
 
 const valueFrom = (board) => ({
   infer_steps: board.steps,
-  tracks: board.tracks.map(({ name, policy, colour, rates, ends, cache }) => ({
+  tracks: board.tracks.map(({ name, policy, colour, rates, ends, cache, levels }) => ({
     name, policy, colour, resolution_rate: rates, changing_resolution_steps: ends, ...(cache ? { cache } : {}),
+    ...(levels ? { levels } : {}),
   })),
 });

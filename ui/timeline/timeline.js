@@ -17,6 +17,7 @@ class Board {
     this.undoButton = iconButton("undo", "Undo (Ctrl+Z)", () => this.travel(-1));
     this.redoButton = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.travel(1));
     this.addButton = make("button.add", { type: "button", onclick: () => this.add() }, icon("add"), "Add track");
+    this.menu = new Menu(this.addButton, (k) => this.addLevels(this.context.levels.offered[k]));
     this.subject = make("p.subject");
     this.calibration = make("button.calibration", { type: "button", onclick: () => this.explain() });
     this.note = make("p.noted", { hidden: true });
@@ -34,7 +35,7 @@ class Board {
     this.tip = new Tip();
     this.empty = make("p.empty", {}, "Choose a model to edit schedules for it.");
     this.node = make("div.board", { role: "group", "aria-label": "Resolution schedules" },
-      make("div.bar-top", {}, this.undoButton, this.redoButton, this.addButton, ...Object.values(this.toggles),
+      make("div.bar-top", {}, this.undoButton, this.redoButton, make("div.adding", {}, this.addButton, this.menu.node), ...Object.values(this.toggles),
         make("div.spacer"), this.subject, this.calibration), this.note,
       this.stack, this.bandText, this.voice, this.tip.node);
     home.replaceChildren(this.empty, this.node);
@@ -151,6 +152,7 @@ class Board {
   }
 
   costSentence(track) {
+    if (this.context.levels) return this.levelSentence(track);
     const cost = comparedCost(track, this.board.steps, this.context);
     const stages = stagesOf(track, this.board.steps).map((stage) => `${rateText(stage.rate)} in ${stepsText(stage)}`);
     const [most, least] = track.cache ? ["at most ", "at least "] : ["", ""];
@@ -194,6 +196,19 @@ class Board {
     this.replace(id, track, `${track.name}: ${said}. ${this.costSentence(track)}`, tag && `${id}-${tag}`);
   }
 
+  setLevels(id, change, said) {
+    const before = this.track(id);
+    const after = renamedByShape(before, { ...before, levels: { ...choiceOf(before), ...change } }, this.others(id));
+    this.replace(id, after, `${after.name}: ${said}. ${this.levelSentence(after)}`);
+  }
+
+  levelSentence(track) {
+    const cost = comparedLevels(track, this.board.steps, this.context);
+    const time = cost.timed ? `${secondsText(cost.seconds)}, ${(1 / cost.share).toFixed(2)} times as fast as the baseline`
+      : `${cost.arithmetic.toFixed(2)} times fewer operations than the baseline`;
+    return `Predicted: ${time}.`;
+  }
+
   get full() { return this.board.tracks.length >= (this.context.max_tracks ?? 8); }
 
   freeColour() {
@@ -209,7 +224,14 @@ class Board {
     this.lanes.get(track.id).name.select();
   }
 
+  addLevels({ name, levels }) {
+    const { steps, tracks } = this.board;
+    const track = { id: newId(), colour: this.freeColour(), ...levelTrack(this.context, steps, levels) };
+    this.insert({ ...track, name: uniqueName(name, tracks) }, tracks.length, "Track added");
+  }
+
   add() {
+    if (this.context.levels) return this.menu.toggle();
     const { steps, tracks } = this.board;
     const policy = tracks.at(-1)?.policy ?? this.context.policies[0].name;
     const start = { id: newId(), policy, colour: this.freeColour(), ...FLAT };
@@ -249,7 +271,7 @@ class Board {
   // ---- drawing --------------------------------------------------------------------------------------------
 
   drawAll() {
-    const ready = Boolean(this.context?.rates?.length);
+    const ready = Boolean(this.context?.rates?.length || this.context?.levels);
     this.empty.hidden = ready;
     this.node.hidden = !ready;
     if (!ready) return;
@@ -257,12 +279,20 @@ class Board {
     this.drawFrame();
     for (const [id, lane] of this.lanes) {
       lane.drawBack(this.board.steps);
-      lane.draw(id === "" ? FLAT : this.track(id), this.board.steps);
+      lane.draw(id === "" ? this.baseline : this.track(id), this.board.steps);
     }
   }
 
+  get baseline() { return this.context.levels ? levelTrack(this.context, this.board.steps) : FLAT; }
+
   fitLanes() {
     const { activeElement } = document;
+    const Kind = this.context.levels ? LevelLane : Lane;
+    if (this.kind !== Kind) { // the other kind of model: no lane can be kept
+      for (const lane of this.lanes.values()) lane.node.remove();
+      this.lanes.clear();
+      this.kind = Kind;
+    }
     const wanted = ["", ...this.board.tracks.map((track) => track.id)];
     for (const [id, lane] of this.lanes) {
       if (wanted.includes(id)) continue;
@@ -270,7 +300,7 @@ class Board {
       this.lanes.delete(id);
     }
     wanted.forEach((id, at) => {
-      if (!this.lanes.has(id)) this.lanes.set(id, new Lane(this, id));
+      if (!this.lanes.has(id)) this.lanes.set(id, new Kind(this, id));
       const { node } = this.lanes.get(id);
       if (this.list.children[at] !== node) this.list.insertBefore(node, this.list.children[at] ?? null);
     });
@@ -285,13 +315,29 @@ class Board {
     this.undoButton.disabled = !this.past.length;
     this.redoButton.disabled = !this.future.length;
     this.addButton.disabled = this.full;
+    this.drawKind();
     this.toggles.bands.hidden = !context.bands;
     const bands = context.bands ? settledBands(context, steps) : [];
     this.ruler.replaceChildren(...rulerMarks(steps, this.view.bands ? bands : []));
     this.ruler.classList.toggle("flagged", Boolean(bands.length && this.view.bands));
-    this.bandText.hidden = !bands.length || !this.view.bands;
-    say(this.bandText, bands.length ? `Hatched: what the baseline was still working on at each step. ${bandSentence(bands)} `
+    this.bandText.hidden = !context.levels && (!bands.length || !this.view.bands);
+    say(this.bandText, context.levels ? levelLegend(context.levels) : bands.length ? `Hatched: what the baseline was still working on at each step. ${bandSentence(bands)} `
       + "Steps that stay above the hatching lose nothing that was settling then." : "");
+  }
+
+  /** What else tells a level board from one of schedules: its menu, no curves behind the lanes, a sentence below them. */
+  drawKind() {
+    const { levels } = this.context;
+    set(this.node, "aria-label", levels ? "Level tracks" : "Resolution schedules");
+    this.toggles.sigma.hidden = Boolean(levels);
+    if (this.menuOf === levels) return;
+    this.menuOf = levels;
+    this.menu.close();
+    for (const name of ["aria-haspopup", "aria-expanded"]) this.addButton.removeAttribute(name);
+    if (!levels) return;
+    set(this.addButton, "aria-haspopup", "menu");
+    set(this.addButton, "aria-expanded", "false");
+    this.menu.fill(levels.offered);
   }
 
   explain() {
@@ -324,6 +370,11 @@ class Board {
   }
 
   announce(text) { this.voice.textContent = text; }
+}
+
+function levelLegend({ patch: [frames, height, width] }) {
+  return `Hierarchical patch diffusion: one network denoises tiles of ${frameText({ frames, height, width })}, level by `
+    + "level from coarse to fine, and never runs at full size. Every level is a finished video, and the next one's context.";
 }
 
 function middle(track, k, steps) {

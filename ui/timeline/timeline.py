@@ -1,4 +1,4 @@
-"""The timeline widget: a person edits schedules in the browser, Python receives a parsed `Board`."""
+"""The timeline widget: a person edits schedules or level tracks in the browser, Python receives a parsed `Board`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ class Timeline(Widget):
 
     scripts: ClassVar[tuple[str, ...]] = (
         "schedule.js",
+        "levels.js",
         "tip.js",
         "ruler.js",
         "caching.js",
         "lane.js",
+        "levellane.js",
+        "menu.js",
         "numbers.js",
         "gestures.js",
     )
@@ -59,6 +62,7 @@ class Timeline(Widget):
                 "resolution_rate": {"type": "array", "items": {"type": "number"}},
                 "changing_resolution_steps": {"type": "array", "items": {"type": "integer"}},
                 "cache": {"type": "object"},
+                "levels": {"type": "object"},
             },
         }
         return {
