@@ -323,7 +323,7 @@ def test_a_run_that_comes_later_leaves_what_is_shown_alone(shown):
 
 def test_without_levels_there_is_nothing_at_all(shown):
     page = shown(None)
-    page.wait_for_selector("#pyramid .widget", state="attached")
+    page.wait_for_selector("#pyramid .pyramid", state="attached")
     expect(page.locator("#pyramid")).to_be_hidden()
 
 
@@ -333,7 +333,7 @@ def test_a_level_whose_video_is_gone_is_said_and_the_others_play(stage, browser)
     page = browser.new_page()  # the browser itself logs the 404
     page.goto(f"{url}/?case={len(cases) - 1}")
     fault = picture(page, 1).locator(".fault")
-    expect(fault).to_contain_text("Level 2: The video is no longer there (404).")
+    fault.get_by_text("Level 2: The video is no longer there (404).").wait_for()
     expect(fault.get_by_role("button", name="Try again")).to_be_visible()
     toggle(page, "Tiles")
     fault.get_by_role("button", name="Try again").click()  # the tiles do not lie over it
