@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.experiment import Experiment, Track, make_experiment
 from engine.jobs.data_dir import new_id
+from engine.hpdm.tracks import default_level_tracks
 from engine.lightx2v import export
 from engine.metrics import Metric
 from engine.models.catalogue import catalogue_model
@@ -31,6 +32,13 @@ def experiment(prompt: str = "a red apple", seed: int = 7, tracks: int = 2, **se
     presets = [load_preset(name, STEPS) for name in SCHEDULES[:tracks]]
     made = [Track(preset.name, preset.schedule.with_steps(STEPS), policy_named("coherent")) for preset in presets]
     return make_experiment(catalogue_model("emoji-wan"), made, prompt=prompt, seed=seed, steps=STEPS, **settings)
+
+
+def by_levels(prompt: str = "a frog", seed: int = 7) -> Experiment:
+    """One of the shipped hierarchical patch model, with the tracks that a fresh board has."""
+    spec = catalogue_model("emoji-hpdm")
+    assert spec.levels is not None
+    return make_experiment(spec, default_level_tracks(spec.levels, STEPS), prompt=prompt, seed=seed, steps=STEPS)
 
 
 def put(
@@ -105,12 +113,13 @@ def _run(asked: Experiment, number: int) -> Run:
     track = (asked.baseline, *asked.tracks)[number]
     return Run(
         name=track.name,
-        policy=track.policy.name if number else None,
+        policy=track.policy.name if number and not track.levels else None,
+        levels=track.levels.document() if track.levels else None,
         schedule=export(track.schedule),
         status="done",
         stages=tuple(
             _stage(asked, size, stage.first, stage.last, stage.rate)
-            for stage, size in zip(track.schedule.stages, asked.sizes(track.schedule), strict=True)
+            for stage, size in zip(track.stages, asked.sizes(track.schedule)[: len(track.stages)], strict=True)
         ),
         latency=Latency(total_s=4.0 - 0.5 * number, denoise_s=3.0 - 0.5 * number),
         memory=Memory(kind="rss_above_start", peak_bytes=10**8),

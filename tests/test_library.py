@@ -150,8 +150,41 @@ def test_what_cannot_be_compared_frame_by_frame_is_said(kept):
     assert "frame sizes differ (128×128, 96×64)" in made.note
     assert "numbers of frames differ (17, 9): the first 9 are shown" in made.note
     assert made.frames == 9
-    assert all(len(values) == 9 for curve in made.curves for values in curve.values.values())
+    assert not any(curve.values for curve in made.curves)
     assert "different seeds" in compare_runs(jobs, [Pick(ids["apple"], 0), Pick(ids["seed"], 0)]).note
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """One prompt and seed drawn by the two shipped models."""
+    root = tmp_path_factory.mktemp("both")
+    ids = {"wan": shelf.put(root, shelf.experiment("a frog")), "levels": shelf.put(root, shelf.by_levels("a frog"))}
+    with Jobs(root, worker=False) as jobs:
+        yield jobs, ids
+
+
+def test_two_models_are_set_side_by_side_without_scores_that_nobody_can_compare(both):
+    jobs, ids = both
+    made = compare_runs(jobs, [Pick(ids["wan"], 1), Pick(ids["levels"], 1), Pick(ids["levels"], 0)])
+    assert "The models differ (Emoji-Wan (shipped) and Emoji-HPDM (shipped))" in made.note
+    assert "not comparable: none is shown" in made.note
+    assert made.frames == 16
+    for tile in made.tiles:
+        facts = {fact.label: fact for fact in tile.facts}
+        assert facts.pop("Time").text.endswith(" s")
+        assert {fact.text for fact in facts.values()} == {"–"}
+        assert all("different models or sizes" in fact.reason for fact in facts.values())
+    assert all(not curve.values and "Not comparable" in curve.reason for curve in made.curves)
+
+
+def test_runs_of_one_model_by_levels_keep_their_scores(both):
+    jobs, ids = both
+    made = compare_runs(jobs, [Pick(ids["levels"], 0), Pick(ids["levels"], 1)])
+    assert [tile.policy for tile in made.tiles] == [
+        "3 levels, spatial overlap, cache on the device",
+        "3 levels, no overlap, cache on the device",
+    ]
+    assert {fact.label: fact.text for fact in made.tiles[1].facts}["PSNR"] != "–"
 
 
 def test_only_runs_with_a_video_are_compared(kept):

@@ -10,12 +10,14 @@ from engine.jobs.service import Jobs
 from engine.jobs.views import JobView
 from engine.page import colour_of
 from engine.report import Report
-from ui.comparator.value import Comparison, Curve, Tile, comparison_of_report
+from ui.comparator.value import Comparison, Curve, Fact, Tile, comparison_of_report
 from ui.library.asking import Pick
 from ui.library.value import model_title
 
 SHORT = 40  # characters of a prompt in a run's name
 OWN_BASELINE = "Each run is measured against the baseline of its own comparison."
+INCOMPARABLE = "Not comparable: the baselines that these runs were measured against are of different models or sizes."
+ABSOLUTE = ("Time",)  # facts that mean the same whatever a run was measured against
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,18 @@ def _tile(chosen: Sequence[Chosen], index: int) -> Tile:
         told += f" ({1 + [other.view.id for other in chosen].index(one.view.id)})"
     colour = colour_of(index + 1) if one.tile.number else 0
     policy = one.tile.policy or "full resolution"
-    return replace(one.tile, number=index, name=told, colour=colour, policy=policy)
+    facts = one.tile.facts if _one_ground(chosen) else tuple(_relative_to_nothing(fact) for fact in one.tile.facts)
+    return replace(one.tile, number=index, name=told, colour=colour, policy=policy, facts=facts)
+
+
+def _one_ground(chosen: Sequence[Chosen]) -> bool:
+    """Whether all were measured against baselines of one model at one size, so that their scores can be compared."""
+    return len({(one.view.model, one.view.width, one.view.height, one.view.frames) for one in chosen}) == 1
+
+
+def _relative_to_nothing(fact: Fact) -> Fact:
+    """A figure that says how a run stands to a baseline which the others do not share."""
+    return fact if fact.label in ABSOLUTE else Fact(fact.label, "–", INCOMPARABLE)
 
 
 def _told(one: Chosen, chosen: Sequence[Chosen]) -> tuple[str, ...]:
@@ -112,7 +125,8 @@ def _notes(chosen: Sequence[Chosen]) -> list[str]:
         else "Different prompts and seeds: look at each for itself."
     ]
     if len({view.model for view in views}) > 1:
-        notes.append("The models differ.")
+        titles = " and ".join(dict.fromkeys(model_title(view.model) for view in views))
+        notes.append(f"The models differ ({titles}).")
     if len({(view.width, view.height) for view in views}) > 1:
         sizes = ", ".join(dict.fromkeys(f"{view.width}×{view.height}" for view in views))
         notes.append(f"The frame sizes differ ({sizes}): all are drawn as large as the first.")
@@ -122,6 +136,8 @@ def _notes(chosen: Sequence[Chosen]) -> list[str]:
     if len({view.fps for view in views}) > 1:
         rates = ", ".join(dict.fromkeys(f"{view.fps:g}" for view in views))
         notes.append(f"The frame rates differ ({rates} a second): the runs meet in time, not frame by frame.")
+    if not _one_ground(chosen):
+        notes.append("Speed-ups and similarities of different models or sizes are not comparable: none is shown.")
     return notes
 
 
@@ -133,6 +149,8 @@ def _curves(chosen: Sequence[Chosen]) -> tuple[Curve, ...]:
 
 def _curve(name: str, chosen: Sequence[Chosen]) -> Curve:
     like = next(one.curves[name] for one in chosen if name in one.curves)
+    if not _one_ground(chosen):
+        return replace(like, values={}, reason=INCOMPARABLE)
     frames = min(one.view.frames for one in chosen)
     values = {
         index: one.curves[name].values[one.tile.number][:frames]
