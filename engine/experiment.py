@@ -98,9 +98,7 @@ class Experiment:
     def call(self) -> dict[str, Any]:
         """The pipeline's own arguments, except size, steps and generator."""
         family = self.spec.family
-        call: dict[str, Any] = {"prompt": self.prompt}
-        if family.guidance:
-            call[family.guidance] = self.guidance
+        call: dict[str, Any] = {"prompt": self.prompt, family.guidance: self.guidance}
         if family.negative:
             call["negative_prompt"] = self.negative_prompt
         if family.output == "video":

@@ -20,7 +20,10 @@ from engine.sizes import Geometry, LatentSize
 
 @dataclass(frozen=True)
 class StagedRequest:
-    """One run of a loaded pipeline. `call` holds the pipeline's own arguments except size, steps and generator."""
+    """One run of a loaded pipeline. `call` holds the pipeline's own arguments except size, steps and generator.
+
+    Guidance is among them also where the pipeline has a guider for it; without it the guider stays as it is.
+    """
 
     pipe: Any
     family: Family
@@ -33,14 +36,22 @@ class StagedRequest:
     decode: bool = True  # without, the result has no frames
     cache: CacheChoice | None = None  # complete: `engine.caches.calibration` fills in what a model knows
 
+    def guider(self) -> dict[str, Any]:
+        """The pipeline's guider, where it has one, with this run's guidance: none at 1 and less, as elsewhere."""
+        guidance = self.call.get(self.family.guidance)
+        if not self.family.guider or guidance is None:
+            return {}
+        return {"guider": self.pipe.guider.new(guidance_scale=max(1.0, guidance))}
+
     def arguments(self, size: LatentSize, seed: int) -> dict[str, Any]:
         """Of the pipeline's call at one size."""
         stride, family = self.geometry.stride, self.family
+        call = {key: value for key, value in self.call.items() if not (family.guider and key == family.guidance)}
         pixels, full = ((one.height * stride[1], one.width * stride[2]) for one in (size, self.sizes[-1]))
         return {
             **family.call,
             **(family.sized(pixels, full) if family.sized else {}),
-            **self.call,
+            **call,
             "height": pixels[0],
             "width": pixels[1],
             "num_inference_steps": self.schedule.infer_steps,

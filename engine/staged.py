@@ -122,6 +122,7 @@ class _Run:
             "encode_prompt": self._remember(pipe.encode_prompt),
             "prepare_latents": self._prepare(pipe.prepare_latents),
             "_progress_bar_config": {"disable": True},
+            **request.guider(),
         }
         once, caching = done_once(pipe), cached(pipe, request.cache, request.schedule.stages)
         with torch.no_grad(), self.meter, once as self.kept, patched(pipe, **replaced), caching as self.caches:
@@ -245,8 +246,24 @@ class _Run:
         if self.staged:
             enter_stage(scheduler, self.plan, self.final)
 
-    def stepping(self, sample: Tensor) -> None:
-        """Before a step: the first of a stage must see exactly what was handed over."""
+    def stepping(self, scheduler: Any, x: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """Before a step: the first of a stage must see exactly what was handed over. What to step, in their place."""
+        self._check_obeyed(x)
+        if self.handover is None or not self.handover.corrects:
+            return x, answer
+        level = self.plan.levels[self.step]
+        state = self.process.flow(self.adapter.grid(x, self.size).float(), level)
+        given = self.process.asked(scheduler, state, self.adapter.grid(answer, self.size).float(), level)
+        mended, velocity = self.handover.corrected(state, given, level)
+        if mended is state and velocity is given:
+            return x, answer
+        told = self.process.answer(scheduler, mended, velocity, level)
+        return (
+            self.adapter.ungrid_step(self.process.state(mended, level), x, self.size),
+            self.adapter.ungrid_step(told, answer, self.size),
+        )
+
+    def _check_obeyed(self, sample: Tensor) -> None:
         if self.injected is None:
             return
         injected, self.injected = self.adapter.grid(self.injected, self.size), None

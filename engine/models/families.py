@@ -52,7 +52,8 @@ class Family:
     denoisers: tuple[str, ...] = ("transformer",)  # components, the one with the config first
     call: Mapping[str, Any] = field(default_factory=dict)  # arguments of every call
     sized: Sized | None = None  # more of them, from the stage's (height, width) in pixels and the full one
-    guidance: str | None = "guidance_scale"  # what the argument is called, if there is one
+    guidance: str = "guidance_scale"  # what the argument is called
+    guider: bool = False  # it is no argument of the call, but of the pipeline's component of that name
     distilled: bool = False  # guidance is told to the model, which then runs once a step
     negative: bool = True  # takes a negative prompt
     text_length: str | None = "max_sequence_length"  # what the argument is called, if there is one
@@ -63,8 +64,6 @@ class Family:
 
     def passes(self, guidance: float) -> int:
         """Forward passes of one step of one sample."""
-        if self.guidance is None:
-            return 2  # as the pipeline's own guider does it
         return 2 if guidance > 1 and not self.distilled else 1
 
     @property
@@ -96,7 +95,7 @@ FAMILIES: Mapping[str, Family] = {
             "HunyuanVideoImageToVideoPipeline", holds_first=_replaces, conditions=("image",), needs=("image",),
             **_EMBEDDED,
         ),
-        Family("HunyuanVideo15Pipeline", guidance=None, text_length=None),
+        Family("HunyuanVideo15Pipeline", guider=True, text_length=None),
         Family("CogVideoXPipeline", "frames_first"),
         Family("CogVideoXImageToVideoPipeline", "frames_first", conditions=("image",), needs=("image",)),
         Family("MochiPipeline", least_steps=2),

@@ -125,7 +125,8 @@ def hunyuan_15() -> HunyuanVideo15Pipeline:
         text_encoder=qwen_text(), tokenizer=tokenizer(512), transformer=model, vae=vae, scheduler=shifted(),
         text_encoder_2=t5(), tokenizer_2=tokenizer(), guider=ClassifierFreeGuidance(guidance_scale=3.0),
     )  # fmt: skip
-    pipe.tokenizer_max_length = 16
+    pipe.tokenizer_max_length, pipe.system_message = 16, ""
+    pipe.prompt_template_encode_start_idx = 0  # as long as the system's message: it would cut the prompt away
     return pipe
 
 

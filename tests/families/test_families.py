@@ -27,7 +27,8 @@ def test_every_entry_speaks_of_arguments_that_the_call_takes(name):
     sized = family.sized((64, 96), (64, 96)) if family.sized else {}
     said = {"height", "width", "generator", "output_type", "num_inference_steps", *family.call, *sized}
     said |= {CONDITIONS[one] for one in family.conditions}
-    said |= {one for one in (family.guidance, family.text_length) if one}
+    said |= {family.text_length} if family.text_length else set()
+    said |= set() if family.guider else {family.guidance}
     said |= {"negative_prompt"} if family.negative else set()
     said |= {family.frames} if family.output == "video" else set()
     assert said <= taken.keys()
@@ -35,6 +36,7 @@ def test_every_entry_speaks_of_arguments_that_the_call_takes(name):
     assert set(family.needs) <= set(family.conditions)
     made = inspect.signature(getattr(diffusers, name).__init__).parameters
     assert set(family.denoisers) <= made.keys()
+    assert family.guider == ("guider" in made)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -16,7 +16,10 @@ from tests.families.cases import CASES
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
 
 
-@pytest.mark.parametrize("name", ["flux", "sdxl", "cogvideox-2b", "ltx", "mochi", "sana", "hunyuan-1.5"])
+COMPARED = ["flux", "flux2-klein", "sdxl", "cogvideox-2b", "ltx", "mochi", "sana", "hunyuan-1.5"]
+
+
+@pytest.mark.parametrize("name", COMPARED)
 def test_a_model_of_every_kind_is_compared_and_reported(name, tmp_path):
     case = CASES[name]
     case.build().save_pretrained(tmp_path / "model")
