@@ -85,7 +85,7 @@ def u_against_two_stage(table: Table) -> Claim:
         ours, theirs = ([table.values(pair[k], "psnr") for pair in pairs] for k in (0, 1))
         found[f"{short(u)} less {short(two)}, mean of {len(pairs)} policies"] = compare(mean_of(ours), mean_of(theirs))
     tested = holm(found)
-    each = {name: (psnr(table, U_75, name), psnr(table, TWO_75, name)) for name in table.policies}
+    each = {f"`{name}`": (psnr(table, U_75, name), psnr(table, TWO_75, name)) for name in table.policies}
     return Claim(
         "A U stays closer to the baseline than a two-stage schedule of equal cost",
         verdict(tested.values()),
@@ -141,7 +141,7 @@ def few_steps_at_half(table: Table) -> Claim:
         verdict(tested.values()),
         tuple(told(f"{short(EARLY_50)} less {short(TWO_75)}, {name}", one) for name, one in tested.items()),
         "By policy:" if names else "",
-        differences(dict(zip(names, zip(ours, theirs, strict=True), strict=True))),
+        differences({f"`{n}`": (a, b) for n, a, b in zip(names, ours, theirs, strict=True)}),
     )
 
 
@@ -189,14 +189,15 @@ def adherence(table: Table) -> Claim:
         UNDECIDED if not found else HOLDS if len(found) == len(costs) else PARTLY,
         tuple(told(f"{name} less full size", one, "points") for name, one in tested.items()),
         "; ".join(said) + ". What the judge finds:" if tested else "",
-        tuple(_questions(table, name, cell) for name, cell in {"full size": cell_of("flat"), **cells}.items()),
+        tuple(filter(None, (_questions(table, *one) for one in {"full size": cell_of("flat"), **cells}.items()))),
     )
 
 
 def _questions(table: Table, name: str, cell: Cell) -> str:
     """What share of each question is right, of the cells that ran."""
     means = {question: table.mean(cell, question) for question in QUESTIONS}
-    return f"{name}: " + ", ".join(f"{question} {one.mean:.0f} %" for question, one in means.items() if one)
+    shown = ", ".join(f"{question} {one.mean:.0f} %" for question, one in means.items() if one)
+    return f"{name}: {shown}" if shown else ""
 
 
 def _falls(tested: dict[str, Comparison], name: str) -> bool:
