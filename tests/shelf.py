@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.experiment import Experiment, Track, make_experiment
-from engine.jobs.data_dir import new_id
 from engine.hpdm.tracks import default_level_tracks
+from engine.jobs.data_dir import new_id
 from engine.lightx2v import export
 from engine.metrics import Metric
 from engine.models.catalogue import catalogue_model
