@@ -31,7 +31,7 @@ from benchmarks.fidelity.matrix import (
     cells,
     pairs,
 )
-from benchmarks.fidelity.page import write_page
+from benchmarks.fidelity.page import weights, write_page
 from benchmarks.fidelity.prompts import wanted
 from benchmarks.fidelity.recall import Recall
 from benchmarks.fidelity.rows import append_row, digest_of, read_rows
@@ -321,6 +321,12 @@ def test_rows_of_other_weights_are_refused_and_another_file_is_offered(tmp_path,
     assert not (tmp_path / "page.md").exists()
 
 
+def test_a_page_says_that_the_engine_changed_between_its_rows():
+    rows = [row(k, ALL[0], 1.0) | {"setup": SETUP | {"code": code}} for k, code in enumerate("aab")]
+    assert "2 states" in weights(rows)
+    assert "states" not in weights(rows[:2])
+
+
 def test_a_report_without_rows_says_what_to_run(tmp_path, capsys):
     assert main(["report", "--out", str(tmp_path / "none.jsonl")]) == 2
     assert "benchmarks.fidelity run" in capsys.readouterr().err
@@ -371,7 +377,7 @@ def test_a_study_resumes_with_the_cells_that_are_missing(study, monkeypatch):
     assert study.run(pairs(2, 1)) == 2
     assert ran == [c.key for c in study.cells[2:]]
     again = [json.loads(one) for one in study.out.read_text().splitlines()]
-    drop = ("when", "cpu_s")
+    drop = ("when", "cpu_s", "setup")
     assert [{k: v for k, v in one.items() if k not in drop} for one in again] == [
         {k: v for k, v in json.loads(one).items() if k not in drop} for one in kept
     ]

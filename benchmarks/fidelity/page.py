@@ -141,7 +141,11 @@ def how(table: Table, asked: tuple[int, int]) -> str:
 def weights(rows: list[Row]) -> str:
     """What the rows were made with, to be found again."""
     setup = rows[0]["setup"]
-    return f"Rows are of weights `{setup['weights']}` and judge `{setup['judge']}`; those of others are refused."
+    code = len({row["setup"].get("code") for row in rows})
+    changed = f" The engine's files had {code} states while they were made; delete rows to make them anew." * (code > 1)
+    return (
+        f"Rows are of weights `{setup['weights']}` and judge `{setup['judge']}`; those of others are refused.{changed}"
+    )
 
 
 def floor(table: Table) -> str:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+import engine
 from benchmarks.fidelity.ablations import policy_or_variant, variants_known
 from benchmarks.fidelity.driving import request_of
 from benchmarks.fidelity.matrix import FLAT, NONE, OWN, Cell, Pair, cache_of, resolution
 from benchmarks.fidelity.prompts import Wanted, marks
 from benchmarks.fidelity.recall import Recall
-from benchmarks.fidelity.rows import Row, append_row, check_setup, done, read_rows, weights_of
+from benchmarks.fidelity.rows import Row, append_row, check_setup, digest_of, done, read_rows, weights_of
 from engine.caches.calibration import Calibration
 from engine.caches.flops import counted_flops
 from engine.cost import schedule_cost
@@ -33,6 +34,7 @@ from engine.views import patched
 from training.judge import Judge
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {"psnr": psnr, "ssim": ssim, "vmaf": vmaf}
+ENGINE = Path(engine.__file__).parent  # its own files, without packages: what decides a switch
 OTHER_SEED = 1000  # added to the seed for a run that shares no noise with the baseline
 
 
@@ -59,6 +61,7 @@ class Study:
             "dtype": str(self.model.pipe.dtype).removeprefix("torch."),
             "guidance": spec.defaults.guidance,
             "shift": spec.defaults.shift,
+            "code": digest_of(ENGINE.glob("*.py")),
         }
 
     def run(self, found: Iterable[Pair]) -> int:
