@@ -129,3 +129,14 @@ def test_a_comparison_is_whole(folder: Path, spec: ModelSpec, tmp_path: Path) ->
 def test_a_track_of_another_model_says_nothing_of_levels() -> None:
     track = Track("a", parse_schedule(10, [0.5], [5]), policy_named("coherent"))
     assert "levels" not in track.document()
+
+
+def test_the_first_run_alone_is_warmed_up_and_the_frames_are_as_without(
+    folder: Path, spec: ModelSpec, tmp_path: Path
+) -> None:
+    asked, model = experiment(spec, LevelChoice()), load_model(str(folder), device="cpu")
+    report = compare(asked, model, tmp_path, noise_floor=False)
+    assert [run.latency.warm_up_s is None for run in report.runs] == [False, True]
+    assert report.runs[1].similarity.psnr.mean == 100
+    again = compare(asked, model, tmp_path / "again", noise_floor=False)
+    assert [run.latency.warm_up_s for run in again.runs] == [None, None]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,17 @@ class LevelComparison(Comparison):
         return False
 
     def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
-        return None
+        """One unmeasured step at the two lowest levels, tiles side by side, once a loaded model: kernels are chosen."""
+        grids = {self.config.size(level) for level in range(self.config.levels)}
+        if grids <= self.model.warm:
+            return None
+        self.listener.phase(name, "warming up")
+        begun = time.perf_counter()
+        request = self._hpdm_request(self.experiment.baseline)
+        few = replace(request, levels=min(2, request.levels), steps=(1,) * len(request.steps), overlap="none")
+        run_hpdm(self.model.pipe.network, few)
+        self.model.warm |= grids
+        return time.perf_counter() - begun
 
     def _hpdm_request(self, track: Track) -> HpdmRequest:
         experiment, levels = self.experiment, track.levels
@@ -89,6 +100,7 @@ class LevelComparison(Comparison):
 
         trim_heap()
         result = run_hpdm(self.model.pipe.network, request, on_step)
+        self.model.warm |= {self.config.size(level) for level in range(request.levels)}
         return LevelRun(
             self._full_size(result.levels[-1].video), result, tuple(sigmas), self._evaluations(request, result)
         )
