@@ -60,13 +60,13 @@ def pairs_of(options: argparse.Namespace) -> Sequence[Pair]:
 
 def run(options: argparse.Namespace) -> None:
     """Run what is missing, in this process."""
+    until = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")  # loading is in the time
     import torch
 
     from benchmarks.fidelity.prompts import open_judge, wanted
     from benchmarks.fidelity.runs import Study
     from engine.models.loading import load_model
 
-    until = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     torch.set_num_threads(options.threads)
     judge = open_judge(options.judge)
     study = Study(
