@@ -1,4 +1,4 @@
-"""Pictures of the studio for README and docs: light, dark, phone, library. `make pictures`.
+"""Pictures of the studio for README and docs: light, dark, phone, library, pyramid view. `make pictures`.
 
     python -m benchmarks.screenshots [--steps 30]
 
@@ -15,6 +15,11 @@ import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.page import URL, server
+from engine.experiment import make_experiment
+from engine.hpdm.choice import LevelChoice
+from engine.hpdm.tracks import level_track
+from engine.models.catalogue import find_model
+from engine.share import pack
 from tests.browser.install import chromium_path
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -37,6 +42,11 @@ def _compare(browser: Browser, steps: int) -> str:
     page.locator("#steps input").fill(str(steps))
     page.locator("#steps input").press("Tab")
     page.wait_for_timeout(1500)
+    return _run(page)
+
+
+def _run(page: Page) -> str:
+    """Run what stands on the page; the query of its address."""
     page.locator("#run").click()
     page.locator("#stop").wait_for()
     page.locator("#run").wait_for(timeout=RUN_MS)
@@ -49,6 +59,31 @@ def _shoot(page: Page, name: str, *, full: bool = False) -> None:
     page.wait_for_timeout(3000)  # for pictures to be there; nothing is measured here
     page.evaluate(ONE_FRAME)
     page.screenshot(path=IMAGES / f"{name}.png", full_page=full)
+    page.context.close()
+
+
+def _compare_levels(browser: Browser, steps: int) -> str:
+    """Run tiles with and without overlap; the query of its address."""
+    spec = find_model("emoji-hpdm")
+    assert spec.levels is not None
+    track = level_track("No overlap", LevelChoice(overlap="none"), spec.levels, steps)
+    asked = make_experiment(spec, [track], prompt="a frog growing over a blue background", steps=steps, guidance=2.0)
+    page = _page(browser, f"?s={pack(asked)}")
+    return _run(page)
+
+
+def _pyramid(page: Page) -> None:
+    """The pyramid view twice: with one tile chosen, and with the seams."""
+    view, toggles = page.locator("#pyramid"), page.locator("#pyramid .toggles button")
+    toggles.nth(0).click()
+    page.wait_for_timeout(3000)
+    page.evaluate(ONE_FRAME)
+    view.scroll_into_view_if_needed()
+    view.locator(".run:visible").nth(0).locator(".picture").nth(2).locator(".cell").nth(4 * 7 + 1).focus()
+    view.screenshot(path=IMAGES / "pyramid.png")
+    for number in range(2):
+        toggles.nth(number).click()
+    view.screenshot(path=IMAGES / "pyramid-seams.png")
     page.context.close()
 
 
@@ -69,6 +104,8 @@ def main(steps: Annotated[int, typer.Option(help="Denoising steps of the compari
         library = _page(browser)
         library.get_by_role("tab", name="Library").click()
         _shoot(library, "library")
+        tall = {"viewport": {"width": 1280, "height": 1600}}  # what sticks to the window's foot lies at its place
+        _pyramid(_page(browser, _compare_levels(browser, steps), **tall))
         browser.close()
 
 

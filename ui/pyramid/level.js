@@ -57,7 +57,7 @@ class LevelView {
 
   drawRatio(strips) {
     const { seam, seam_reason: reason } = this.level;
-    const more = strips ? [`, strips ${strips.mean.toFixed(2)} on average, ${strips.most.toFixed(1)} at most`] : [];
+    const more = strips ? [`, strips ${strips.mean.toFixed(2)} (up to ${strips.most.toFixed(1)})`] : [];
     this.ratio.replaceChildren(...(seam === null ? [reason] : ["Seam ratio ", make("b", {}, seam.toFixed(2)), ...more]));
   }
 
