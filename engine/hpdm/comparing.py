@@ -45,6 +45,11 @@ class LevelRun:
         return self.result.readings
 
 
+def doubled(pictures: np.ndarray) -> np.ndarray:
+    """Frames (F, H, W, 3) uint8 as float32 in [0, 1], every pixel as two by two: an mp4 keeps colours at half size."""
+    return pictures.repeat(2, axis=1).repeat(2, axis=2).astype(np.float32) / 255
+
+
 class LevelComparison(Comparison):
     """Runs level by level. No baseline is taken over from earlier comparisons, as its levels' videos are wanted."""
 
@@ -153,8 +158,7 @@ class LevelComparison(Comparison):
         count, height, width = level.video.shape[1:]
         name = f"{self.files._stem(number, track)}-level-{level.level + 1}.mp4"
         fps = self.experiment.fps * count / self.experiment.frames
-        pictures = frames(level.video).astype(np.float32) / 255
-        write_mp4(Path(self.out) / name, pictures, fps, None)
+        write_mp4(Path(self.out) / name, doubled(frames(level.video)), fps, None)
         lines = seam_lines(level.video, self.config, track.levels.overlap) if track.levels else None
         return LevelVideo(
             level=level.level + 1,

@@ -1,15 +1,19 @@
-"""Where tiles meet: every piece of every line, and the levels that a report accepts."""
+"""Levels in a report: every piece of every line where tiles meet, colours of single pixels, what is accepted."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from engine.hpdm.comparing import doubled
 from engine.hpdm.seams import seam_lines, seam_ratio
 from engine.report import LevelVideo, Seams
+from engine.video import read_mp4, write_mp4
 from tests.hpdm.conftest import CONFIG
 
 CONFIG = replace(CONFIG, patch=(2, 8, 8))
@@ -91,3 +95,13 @@ def test_a_report_takes_the_seams_that_were_measured_and_no_others():
 def test_a_report_of_before_seams_and_tiles_opens():
     old = level().model_dump(exclude={"seams", "tiles"})
     assert LevelVideo(**old).tiles == ()
+
+
+def test_neighbouring_pixels_of_a_small_level_keep_their_colours(tmp_path: Path):
+    pictures = np.zeros((4, 16, 16, 3), np.uint8)
+    pictures[:, :, 0::2, 0] = pictures[:, :, 1::2, 2] = 200  # columns of red and blue, which an mp4 of 16x16 mixes
+    write_mp4(tmp_path / "level.mp4", doubled(pictures), 2)
+    shown = read_mp4(tmp_path / "level.mp4")
+    blocks = shown.reshape(4, 16, 2, 16, 2, 3).mean((2, 4))
+    assert (blocks[:, :, 0::2, 0] > 1.5 * blocks[:, :, 0::2, 2]).all()
+    assert (blocks[:, :, 1::2, 2] > 1.5 * blocks[:, :, 1::2, 0]).all()
