@@ -137,7 +137,7 @@ def toggle(page: Page, name: str) -> None:
 def test_levels_stand_side_by_side_at_one_size_with_their_own_size_written(shown):
     page = shown(pyramid(levels()))
     boxes = [picture(page, place).bounding_box() for place in range(3)]
-    assert len({(box["width"], box["height"], box["y"]) for box in boxes}) == 1
+    assert len({tuple(round(box[side], 1) for side in ("width", "height", "y")) for box in boxes}) == 1
     assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]
     words = page.locator(".run:visible .what").all_inner_texts()
     assert words == [f"Level {k + 1} {4 * 2**k} frames of {16 * 2**k}×{16 * 2**k}" for k in range(3)]
@@ -153,7 +153,7 @@ def test_every_pixel_of_a_small_level_is_seen_in_its_own_colour(shown):
     side = seen.shape[0] / 16
     middles = ((np.arange(16) + 0.5) * side).astype(int)
     assert np.abs(seen[np.ix_(middles, middles)] - truth).mean() < 12
-    right = ((np.arange(16) + 0.95) * side).astype(int)  # near the edge of the same block: no smoothing towards the next
+    right = ((np.arange(16) + 0.95) * side).astype(int)  # near the same block's edge: nothing is smoothed
     assert np.abs(seen[np.ix_(middles, right)] - truth).mean() < 12
 
 
@@ -266,7 +266,12 @@ def test_tiles_can_be_walked_with_the_keyboard(shown):
     assert read(page) == [0, 0, 0]  # the arrows did not move the time
     page.keyboard.press("End")
     page.keyboard.press("ArrowRight")
-    assert page.locator(".cell:focus").get_attribute("aria-label").startswith("Tile in row 2 of 7, column 7 of 7")
+    focused = page.locator(".cell:focus")
+    assert focused.get_attribute("aria-label").startswith("Tile in row 2 of 7, column 7 of 7")
+    page.locator(".transport input").evaluate(
+        "(input) => { input.value = 9; input.dispatchEvent(new Event('input')); }"
+    )
+    assert focused.get_attribute("aria-label").endswith("frames 9 to 12 of 16")  # time has moved on under the focus
 
 
 # ---- seams ------------------------------------------------------------------------------------------------------

@@ -106,7 +106,9 @@ class LevelView {
   }
 
   time(frame, all) {
-    if (this.level) this.pips.style.setProperty("--at", frameOf(this.level, frame, all));
+    if (!this.level) return;
+    this.pips.style.setProperty("--at", frameOf(this.level, frame, all));
+    this.tiles.moved();
   }
 
   notice() {

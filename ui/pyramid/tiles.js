@@ -100,7 +100,6 @@ class TileGrid {
     this.cells[at[0]][at[1]].tabIndex = -1;
     const next = this.cells[to[0]][to[1]];
     next.tabIndex = 0;
-    mark(next, "aria-label", this.words(to));
     next.focus();
   }
 
@@ -110,8 +109,14 @@ class TileGrid {
     return nearest(grid.times, grid.patch[0], this.frame() + 0.5);
   }
 
-  /** Names every cell for who cannot see it; the frames change with time, so the focused one is named anew. */
+  /** Another frame is on the screen: where tiles follow each other in time, the cells now stand for others. */
+  moved() {
+    if (this.level?.grid && this.time() !== this.named) this.name();
+  }
+
+  /** Names every cell for who cannot see it. */
   name() {
+    this.named = this.time();
     this.cells.forEach((cells, row) => cells.forEach((cell, column) => mark(cell, "aria-label", this.words([row, column]))));
   }
 
