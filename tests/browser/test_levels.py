@@ -175,7 +175,7 @@ def studio(tmp_path_factory):
 def opened(new_page, studio):
     def go(query: str = "") -> Page:
         page = new_page(f"{studio}/{query}")
-        expect(page.locator("#board .track").first).to_be_visible()
+        expect(page.locator("#board .track").first).to_be_visible(timeout=60_000)
         return page
 
     return go

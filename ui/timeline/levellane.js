@@ -84,7 +84,7 @@ class LevelLane extends Lane {
     node.style.width = percent(level.steps / steps);
     node.style.height = percent(level.rate);
     node.classList.toggle("idle", !level.run);
-    node.classList.toggle("low", level.rate < 0.3);
+    node.classList.toggle("low", level.rate <= 0.5); // more room above it than in it
     say(name, squareText(level));
     say(stepsNode, level.run ? countText(level.steps, "step") : "not run");
     say(tiles, level.run ? countText(level.tiles, "tile") : "");
