@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.caches.choice import TECHNIQUES, parse_shorthand
-from engine.conditions import check_complete, picture_file
+from engine.conditions import ROLES, check_complete, input_file
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.hpdm.choice import parse_level_words
@@ -55,6 +55,7 @@ NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and repor
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 Image = Annotated[Path | None, typer.Option(help="A PNG, JPEG or WebP: the first frame, or what an edit starts from.")]
 LastImage = Annotated[Path | None, typer.Option(help="A picture of the last frame, where the model takes one.")]
+ControlVideo = Annotated[Path | None, typer.Option(help="An mp4 to follow frame by frame, where the model takes one.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
 
 
@@ -89,6 +90,7 @@ def compare(
     negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
     image: Image = None,
     last_image: LastImage = None,
+    video: ControlVideo = None,
     height: Height = None,
     width: Width = None,
     frames: Frames = None,
@@ -141,9 +143,8 @@ def compare(
         guidance=guidance,
         shift=shift,
         solver=solver,
-        image=image and picture_file(image, "image"),
-        last_image=last_image and picture_file(last_image, "last_image"),
         settings=given,
+        **_inputs(image, last_image, video),
     )
     _run(experiment, model, out, options, noise_floor, json_only)
 
@@ -154,6 +155,7 @@ def reproduce(
     out: Out,
     image: Image = None,
     last_image: LastImage = None,
+    video: ControlVideo = None,
     device: Device = None,
     dtype: Dtype = None,
     offload: Offload = "none",
@@ -175,9 +177,14 @@ def reproduce(
         lora=lora, lora_scale=lora_scale, attention=attention, compile=compile_blocks,
     )  # fmt: skip
     experiment = load_experiment(file)
-    given = {role: picture_file(path, role) for role, path in (("image", image), ("last_image", last_image)) if path}
-    experiment = replace(experiment, conditions=experiment.conditions.given_again(given))
+    given = experiment.conditions.given_again(_inputs(image, last_image, video))
+    experiment = replace(experiment, conditions=given)
     _run(experiment, experiment.spec.id, out, options, noise_floor, json_only)
+
+
+def _inputs(*paths: Path | None) -> dict[str, Any]:
+    """What a run starts from, by its role; the paths are in the order of the roles."""
+    return {role: input_file(path, role) for role, path in zip(ROLES, paths, strict=True) if path}
 
 
 def _run(

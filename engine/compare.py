@@ -98,7 +98,8 @@ class Comparison:
         check_complete(experiment.spec, experiment.conditions)
         self.files = Artefacts(out, experiment, numbered)
         experiment.conditions.keep(out)
-        self.pictures = pixels_of(experiment.conditions, out, experiment.height, experiment.width)
+        size = experiment.height, experiment.width, experiment.frames
+        self.pictures = pixels_of(experiment.conditions, out, *size)
         self.key = key_of(experiment, environment(model)) if baselines else ""
         self.memo = RunMemo()
         self.baseline: np.ndarray | None = None

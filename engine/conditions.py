@@ -1,9 +1,9 @@
-"""Pictures that a run starts from: read from strangers' files once, named by their hash, cut to the run's size once.
+"""What a run starts from, pictures and control videos: read once, named by their hash, cut to the run's size once.
 
 A picture is PNG, JPEG or WebP, of one frame, of bounded bytes and pixels. It is turned upright, laid on white where it
 is transparent, made 8-bit RGB, reduced to at most 2048 pixels a side and kept as a PNG without anything else in it.
 Its name is the SHA-256 of its size and pixels, so that another PNG of the same pixels is the same picture. Documents
-name pictures; the files lie beside the report, as `input-HASH.png`. No torch here.
+name pictures; the files lie beside the report, as `input-HASH.png`. Control videos are `engine.clips`'. No torch here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from engine.clips import Clip, clip_file, frames_of, named_clip
 from engine.errors import InvalidInput
 from engine.models.catalogue import ModelSpec
 from engine.strict_json import shown
 from engine.video import whole_file
 
-ROLES = ("image", "last_image")  # as pipelines call them
-WORDS = {"image": "picture", "last_image": "picture of the last frame"}
+PICTURES = ("image", "last_image")
+ROLES = (*PICTURES, "video")  # as pipelines call them
+WORDS = {"image": "picture", "last_image": "picture of the last frame", "video": "control video"}
 MAX_BYTES = 24 * 2**20  # of a file
 MAX_PIXELS = 50_000_000  # that are decoded: what a telephone takes
 MAX_SIDE, MIN_SIDE = 2048, 16  # of what is kept
@@ -33,7 +35,7 @@ ROWS = 256  # of a deep picture that are converted at a time
 MAX_KEPT = 3 * MAX_SIDE**2 + 2**20  # bytes of a kept PNG, compressed or not
 FORMATS = ("PNG", "JPEG", "WEBP")
 HASH = re.compile(r"[0-9a-f]{64}")
-FILE = re.compile(r"input-([0-9a-f]{64})\.png")
+FILE = re.compile(r"input-([0-9a-f]{64})\.(png|mp4)")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Picture:
         return f"input-{self.sha256}.png"
 
     @property
+    def content(self) -> bytes | None:
+        """The bytes of its file, where they are here."""
+        return self.png
+
+    @property
     def text(self) -> str:
         """For people: the first of its hash, and its size."""
         return f"{self.sha256[:12]}… ({self.width} × {self.height})"
@@ -65,9 +72,10 @@ class Conditions:
 
     image: Picture | None = None
     last_image: Picture | None = None
+    video: Clip | None = None
 
-    def given(self) -> Iterator[tuple[str, Picture]]:
-        """The pictures there are, with their roles."""
+    def given(self) -> Iterator[tuple[str, Picture | Clip]]:
+        """What there is, with its roles."""
         for role in ROLES:
             if (picture := getattr(self, role)) is not None:
                 yield role, picture
@@ -77,21 +85,22 @@ class Conditions:
         return {role: picture.document() for role, picture in self.given()}
 
     def filled(self, folder: Path) -> Conditions:
-        """With the bytes of pictures whose files lie in a folder; the others stay as they are."""
-        return replace(self, **{role: _filled(picture, folder) for role, picture in self.given()})
+        """With the bytes of what has its file in a folder; the others stay as they are."""
+        found: dict[str, Any] = {role: _filled(picture, folder) for role, picture in self.given()}
+        return replace(self, **found)
 
-    def given_again(self, pictures: Mapping[str, Picture]) -> Conditions:
-        """With the bytes of pictures that were read anew, which must be the very ones. Raises InvalidInput."""
+    def given_again(self, pictures: Mapping[str, Picture | Clip]) -> Conditions:
+        """With the bytes of what was read anew, which must be the very same. Raises InvalidInput."""
         for role, picture in pictures.items():
             if (named := getattr(self, role)) is None:
                 raise InvalidInput(role, f"the experiment was made without a {WORDS[role]}; leave {role} out.")
             same(picture, named, role)
-        return replace(self, **pictures)
+        return replace(self, **pictures)  # type: ignore[arg-type]
 
     def check_here(self) -> None:
-        """Raises InvalidInput naming the first picture whose bytes are not here."""
+        """Raises InvalidInput naming the first picture or video whose bytes are not here."""
         for role, picture in self.given():
-            if picture.png is None:
+            if picture.content is None:
                 raise InvalidInput(
                     role,
                     f"the {WORDS[role]} {picture.text} is not here: links and documents only name it; "
@@ -99,19 +108,24 @@ class Conditions:
                 )
 
     def keep(self, folder: Path) -> None:
-        """Write the pictures that have bytes into a folder. Raises RunFailed where the disk fails."""
+        """Write what has bytes into a folder. Raises RunFailed where the disk fails."""
         for _, picture in self.given():
-            if picture.png is not None and not (folder / picture.file).is_file():
+            if picture.content is not None and not (folder / picture.file).is_file():
                 with whole_file(folder / picture.file) as part:
-                    part.write_bytes(picture.png)
+                    part.write_bytes(picture.content)
 
 
 # ---- what a model takes ------------------------------------------------------------------------------------------
 
 
 def roles_of(spec: ModelSpec) -> tuple[str, ...]:
-    """The pictures that a model takes, as its own networks allow."""
-    return tuple(role for role in spec.family.conditions if role in ROLES and _can(spec, role))
+    """The pictures and videos that a model takes, as its own networks allow."""
+    return tuple(role for role in spec.family.conditions if _can(spec, role))
+
+
+def pictures_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The pictures among them."""
+    return tuple(role for role in roles_of(spec) if role in PICTURES)
 
 
 def _can(spec: ModelSpec, role: str) -> bool:
@@ -123,12 +137,13 @@ def _can(spec: ModelSpec, role: str) -> bool:
     return not blind and config.get("in_channels") != config.get("out_channels")  # equal: the picture is a latent frame
 
 
-def checked_conditions(spec: ModelSpec, **asked: object) -> Conditions:
-    """The pictures of an experiment, as `Picture` or as documents name them. Raises InvalidInput.
+def checked_conditions(spec: ModelSpec, frames: int, **asked: object) -> Conditions:
+    """What an experiment starts from, as `Picture` and `Clip` or as documents name them. Raises InvalidInput.
 
-    One that the model does not take is refused; one that it needs may be missing until the experiment is run.
+    What the model does not take is refused, and a video that is shorter than the run's `frames`; a picture that it
+    needs may be missing until the experiment is run.
     """
-    found: dict[str, Picture] = {}
+    found: dict[str, Any] = {}
     takes = roles_of(spec)
     for role in ROLES:
         value = asked.get(role)
@@ -136,14 +151,20 @@ def checked_conditions(spec: ModelSpec, **asked: object) -> Conditions:
             continue
         if role not in takes:
             raise InvalidInput(role, f"{spec.title} takes no {WORDS[role]}; leave it out, or choose a model with one.")
-        found[role] = value if isinstance(value, Picture) else _named(role, value)
+        found[role] = value if isinstance(value, Picture | Clip) else _named(role, value)
+    clip = found.get("video")
+    if clip and clip.frames < frames:
+        raise InvalidInput(
+            "video",
+            f"the {WORDS['video']} has {clip.frames} frames and the run {frames}; give a longer one, or run fewer.",
+        )
     return Conditions(**found)
 
 
 def check_complete(spec: ModelSpec, conditions: Conditions) -> None:
     """Raises InvalidInput naming model and field where a picture is missing without which nothing can run."""
     for role in spec.family.needs:
-        if role in ROLES and getattr(conditions, role) is None:
+        if getattr(conditions, role) is None:
             raise InvalidInput(role, f"{spec.title} starts from a {WORDS[role]}, and {role} is empty; give it one.")
     if spec.transformer.get("pos_embed_seq_len") and conditions.last_image is None:  # made for two pictures, always
         raise InvalidInput(
@@ -151,16 +172,20 @@ def check_complete(spec: ModelSpec, conditions: Conditions) -> None:
         )
 
 
-def pixels_of(conditions: Conditions, folder: Path, height: int, width: int) -> dict[str, Image.Image]:
-    """The pictures as a pipeline's call takes them: RGB, (width, height), from the files in a folder.
+def pixels_of(conditions: Conditions, folder: Path, height: int, width: int, frames: int = 1) -> dict[str, Any]:
+    """What a pipeline's call takes: pictures, and videos as lists of them; RGB, (width, height), from a folder's files.
 
     This is the one place where a picture is cut: around its middle to the run's aspect, then resized by Lanczos. Every
-    stage's own size is made of this by the pipeline. Raises InvalidInput naming a picture that is not there.
+    stage's own size is made of this. Of a video the first `frames` are used, one for one. Raises InvalidInput naming
+    what is not there, VideoFailed.
     """
-    found = {}
+    found: dict[str, Any] = {}
     there = conditions.filled(folder)
     there.check_here()
     for role, picture in there.given():
+        if isinstance(picture, Clip):
+            found[role] = frames_of(picture.content or b"", frames, height, width)
+            continue
         with Image.open(io.BytesIO(picture.png or b""), formats=["PNG"]) as image:
             found[role] = _cut(image, height, width)
     return found
@@ -176,8 +201,10 @@ def _cut(image: Image.Image, height: int, width: int) -> Image.Image:
     return ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
 
 
-def _named(role: str, value: object) -> Picture:
-    """A picture as a document names it."""
+def _named(role: str, value: object) -> Picture | Clip:
+    """A picture or a video as a document names it."""
+    if role not in PICTURES:
+        return named_clip(role, value)
     if not isinstance(value, dict) or sorted(value) != ["height", "sha256", "width"]:
         raise InvalidInput(role, f"{role} is {shown(value)}; it must be an object of sha256, width and height.")
     name, sides = value["sha256"], (value["width"], value["height"])
@@ -189,6 +216,11 @@ def _named(role: str, value: object) -> Picture:
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
+
+
+def input_file(path: Path, role: str) -> Picture | Clip:
+    """What a run starts from in this role, in a file. Raises InvalidInput."""
+    return picture_file(path, role) if role in PICTURES else clip_file(path, role)
 
 
 def picture_file(path: Path, role: str = "image") -> Picture:
@@ -266,18 +298,19 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _filled(picture: Picture, folder: Path) -> Picture:
+def _filled(picture: Picture | Clip, folder: Path) -> Picture | Clip:
     """With its bytes from a folder, where they are what their name says."""
     path = folder / picture.file
-    if picture.png is not None or not path.is_file():
+    if picture.content is not None or not path.is_file():
         return picture
-    return same(picture_file(path), picture)
+    return same(clip_file(path) if isinstance(picture, Clip) else picture_file(path), picture)
 
 
-def same(found: Picture, named: Picture, role: str = "image") -> Picture:
-    """A picture that was read, where it is the one that was named. Raises InvalidInput."""
+def same(found: Picture | Clip, named: Picture | Clip, role: str = "image") -> Picture | Clip:
+    """A picture or video that was read, where it is the one that was named. Raises InvalidInput."""
     if found != named:
+        what = "video" if isinstance(named, Clip) else "picture"
         raise InvalidInput(
-            role, f"the picture {found.text} is another than {named.text}, which the experiment was made with."
+            role, f"the {what} {found.text} is another than {named.text}, which the experiment was made with."
         )
     return found

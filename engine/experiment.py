@@ -152,6 +152,7 @@ def make_experiment(
     solver: object = None,
     image: object = None,
     last_image: object = None,
+    video: object = None,
     settings: RunSettings | None = None,
 ) -> Experiment:
     """Check everything that came from outside and freeze it.
@@ -192,7 +193,7 @@ def make_experiment(
         shift=_shift(spec, shift, given.shift),
         solver=checked_solver(solver, spec.pipeline, spec.scheduler),
         tracks=_checked_tracks(tracks, count, spec, size),
-        conditions=checked_conditions(spec, image=image, last_image=last_image),
+        conditions=checked_conditions(spec, size[2], image=image, last_image=last_image, video=video),
     )
 
 

@@ -91,6 +91,12 @@ class Picture(_Part):
     height: Count
 
 
+class ControlVideo(Picture):
+    """A video that the runs followed; `frames` is how many it has. Its file is `input-SHA256.mp4`."""
+
+    frames: Count
+
+
 class Environment(_Part):
     """What the runs were made with; nothing that identifies a person or a machine."""
 
@@ -357,6 +363,7 @@ class Report(_Part):
     solver: str
     image: Picture | None = None
     last_image: Picture | None = None
+    video: ControlVideo | None = None
     environment: Environment
     heatmap_gain: Annotated[FiniteFloat, Field(gt=0)] | None = None
     noise_floor: Similarity | None = None

@@ -10,6 +10,7 @@ import torch
 
 from engine.caches.choice import CacheChoice
 from engine.caches.evaluations import Evaluations
+from engine.clips import resized
 from engine.handover import StagePlan
 from engine.meter import Readings
 from engine.models.families import Family
@@ -52,6 +53,7 @@ class StagedRequest:
             **family.call,
             **(family.sized(pixels, full) if family.sized else {}),
             **call,
+            **({"video": resized(call["video"], *pixels)} if call.get("video") else {}),
             "height": pixels[0],
             "width": pixels[1],
             "num_inference_steps": self.schedule.infer_steps,

@@ -41,6 +41,7 @@ KEYS = {
     "o": "solver",
     "a": "image",
     "z": "last_image",
+    "c": "video",
     "t": "tracks",
 }
 _SHORT = {long: short for short, long in KEYS.items()}

@@ -220,7 +220,9 @@ def _with_engine(experiment: Experiment, track: Track) -> str:
         caching = "cache = Calibration(model.spec, HEIGHT).complete(parse_cache(CACHE), request)\n"
         caching += "request = replace(request, cache=cache)\n"
     if any(experiment.conditions.given()):
-        imports[2:2] = ["from engine.conditions import cut_file"]
+        roles = [role for role, _ in experiment.conditions.given()]
+        imports[2:2] = ["from engine.clips import cut_clip"] if "video" in roles else []
+        imports[2:2] = ["from engine.conditions import cut_file"] if set(roles) - {"video"} else []
         more |= {role.upper(): picture.file for role, picture in experiment.conditions.given()}
     settings = [*_settings(experiment, track), *_assigned(more)]
     what = f"cache {track.cache.name}" if track.cache else f"policy {track.policy.name}"
@@ -242,7 +244,10 @@ def _call(experiment: Experiment) -> str:
     }
     lines = [f'        "{argument}": {names[argument]},' for argument in experiment.call()]
     lines += [
-        f'        "{role}": cut_file({role.upper()}, HEIGHT, WIDTH),' for role, _ in experiment.conditions.given()
+        f'        "{role}": cut_clip(VIDEO, FRAMES, HEIGHT, WIDTH),'
+        if role == "video"
+        else f'        "{role}": cut_file({role.upper()}, HEIGHT, WIDTH),'
+        for role, _ in experiment.conditions.given()
     ]
     return "\n".join(["", *lines, "    "])
 

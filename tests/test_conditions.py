@@ -179,7 +179,8 @@ def test_the_catalogue_says_what_each_model_takes():
     assert takes["wan2.1-i2v-480p"] == ("image",)  # CLIP has positions for one picture
     assert takes["wan2.2-i2v-a14b"] == ("image", "last_image")
     assert takes["wan2.2-ti2v-5b-i2v"] == ("image",)  # the picture is the first latent frame
-    assert takes["emoji-wan"] == takes["wan2.1-vace-1.3b"] == ()
+    assert takes["emoji-wan"] == ()
+    assert takes["wan2.1-vace-1.3b"] == ("video",)
     assert takes["flux.1-kontext"] == ("image",)
     assert not catalogue()["flux.1-kontext"].family.needs
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from engine.clips import clip_file, read_clip
 from engine.conditions import FILE, Conditions, picture_file, read_picture
 from engine.errors import InvalidInput
-from engine.experiment import Experiment
+from engine.experiment import Experiment, make_experiment
 from engine.jobs import folders
 from engine.jobs.errors import StorageError
 from engine.jobs.limits import Limits
@@ -20,7 +21,8 @@ from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
 from engine.reproduce import parse_experiment
 from tests import shelf
-from tests.test_conditions import MALICIOUS, drawn, experiment, saved
+from tests.test_clips import moving, mp4
+from tests.test_conditions import MALICIOUS, drawn, experiment, saved, track
 from ui import files
 from ui.server import create_app
 
@@ -183,3 +185,56 @@ def test_a_report_of_another_picture_is_no_report_of_this_request(exported, jobs
 def test_conditions_without_bytes_write_nothing(tmp_path):
     Conditions(replace(read_picture(PHOTO), png=None)).keep(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- control videos ----------------------------------------------------------------------------------------------
+
+
+def following(clip) -> Experiment:
+    spec = catalogue_model("wan2.1-vace-1.3b")
+    return make_experiment(
+        spec, [track("u-0.75", 6)], prompt="a boat", steps=6, height=64, width=96, frames=5, video=clip
+    )
+
+
+def test_a_control_video_is_named_by_the_answer_and_a_job_has_it(client, jobs, tmp_path):
+    data = mp4(tmp_path, comment="at home")
+    answer = client.post("/inputs", content=data)
+    clip = read_clip(data)
+    assert answer.json() == clip.document()
+    shown = client.get(f"/inputs/{clip.sha256}.mp4")
+    assert (shown.content, shown.headers["content-type"]) == (clip.content, "video/mp4")
+    assert client.get(f"/inputs/{clip.sha256}.png").status_code == 404
+    named = jobs.picture(clip.sha256, "video")
+    with pytest.raises(InvalidInput, match="image names a picture that is not here"):
+        jobs.picture(clip.sha256, "image")
+    job = jobs.submit(following(replace(named, content=None)))
+    assert clip_file(jobs.data.job(job) / clip.file) == clip
+    folders.tidy(jobs.data.job(job))
+    assert (jobs.data.job(job) / clip.file).is_file()
+
+
+def test_a_damaged_video_is_answered_with_one_sentence_and_leaves_nothing(client, jobs, tmp_path):
+    answer = client.post("/inputs", content=mp4(tmp_path)[:300])
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("The file cannot be read as an mp4")
+    assert list(jobs.data.inputs.iterdir()) == []
+
+
+def test_an_archive_carries_the_control_video_and_no_other(jobs, tmp_path):
+    clip, other = read_clip(mp4(tmp_path)), read_clip(mp4(tmp_path, moving(12)))
+    asked, root = following(clip), tmp_path / "other"
+    job = shelf.put(root, asked)
+    report = json.loads((root / "jobs" / job / "report.json").read_text())
+    (root / "jobs" / job / "report.json").write_text(json.dumps(report | {"video": clip.document()}))
+    asked.conditions.keep(root / "jobs" / job)
+    with Jobs(root, worker=False) as elsewhere:
+        (tmp_path / "a.zip").write_bytes(b"".join(elsewhere.archive(job)))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    taken = jobs.take_in(written(tmp_path / "b.zip", members))
+    assert clip_file(jobs.data.job(taken) / clip.file) == clip
+    with pytest.raises(InvalidInput, match="is another video than its name says"):
+        jobs.take_in(written(tmp_path / "c.zip", members | {clip.file: other.content}))
+    with pytest.raises(InvalidInput, match="is a video that no run started from"):
+        jobs.take_in(written(tmp_path / "d.zip", members | {other.file: other.content}))

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from engine.conditions import ROLES, roles_of
+from engine.conditions import ROLES, pictures_of, roles_of
 from engine.errors import InvalidInput, ResoluteError
 from engine.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
@@ -71,7 +71,8 @@ class Endpoints:
                 "steps": spec.defaults.steps,
                 "guidance": spec.defaults.guidance,
                 "shift": spec.defaults.shift,
-                "pictures": list(roles_of(spec)),
+                "pictures": list(pictures_of(spec)),
+                "control_video": "video" in roles_of(spec),
                 "needs": [role for role in roles_of(spec) if role in spec.family.needs],
                 "levels": spec.levels.levels if spec.levels else None,
             }
@@ -211,6 +212,7 @@ class Endpoints:
         noise_floor: bool = False,
         image: str | None = None,
         last_image: str | None = None,
+        video: str | None = None,
         request: gr.Request = None,  # type: ignore[assignment]
     ) -> AsyncIterator[dict]:
         """Run schedules beside the full-resolution baseline; yields the job as it goes, at last with the whole report.
@@ -235,13 +237,14 @@ class Endpoints:
             solver: unipc, euler, dpm++ or ddim, as far as it fits the model.
             image: The sha256 of a picture to start from, as the answer to a POST of its file to /inputs gives it.
             last_image: Likewise of the last frame, for models that take one.
+            video: Likewise of a control video (mp4), for models that take one; its first frames are used, one for one.
             noise_floor: Run the baseline twice and report how much that differs.
         """
         try:
             experiment = self._experiment(
                 model=model, prompt=prompt, schedules=schedules, policy=policy, seed=seed, steps=steps,
                 negative_prompt=negative_prompt, height=height, width=width, frames=frames, guidance=guidance,
-                shift=shift, solver=solver, image=image, last_image=last_image,
+                shift=shift, solver=solver, image=image, last_image=last_image, video=video,
             )  # fmt: skip
             job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=bool(noise_floor))
             seen = -1

@@ -109,6 +109,7 @@ def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
             with gr.Row(elem_classes="fields pictures"):
                 form.image.render()
                 form.last_image.render()
+                form.video.render()
         with gr.Column(scale=5, min_width=320):
             with gr.Row(elem_classes="fields"):
                 form.model.render()

@@ -72,7 +72,7 @@ class Wiring:
         s, form = self.studio, self.studio.form
         words = [s.forecast, s.export_track, s.exports]
         s.board.input(told(self.edited), everything, words, trigger_mode="always_last", **QUIET)
-        gr.on([form.image.input, form.last_image.input], told(self.edited), everything, words, **QUIET)
+        gr.on([form.image.input, form.last_image.input, form.video.input], told(self.edited), everything, words, **QUIET)
         s.export_track.input(told(self.edited), everything, words, **QUIET)
         form.steps.change(
             told(self.stepped), everything | {s.chosen}, [s.board, *words], trigger_mode="always_last", **QUIET
@@ -168,7 +168,10 @@ class Wiring:
         s, view = self.studio, self.jobs.view(job)
         experiment = parse_experiment(view.document, "the job", catalogue_model)
         self.jobs.lend_pictures(job, experiment)
-        return {s.figures: None, s.downloads: ""} | self._show_experiment(experiment) | self._follow(view.id, -1)
+        shown, followed = self._show_experiment(experiment), self._follow(view.id, -1)
+        if s.board in followed:  # it brings only what the job has taught: the lanes are the experiment's
+            followed[s.board] = shown[s.board] | followed[s.board]
+        return {s.figures: None, s.downloads: ""} | shown | followed
 
     def show_comparison(self, shown: Comparison) -> dict[Any, Any]:
         """Runs of several jobs in the comparator; the fields and the board stay, and no job is followed."""
@@ -368,7 +371,7 @@ class Wiring:
         """The link of what stands on the page; a picture does not fit into one, which is said."""
         experiment = self._experiment(values)
         if any(experiment.conditions.given()):
-            gr.Info("A link cannot carry a picture: whoever opens it is asked for the same one.")
+            gr.Info("A link cannot carry a picture or video: whoever opens it is asked for the same one.")
         return f"s={pack(experiment)}"
 
     def _words(self, fields: Mapping[str, Any], board: Board, values: Mapping[Any, Any] | None) -> dict[Any, Any]:

@@ -19,8 +19,8 @@ from typing import IO, Any, NoReturn
 
 from PIL import Image
 
-from engine import strict_json
-from engine.conditions import FILE, MAX_KEPT, ROLES, Conditions, picture_file
+from engine import clips, strict_json
+from engine.conditions import FILE, MAX_KEPT, ROLES, Conditions, input_file
 from engine.errors import InvalidInput
 from engine.experiment import MAX_TRACKS, Experiment
 from engine.jobs import folders, queue, recovery
@@ -45,7 +45,7 @@ _KINDS = (
     (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
     (re.compile(r"[0-9]{2}-level-[1-8]\.mp4"), 64 * MIB),
     (re.compile(r"[0-9]{2}\.png"), 16 * MIB),
-    (FILE, MAX_KEPT),
+    (FILE, max(MAX_KEPT, clips.MAX_BYTES)),
 )
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
@@ -199,13 +199,13 @@ def _checked(folder: Path, limits: Limits) -> Experiment:
     report = load(folder / folders.REPORT)
     _agree(experiment, report)
     for path in sorted(folder.iterdir()):
-        if path.suffix == ".mp4":
+        if FILE.fullmatch(path.name):
+            _check_input(path, experiment)
+        elif path.suffix == ".mp4":
             try:
                 check_mp4(path)
             except VideoFailed as error:
                 raise InvalidInput("archive", f"the archive is refused: {error}") from None
-        elif FILE.fullmatch(path.name):
-            _check_input(path, experiment)
         elif path.suffix in _PICTURES:
             _check_picture(path)
     names = [track.name for track in queue.tracks_of(experiment)]
@@ -242,20 +242,22 @@ def _agree(experiment: Experiment, report: Report) -> None:
 
 
 def _document(holder: Conditions | Report, role: str) -> dict[str, Any] | None:
-    """A picture of the request or of the report as plain data."""
-    picture = getattr(holder, role)
-    return picture and {name: getattr(picture, name) for name in ("sha256", "width", "height")}
+    """A picture or video of the request or of the report as plain data."""
+    given = getattr(holder, role)
+    names = ("sha256", "width", "height", "frames")
+    return given and {name: getattr(given, name) for name in names if hasattr(given, name)}
 
 
 def _check_input(path: Path, experiment: Experiment) -> None:
-    """A picture that the runs start from: one that the request names, and made as they are made here."""
-    named = [picture for _, picture in experiment.conditions.given() if picture.file == path.name]
+    """A picture or video that the runs start from: one that the request names, and made as they are made here."""
+    named = [(role, given) for role, given in experiment.conditions.given() if given.file == path.name]
+    what = "video" if path.suffix == ".mp4" else "picture"
     if not named:
-        _refuse(f"{path.name} is a picture that no run started from")
-    found = picture_file(path)
-    if found != named[0]:
-        _refuse(f"{path.name} is another picture than its name says")
-    path.write_bytes(found.png or b"")
+        _refuse(f"{path.name} is a {what} that no run started from")
+    found = input_file(path, named[0][0])
+    if found != named[0][1]:
+        _refuse(f"{path.name} is another {what} than its name says")
+    path.write_bytes(found.content or b"")
 
 
 def _check_picture(path: Path) -> None:

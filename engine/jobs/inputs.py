@@ -1,4 +1,4 @@
-"""Pictures that visitors have added and may run from: by their hash, bounded, the least recently used removed first."""
+"""Pictures and videos that visitors have added and may run from: by their hash, bounded, the least recently used go."""
 
 from __future__ import annotations
 
@@ -7,49 +7,51 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from engine.conditions import FILE, HASH, Conditions, Picture, picture_file, read_picture
+from engine.clips import Clip, is_mp4, read_clip
+from engine.conditions import FILE, HASH, PICTURES, Conditions, Picture, input_file, read_picture
 from engine.errors import InvalidInput, RunFailed
 from engine.jobs.data_dir import DataDir
 from engine.jobs.errors import NotFound, StorageError
 from engine.jobs.limits import Limits
 
 
-def add(data: DataDir, limits: Limits, content: bytes) -> Picture:
-    """Read a stranger's picture and keep it. Raises InvalidInput, StorageError."""
-    picture = read_picture(content)
+def add(data: DataDir, limits: Limits, content: bytes) -> Picture | Clip:
+    """Read a stranger's picture, or an mp4, and keep it. Raises InvalidInput, StorageError."""
+    given = read_clip(content) if is_mp4(content) else read_picture(content)
     try:
-        Conditions(picture).keep(data.inputs)
+        (Conditions(video=given) if isinstance(given, Clip) else Conditions(given)).keep(data.inputs)
     except RunFailed as error:
-        raise StorageError(f"the picture was not kept: {error}") from error
-    path = data.inputs / picture.file
+        raise StorageError(f"the file was not kept: {error}") from error
+    path = data.inputs / given.file
     with contextlib.suppress(OSError):
         os.utime(path)
     _make_room(data, limits, path)
-    return replace(picture, png=None)
+    return replace(given, content=None) if isinstance(given, Clip) else replace(given, png=None)
 
 
-def path_of(data: DataDir, sha256: object) -> Path:
-    """The file of a picture that was added. Raises NotFound for whatever names none."""
+def path_of(data: DataDir, sha256: object, kind: str = "png") -> Path:
+    """The file of a picture, or with "mp4" of a video, that was added. Raises NotFound for whatever names none."""
     if isinstance(sha256, str) and HASH.fullmatch(sha256):
-        path = data.inputs / f"input-{sha256}.png"
+        path = data.inputs / f"input-{sha256}.{kind}"
         if path.is_file() and not path.is_symlink():
             return path
-    raise NotFound("there is no such picture.")
+    raise NotFound("there is no such picture or video.")
 
 
-def named(data: DataDir, sha256: object, role: str) -> Picture:
-    """The picture that a program or a page names by its hash. Raises InvalidInput."""
+def named(data: DataDir, sha256: object, role: str) -> Picture | Clip:
+    """The picture or video that a program or a page names by its hash. Raises InvalidInput."""
     try:
-        return picture_file(path_of(data, sha256), role)
+        return input_file(path_of(data, sha256, "png" if role in PICTURES else "mp4"), role)
     except NotFound:
-        raise InvalidInput(role, f"{role} names a picture that is not here; add it again.") from None
+        what = "picture" if role in PICTURES else "video"
+        raise InvalidInput(role, f"{role} names a {what} that is not here; add it again.") from None
 
 
 def lend(data: DataDir, limits: Limits, conditions: Conditions, folder: Path) -> None:
-    """Have the pictures of a job among those that were added, so that another job can start from them."""
+    """Have what a job starts from among what was added, so that another job can start from it."""
     for _, picture in conditions.filled(folder).given():
-        if picture.png is not None and not (data.inputs / picture.file).is_file():
-            add(data, limits, picture.png)
+        if picture.content is not None and not (data.inputs / picture.file).is_file():
+            add(data, limits, picture.content)
 
 
 def _make_room(data: DataDir, limits: Limits, spared: Path) -> None:

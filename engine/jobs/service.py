@@ -10,6 +10,7 @@ from json import dumps
 from pathlib import Path
 from sqlite3 import Row
 
+from engine.clips import Clip
 from engine.conditions import Picture, check_complete
 from engine.experiment import Experiment
 from engine.jobs import archive, folders, inputs, learning, logs, queue, quota, recovery, shelves
@@ -144,17 +145,17 @@ class Jobs:
         logs.event("retry asked for", job=job_id)
         self._supervisor.wake()
 
-    def add_picture(self, content: bytes) -> Picture:
-        """Keep a stranger's picture, for runs to start from. Raises InvalidInput for what is none, StorageError."""
+    def add_picture(self, content: bytes) -> Picture | Clip:
+        """Keep a stranger's picture or mp4, for runs to start from. Raises InvalidInput for any other, StorageError."""
         return inputs.add(self.data, self.limits, content)
 
-    def picture(self, sha256: object, role: str) -> Picture:
-        """A picture that was added. Raises InvalidInput naming the role where it is not here."""
+    def picture(self, sha256: object, role: str) -> Picture | Clip:
+        """A picture or video that was added. Raises InvalidInput naming the role where it is not here."""
         return inputs.named(self.data, sha256, role)
 
-    def picture_path(self, sha256: object) -> Path:
+    def picture_path(self, sha256: object, kind: str = "png") -> Path:
         """Its file, for handing out. Raises NotFound."""
-        return inputs.path_of(self.data, sha256)
+        return inputs.path_of(self.data, sha256, kind)
 
     def lend_pictures(self, job_id: str, experiment: Experiment) -> None:
         """Have a job's pictures among those that were added, for the next run to start from."""

@@ -1,4 +1,4 @@
-"""The picture field. Its value names a picture as documents do, or is None; the bytes go to `/inputs` and stay there.
+"""The field for a picture or a control video. Its value names a picture as documents do, or is None; the bytes go to `/inputs` and stay there.
 
 Browsers send a file to `ui.inputs`, which reads it once and answers with its name. So no event carries a file's path.
 """
@@ -13,10 +13,15 @@ from ui.widget import Widget
 
 
 class PictureField(Widget):
-    """A field for one picture: `{sha256, width, height}` of one that was added, or None."""
+    """A field for one picture: `{sha256, width, height}` of one that was added, or None.
 
-    def __init__(self, value: dict[str, Any] | None = None, *, label: str = "Picture", **options: Any) -> None:
-        super().__init__(value, label=label, **options)
+    With `film` for one mp4, whose value has `frames` too.
+    """
+
+    def __init__(
+        self, value: dict[str, Any] | None = None, *, label: str = "Picture", film: bool = False, **options: Any
+    ) -> None:
+        super().__init__(value, label=label, film=film, **options)
 
     def preprocess(self, payload: Any) -> dict[str, Any] | None:  # type: ignore[override]
         if payload is None or payload == "":
