@@ -72,7 +72,8 @@ class Wiring:
         s, form = self.studio, self.studio.form
         words = [s.forecast, s.export_track, s.exports]
         s.board.input(told(self.edited), everything, words, trigger_mode="always_last", **QUIET)
-        gr.on([form.image.input, form.last_image.input, form.video.input], told(self.edited), everything, words, **QUIET)
+        given = [form.image.input, form.last_image.input, form.video.input]
+        gr.on(given, told(self.edited), everything, words, **QUIET)
         s.export_track.input(told(self.edited), everything, words, **QUIET)
         form.steps.change(
             told(self.stepped), everything | {s.chosen}, [s.board, *words], trigger_mode="always_last", **QUIET

@@ -1,6 +1,7 @@
-"""The field for a picture or a control video. Its value names a picture as documents do, or is None; the bytes go to `/inputs` and stay there.
+"""The field for a picture or a control video. Its value names one as documents do, or is None.
 
-Browsers send a file to `ui.inputs`, which reads it once and answers with its name. So no event carries a file's path.
+The bytes go to `/inputs` and stay there: browsers send a file to `ui.inputs`, which reads it once and answers with its
+name. So no event carries a file's path.
 """
 
 from __future__ import annotations
