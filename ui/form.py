@@ -187,7 +187,7 @@ def _fixed(spec: ModelSpec) -> dict[str, dict[str, Any]]:
 def _picture(spec: ModelSpec, role: str) -> dict[str, Any]:
     """A picture's or video's field: there where the model takes one, and named by what it does with it."""
     if role == "video":
-        return {"visible": role in roles_of(spec), "label": "Control video (may be empty)"}
+        return {"visible": role in roles_of(spec), "label": "Control video (may be empty)", "film": True}
     what = "Last frame" if role == "last_image" else "First frame" if spec.family.output == "video" else "Picture"
     needed = role in spec.family.needs
     return {"visible": role in roles_of(spec), "label": what if needed else f"{what} (may be empty)"}
@@ -226,5 +226,5 @@ def build_form() -> Form:
         solver=Choice(value=OWN_SOLVER, label="Solver", info="of its noise process", **number, **limits["solver"]),
         image=PictureField(None, render=False, elem_id="image", **limits["image"]),
         last_image=PictureField(None, render=False, elem_id="last-image", **limits["last_image"]),
-        video=PictureField(None, film=True, render=False, elem_id="control-video", **limits["video"]),
+        video=PictureField(None, render=False, elem_id="control-video", **limits["video"]),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serious, serving
+from tests.test_clips import moving, mp4
 from tests.test_conditions import drawn, saved
 from ui.server import create_app
 
@@ -67,3 +68,28 @@ def test_a_picture_is_added_shown_removed_and_run_from(new_page, studio):
     assert [name for name in jobs.files(job.id) if name.startswith("input-")]
     choose(page, "Emoji-Wan")
     expect(page.locator("#image")).to_have_count(0)
+
+
+def test_a_control_video_is_added_shown_and_run_from(new_page, studio, tmp_path):
+    url, jobs = studio
+    page = new_page(url)
+    expect(page.locator("#board [role=slider]").first).to_be_visible()
+    expect(page.locator("#control-video")).to_have_count(0)
+    choose(page, "Wan 2.1 VACE 1.3B")
+    expect(page.locator("#image")).to_have_count(0)
+    expect(page.locator("#control-video .frame")).to_have_accessible_name("Add: Control video (may be empty)")
+    field = page.locator("#control-video input[type=file]")
+    field.set_input_files({"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": PHOTO})
+    expect(page.locator("#control-video .said")).to_have_text("This takes a video: MP4.")
+    field.set_input_files({"name": "short.mp4", "mimeType": "video/mp4", "buffer": mp4(tmp_path)})
+    expect(page.locator("#control-video .size")).to_have_text("80 × 48, 9 frames")
+    expect(page.locator("#control-video video")).to_be_visible()
+    assert serious(page) == []
+    page.locator("#run").click()
+    expect(page.get_by_text("video has 9 frames and the run 81")).to_be_visible()
+    long = mp4(tmp_path, moving(81))
+    field.set_input_files({"name": "long.mp4", "mimeType": "video/mp4", "buffer": long})
+    expect(page.locator("#control-video .size")).to_have_text("80 × 48, 81 frames")
+    page.locator("#run").click()
+    expect(page.locator("#stop")).to_be_visible()
+    assert any(name.endswith(".mp4") and name.startswith("input-") for name in jobs.files(jobs.library()[0].id))
