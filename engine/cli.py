@@ -303,11 +303,13 @@ def list_presets() -> None:
 def export_schedule(file: Annotated[str, typer.Argument(help="A JSON file, a preset, or shorthand.")]) -> None:
     """Print a schedule as a LightX2V config."""
     preset = load_preset(file, 50)
+    if preset.levels:
+        raise InvalidInput("levels", f"a LightX2V config has no levels and cannot hold {preset.name[:60]!r}.")
     typer.echo(json.dumps(with_cache(export(preset.schedule), preset.cache), indent=4))
 
 
 def _fitting(spec: ModelSpec, preset: Preset) -> Any:
-    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY), preset.cache)
+    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY), preset.cache, preset.levels)
     return make_experiment(spec, [track], prompt="-", steps=preset.schedule.infer_steps)
 
 
@@ -324,7 +326,7 @@ def _tracks(presets: Sequence[Preset], policies: Sequence[str], caches: Sequence
             policy = policy_named(name)
             label = preset.name if len(policies) < 2 else f"{preset.name} {policy.name}"
             label = f"{label}+{cache}" if cache and chosen else label
-            tracks.append(Track(label, preset.schedule, policy, cache))
+            tracks.append(Track(label, preset.schedule, policy, cache, preset.levels))
     return tracks
 
 

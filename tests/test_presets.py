@@ -8,9 +8,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from engine import strict_json
+from engine.cli import app
 from engine.errors import InvalidInput
+from engine.hpdm.choice import LevelChoice
 from engine.lightx2v import export, parse_config, schedule_of
 from engine.presets import PRESETS, Preset, load_preset, parse_preset, preset_names, to_json
 from engine.schedule import parse_schedule
@@ -214,3 +217,30 @@ def test_bad_shorthand_is_refused(text):
 def test_a_preset_that_is_not_there_lists_those_that_are(name):
     with pytest.raises(InvalidInput, match=r"two-stage-0\.75"):
         load_preset(name, 30)
+
+
+def test_a_level_tracks_preset_comes_back_and_no_config_of_another_kind_swallows_its_levels(tmp_path):
+    preset = Preset(
+        "two",
+        parse_schedule(14, [0.25, 0.5], [8, 12]),
+        "Two of three levels",
+        levels=LevelChoice(2, "none", "off", heun=True),
+    )
+    file = tmp_path / "two.json"
+    file.write_text(to_json(preset), encoding="utf-8")
+    assert load_preset(str(file), 14).levels == preset.levels
+    for command, said in (
+        ("schedule export", "LightX2V config has no levels"),
+        ("compare --schedule", "has no levels"),
+    ):
+        more = ["--prompt", "a frog", "--out", str(tmp_path / "out")] if command.startswith("compare") else []
+        refused = CliRunner().invoke(app, [*command.split(), str(file), *more])
+        assert isinstance(refused.exception, InvalidInput)
+        assert said in str(refused.exception)
+
+
+def test_a_presets_levels_are_checked(tmp_path):
+    document = '{"resolute_preset": 1, "name": "a", "infer_steps": 14, "resolution_rate": [0.25, 0.5], '
+    document += '"changing_resolution_steps": [8, 12], "levels": {"overlap": "wide"}}'
+    with pytest.raises(InvalidInput, match="none, spatial or full"):
+        parse_preset(document, "it")

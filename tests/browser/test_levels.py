@@ -176,6 +176,7 @@ def opened(new_page, studio):
     def go(query: str = "") -> Page:
         page = new_page(f"{studio}/{query}")
         expect(page.locator("#board .track").first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Loading...")).to_have_count(0, timeout=60_000)
         return page
 
     return go
@@ -241,6 +242,7 @@ def test_a_link_keeps_what_was_chosen(opened):
     expect(other.locator("#board select[data-choice=context]").nth(1)).to_have_value("cpu")
     expect(other.locator("#board select[data-choice=overlap]").first).to_have_value("none")
     expect(other.get_by_role("button", name="Same prompt with emoji-wan")).to_be_visible()
+    other.locator("#keep button").first.click()
     expect(other.locator("#exports")).to_contain_text("LightX2V config has no levels")
 
 
