@@ -9,8 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from engine.anchor import Anchor
 from engine.errors import InvalidInput, RunFailed
-from engine.noise import NoiseSource
+from engine.noise import NoiseSource, Size
 from engine.policies import Policy
 from engine.schedule import ResolutionSchedule, Stage
 from engine.sigmas import Table, wan_table
@@ -87,11 +88,28 @@ class Handover:
 
     def __init__(self, policy: Policy, noise: NoiseSource) -> None:
         self._policy, self._noise = policy, noise
+        self._anchor = Anchor(lambda: noise.field, noise.size) if policy.anchors else None
         self._last: tuple[Tensor, Tensor, Tensor, int] | None = None
 
     def start(self, size: LatentSize) -> Tensor:
         """The first stage's latents."""
         return self._noise.start(size.hw)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether `corrected` has to see every step before it is taken."""
+        return self._anchor is not None
+
+    def corrected(self, x: Tensor, velocity: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """State and velocity that a step is to be taken with, given what the model saw and answered; float32."""
+        if self._anchor is None:
+            return x, velocity
+        x = x.float()
+        given = x - sigma * velocity.float()
+        mended, x0 = self._anchor.answered(x, given, sigma)
+        if mended is x and x0 is given:
+            return x, velocity
+        return mended, (mended - x0) / sigma
 
     def record(self, x: Tensor, velocity: Tensor, stepped: Tensor, step: int) -> None:
         """Keep a stage's last step, counted from 1: what the model saw and answered, what the solver made of it."""
@@ -113,12 +131,17 @@ class Handover:
             size=new.size.hw,
             field=lambda: self._noise.field,
             fresh=lambda: self._noise.fresh(new.size.hw),
+            known=lambda: self._known(new.size.hw, old.levels[old.stage.last]),
         )
         return SWITCHES[self._policy.name](switch)
 
+    def _known(self, size: Size, level: float) -> Tensor:
+        assert self._anchor is not None, "only an anchoring policy asks what the run knows"
+        return self._anchor.expect(size, level)
+
     def release(self) -> None:
         """Drop the tensors, so that a kept reference to the run keeps no memory."""
-        self._last = None
+        self._last = self._anchor = None
 
 
 def _on(table: Table, like: Table) -> Table:

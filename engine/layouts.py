@@ -37,7 +37,7 @@ class Adapter:
 
         Where the first frame is a condition's, steps are given the others, and may be given them unpacked.
         """
-        if self.holds_first and x.ndim == 5 and x.shape[1] == self.channels and x.shape[-2:] == size.hw:
+        if self._given_unpacked(x, size):
             grid = x
         else:
             grid = self.layout.read(x[..., : self.channels] if self.layout.channels_last else x, size)
@@ -52,6 +52,16 @@ class Adapter:
         if self.layout.channels_last and prepared.shape[-1] > self.channels:
             written = torch.cat([written, prepared[..., self.channels :]], dim=-1)
         return written
+
+    def ungrid_step(self, grid: Tensor, stepped: Tensor, size: LatentSize) -> Tensor:
+        """What `grid` reads, (B, C, T, h, w), in the shape and dtype of `stepped`, which a scheduler is given."""
+        if self._given_unpacked(stepped, size):
+            first = stepped[:, :, : stepped.shape[2] - grid.shape[2]]  # (B, C, 0 or 1, h, w)
+            return torch.cat([first, grid.to(stepped)], dim=2)
+        return self.ungrid(grid, stepped, size)
+
+    def _given_unpacked(self, x: Tensor, size: LatentSize) -> bool:
+        return self.holds_first and x.ndim == 5 and x.shape[1] == self.channels and x.shape[-2:] == size.hw
 
 
 def _unpack(x: Tensor, size: LatentSize) -> Tensor:

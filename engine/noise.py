@@ -98,6 +98,11 @@ class NoiseSource:
             self._field = NoiseField(field.to(dtype=dtype, device=device))
 
     @property
+    def size(self) -> Size:
+        """(H, W) of the full latents."""
+        return self._shape[-2], self._shape[-1]
+
+    @property
     def field(self) -> NoiseField:
         if self._field is None:
             raise LookupError("this policy draws every stage's noise anew; it has no common field")

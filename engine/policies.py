@@ -42,11 +42,17 @@ class Policy:
     source: str
     summary: str
     needs_reshift: bool = False  # whether its switch is right only between tables of different shifts
+    anchors: bool = False  # whether states and answers beside a switch are held to what the run knows (engine.anchor)
 
 
 POLICIES = {
     policy.name: policy
     for policy in (
+        Policy(
+            "anchored", _rates, True, "Resolute (docs/theory.md)",
+            "As spectral, and low stages keep the detail that full size knew; a switch is mended by the next answer.",
+            anchors=True,
+        ),
         Policy(
             "coherent", _rates, True, "Resolute (docs/theory.md)",
             "Resized x0, predicted noise below, the seed's own noise above, at the exact sigma.",

@@ -46,6 +46,29 @@ class Process:
         k = self.scale(level)
         return x if k == 1 else x * k
 
+    def asked(self, scheduler: Any, x: Tensor, answer: Tensor, level: float) -> Tensor:
+        """ε - x0 of an answer before its step is taken; `x` is a rectified flow's state."""
+        if self.sign:
+            return answer if self.sign > 0 else -answer
+        kind, norm = _prediction(scheduler), math.hypot(1 - level, level)
+        if kind == "epsilon":
+            return (answer - x) / max(1 - level, 1e-8)
+        if kind == "sample":
+            return (x - answer) / max(level, 1e-8)
+        # v = α·ε - s·x0 with α = (1-σ)/norm, s = σ/norm; x = (1-σ)·x0 + σ·ε
+        return (answer * norm - x * (1 - 2 * level)) / norm**2
+
+    def answer(self, scheduler: Any, x: Tensor, velocity: Tensor, level: float) -> Tensor:
+        """The answer that `asked` reads as this velocity: its inverse."""
+        if self.sign:
+            return velocity if self.sign > 0 else -velocity
+        kind, norm = _prediction(scheduler), math.hypot(1 - level, level)
+        if kind == "epsilon":
+            return x + (1 - level) * velocity
+        if kind == "sample":
+            return x - level * velocity
+        return (velocity * norm**2 + x * (1 - 2 * level)) / norm
+
     def velocity(self, scheduler: Any, x: Tensor, answer: Tensor, out: Any, level: float) -> Tensor:
         """ε - x0 of a step: `x` and `answer` as the scheduler got them, `out` what it returned."""
         if self.sign:
@@ -80,6 +103,14 @@ def shift_of(scheduler: Any, mu: float | None) -> float | None:
     if mu is not None and config.get("use_dynamic_shifting"):
         return float(mu) if config.get("time_shift_type") == "linear" else math.exp(mu)
     return config.get("flow_shift") or config.get("shift")
+
+
+def _prediction(scheduler: Any) -> str:
+    """What a scheduler takes a model's answer for. Raises UnsupportedPipeline for what has no formula here."""
+    kind = str(scheduler.config.prediction_type)
+    if kind in ("epsilon", "sample", "v_prediction"):
+        return kind
+    raise UnsupportedPipeline(f'a scheduler with the prediction type "{kind}" cannot follow a resolution schedule.')
 
 
 def _gives_x0(config: Any) -> bool:

@@ -112,6 +112,7 @@ def _run_stage(
         v = velocity(x[0], t.float())[None]  # (1, C, T, h, w)
         if v.shape != x.shape:
             raise RunFailed(f"the velocity has shape {tuple(v.shape[1:])} for x of {tuple(x.shape[1:])}.", step)
+        x, v = handover.corrected(x, v, plan.levels[step - 1])
         stepped = scheduler.step(v, t, x, return_dict=False)[0]
         handover.record(x, v, stepped, step)
         if on_step:

@@ -32,6 +32,7 @@ class Switch:
     size: Size  # (H, W) to be
     field: Callable[[], NoiseField]
     fresh: Callable[[], Tensor]  # white noise (B, C, T, H, W)
+    known: Callable[[], Tensor]  # the clean estimate (B, C, T, H, W) as far as the whole run knows it
 
     @property
     def sigma(self) -> float:
@@ -94,6 +95,17 @@ def spectral(s: Switch) -> Tensor:
     return q / (1 + (q - 1) * sigma) * idct2(graft(dct2(s.stepped), band))
 
 
+def anchored(s: Switch) -> Tensor:
+    """All that the run knows of the clean picture, noise as the solver left it, the field's coefficients above.
+
+    Where the new table's next level is `spectral`'s, so is the low band, whichever way `stepped` is split in two. What
+    else the policy does, at the first answers after the switch, is in `engine.anchor`.
+    """
+    level = s.old[s.step + 1]
+    eps = (s.stepped - (1 - level) * s.x0) / level
+    return (1 - s.told) * s.known() + s.told * s.field().extend(eps, s.size)
+
+
 def pyramid(s: Switch) -> Tensor:
     """Up: nearest-neighbour state plus noise that whitens each block of copies. Down: as `coherent`.
 
@@ -112,6 +124,7 @@ def pyramid(s: Switch) -> Tensor:
 
 
 SWITCHES: dict[str, Callable[[Switch], Tensor]] = {
+    "anchored": anchored,
     "coherent": coherent,
     "spectral": spectral,
     "lightx2v": lightx2v,

@@ -17,7 +17,7 @@ class StageListener(Protocol):
     """What a stage view tells of its pipeline's progress."""
 
     def tables_made(self, scheduler: Any, mu: float | None) -> None: ...
-    def stepping(self, sample: Tensor) -> None: ...
+    def stepping(self, scheduler: Any, x: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]: ...
     def stepped(self, scheduler: Any, x: Tensor, answer: Tensor, out: Any) -> None: ...
 
 
@@ -39,10 +39,11 @@ def stage_view(base: Any, run: StageListener) -> Any:
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is not view:
             return cls.step(self, *args, **kwargs)
-        bound = signature.bind(self, *args, **kwargs).arguments
-        run.stepping(bound["sample"])
-        out = cls.step(self, *args, **kwargs)
-        run.stepped(self, bound["sample"], bound["model_output"], out)
+        bound = signature.bind(self, *args, **kwargs)
+        given = bound.arguments
+        given["sample"], given["model_output"] = run.stepping(self, given["sample"], given["model_output"])
+        out = cls.step(*bound.args, **bound.kwargs)
+        run.stepped(self, given["sample"], given["model_output"], out)
         return out
 
     methods = {"set_timesteps": set_timesteps, "step": step, "__module__": cls.__module__}

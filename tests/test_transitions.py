@@ -200,7 +200,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("policy", ["coherent", "spectral"])
+@pytest.mark.parametrize("policy", ["anchored", "coherent", "spectral"])
 def test_ideal_gaussian_denoiser_our_policies_return_the_full_resolution_result(policy, case):
     match, spread = measured(policy, *CASES[case])
     assert match > 0.9995
@@ -245,7 +245,7 @@ def test_spectral_down_then_up_with_the_stored_band_returns_the_state():
     x = idct2(graft(dct2(x)[..., :44, :78], sigma * field.coefficients))  # what is dropped is pure noise
 
     def jump(x, old, new, size):
-        return spectral(Switch(x, x, x, 0, [old, old], [new, new], size, lambda: field, lambda: x))
+        return spectral(Switch(x, x, x, 0, [old, old], [new, new], size, lambda: field, lambda: x, lambda: x))
 
     low_sigma = float(reshift(torch.tensor(sigma, dtype=torch.float64), q))
     low = jump(x, sigma, low_sigma, (44, 78))
@@ -253,7 +253,7 @@ def test_spectral_down_then_up_with_the_stored_band_returns_the_state():
     assert torch.allclose(jump(low, low_sigma, sigma, (60, 104)), x, atol=1e-12)
 
 
-@pytest.mark.parametrize("policy", ["coherent", "spectral", "pyramid"])
+@pytest.mark.parametrize("policy", ["anchored", "coherent", "spectral", "pyramid"])
 def test_a_boundary_between_equal_sizes_changes_nothing_but_the_solver_history(policy):
     kwargs = {"seed": 1, "shift": 5.0, "solver": "euler", "policy": policy}
     split = sample(WORLD.velocity, SHAPE, parse_schedule(20, [1.0], [9]), **kwargs)
@@ -288,7 +288,7 @@ def test_lightx2v_policy_reproduces_lightx2vs_latents(config):
 
 
 def test_unknown_policy_lists_the_known_ones():
-    with pytest.raises(InvalidInput, match="coherent, spectral, lightx2v, jenga, bottleneck, pyramid"):
+    with pytest.raises(InvalidInput, match="anchored, coherent, spectral, lightx2v, jenga, bottleneck, pyramid"):
         policy_named("best")
 
 

@@ -30,10 +30,10 @@ def test_first_sample_of_each_stage_is_what_was_handed_over(name, monkeypatch):
         return ungrid(self, grid, prepared, size)
 
     def view_of(base, run):
-        def stepping(sample):
+        def stepping(scheduler, sample, answer):
             if not stepped or stepped[-1][0] != run.stage:
                 stepped.append((run.stage, run.adapter.grid(sample, run.size).clone()))
-            return type(run).stepping(run, sample)
+            return type(run).stepping(run, scheduler, sample, answer)
 
         run.stepping = stepping
         return stage_view(base, run)
