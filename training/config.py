@@ -118,6 +118,7 @@ class DitConfig:
     warmup: int = 200
     decay: float = 0.4  # share of the run, at its end, over which the rate falls to nothing
     ema: float = 0.999
+    consistency: tuple[tuple[float, float], ...] = ()  # (rate, weight) to draw one from: see training.consistency
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,12 @@ def polishing(cfg: VaeConfig) -> VaeConfig:
 
 
 def going_on(cfg: DitConfig) -> DitConfig:
-    """Settings for a trained transformer: the last phase alone, half the rate, which decays from the start."""
-    return replace(cfg, phases=cfg.phases[-1:], lr=cfg.lr / 2, warmup=50, decay=1.0)
+    """Settings for a trained transformer: half the rate, which decays from the start; clips at full size, and lower
+    resolutions taught to agree with it (training.consistency).
+    """
+    full = tuple(m for m in cfg.phases[-1].mix if m[1] == 1)
+    lower = ((0.5, 0.4), (0.625, 0.1), (0.75, 0.4), (0.875, 0.1))
+    return replace(cfg, phases=(Phase(1.0, full),), lr=cfg.lr / 2, warmup=50, decay=1.0, consistency=lower)
 
 
 XS = HpdmRecipe(

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from training.autoencoder import quicken
 from training.bank import Bank
 from training.config import DitConfig, Phase, Recipe
+from training.consistency import Size, disagreement, lower_size
 from training.data import UNSEEN, Scenes, vocabulary
 from training.model import Generator, assemble, build_generator, build_tokenizer, load_generator, token_ids
 from training.optim import split
@@ -66,11 +67,18 @@ class Captions:
         return token_ids(self.tokenizer, said, self.max_length)
 
 
-def flow_loss(generator: nn.Module, x0: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor) -> Tensor:
-    """Squared error of the velocity; x0 and noise (B, z, T, h, w), sigma (B,)."""
+def flow_loss(
+    generator: nn.Module, x0: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor, lower: Size | None = None
+) -> Tensor:
+    """Squared error of the velocity; x0 and noise (B, z, T, h, w), sigma (B,).
+
+    With `lower`, a smaller (h, w), also how far the answer at that size is from the one at this size.
+    """
     s = sigma.view(-1, 1, 1, 1, 1)
-    v = generator((1 - s) * x0 + s * noise, 1000 * sigma, ids)
-    return (v.float() - (noise - x0)).pow(2).mean()
+    x = (1 - s) * x0 + s * noise
+    v = generator(x, 1000 * sigma, ids)
+    loss = (v.float() - (noise - x0)).pow(2).mean()
+    return loss if lower is None else loss + disagreement(generator, x, v.detach(), s, ids, lower)
 
 
 def step(run: Run, cfg: DitConfig, bank: Bank, captions: Captions, where: torch.device, seed: int = 0) -> float:
@@ -82,8 +90,9 @@ def step(run: Run, cfg: DitConfig, bank: Bank, captions: Captions, where: torch.
     noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
     sigma = sigmas(rng, batch, cfg.shift * rate)
     run.set_rate(rate_at(run.progress, run.step, cfg.warmup, cfg.decay))
+    lower = lower_size(cfg.consistency, tuple(x0.shape[-2:]), rng) if frames > 1 and rate == 1 else None
     with torch.autocast(where.type, dtype=torch.bfloat16):
-        loss = flow_loss(run.module, *(t.to(where) for t in (x0, noise, sigma, ids)))
+        loss = flow_loss(run.module, *(t.to(where) for t in (x0, noise, sigma, ids)), lower=lower)
     run.update(loss)
     return float(loss.detach())
 
