@@ -21,7 +21,7 @@ from PIL import Image
 
 from engine.errors import InvalidInput
 from engine.strict_json import shown
-from engine.video import VideoFailed, ffmpeg
+from engine.video import FFMPEG_REMEDY, VideoFailed, ffmpeg
 
 MAX_BYTES = 24 * 2**20  # of a file
 MAX_SIDE, MIN_SIDE = 2048, 16
@@ -73,7 +73,10 @@ def clip_file(path: Path, role: str = "video") -> Clip:
 
 
 def read_clip(data: bytes, role: str = "video", what: str = "the file") -> Clip:
-    """A stranger's control video, decoded whole under limits. Raises InvalidInput with one sentence for any other."""
+    """A stranger's control video, decoded whole under limits.
+
+    Raises InvalidInput with one sentence for whatever is none, VideoFailed where there is no ffmpeg.
+    """
     if len(data) > MAX_BYTES:
         raise InvalidInput(role, f"{role}: {what} has more than {MAX_BYTES >> 20} MiB; save it shorter or smaller.")
     if not is_mp4(data):
@@ -156,8 +159,10 @@ def _run(options: Sequence[str]) -> bool:
     """Whether ffmpeg did it. Raises VideoFailed where there is none."""
     try:
         done = subprocess.run(_command(options), capture_output=True, timeout=TIMEOUT_S, check=False)
-    except (subprocess.TimeoutExpired, OSError):
+    except subprocess.TimeoutExpired:
         return False
+    except OSError as error:
+        raise VideoFailed(f"ffmpeg cannot start: {FFMPEG_REMEDY}.") from error
     return done.returncode == 0
 
 

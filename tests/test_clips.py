@@ -17,6 +17,8 @@ from engine.compare import compare
 from engine.conditions import Conditions
 from engine.errors import InvalidInput
 from engine.experiment import Track, make_experiment
+from engine.jobs.errors import StorageError
+from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model, find_model
 from engine.models.loading import load_model
 from engine.policies import policy_named
@@ -27,7 +29,7 @@ from engine.share import pack, unpack
 from engine.sizes import full_size, stage_sizes
 from engine.snippet import diffusers_snippet
 from engine.staged import run_staged
-from engine.video import ffmpeg, write_mp4
+from engine.video import VideoFailed, ffmpeg, write_mp4
 from tests.families.builders_wan import CALL, wan_vace
 from tests.families.cases import CASES, STEPS, U, geometry, request, untouched
 from tests.families.parts import Case, seeded
@@ -220,3 +222,12 @@ def test_a_comparison_keeps_the_video_and_runs_again_from_it(clip, tmp_path):
     again = load_experiment(tmp_path / "out" / "report.json", models=lambda name: spec)
     assert again.conditions == Conditions(video=clip)
     assert again.conditions.video.content == clip.content
+
+
+def test_without_ffmpeg_a_video_is_not_blamed(tmp_path, monkeypatch):
+    data = mp4(tmp_path)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    with pytest.raises(VideoFailed, match="pip install imageio-ffmpeg"):
+        read_clip(data)
+    with Jobs(tmp_path / "data", worker=False) as jobs, pytest.raises(StorageError, match="ffmpeg"):
+        jobs.add_picture(data)

@@ -17,8 +17,8 @@ from engine.jobs.limits import Limits
 
 def add(data: DataDir, limits: Limits, content: bytes) -> Picture | Clip:
     """Read a stranger's picture, or an mp4, and keep it. Raises InvalidInput, StorageError."""
-    given = read_clip(content) if is_mp4(content) else read_picture(content)
     try:
+        given = read_clip(content) if is_mp4(content) else read_picture(content)
         (Conditions(video=given) if isinstance(given, Clip) else Conditions(given)).keep(data.inputs)
     except RunFailed as error:
         raise StorageError(f"the file was not kept: {error}") from error
