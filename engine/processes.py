@@ -34,6 +34,9 @@ class Process:
     table: Callable[[Any], Table]  # of a scheduler fresh from `set_timesteps`
     scale: Callable[[float], float]  # k of a level
     can_reshift: bool = False  # whether a stage may have levels of its own; a grid that a model was trained on stays
+    windowed: bool = (
+        True  # whether a stage's last step ends at its table's next level; DDPM takes it for the run's last
+    )
     sign: int = 0  # of the velocity in a flow model's answer; 0: read x0 from the scheduler instead
 
     def flow(self, x: Tensor, level: float) -> Tensor:
@@ -159,5 +162,5 @@ def _preserving_scale(level: float) -> float:
 FLOW = Process("flow", _flow_table, lambda level: 1.0, can_reshift=True, sign=1)
 INVERTED = Process("inverted flow", _inverted_table, lambda level: 1.0, can_reshift=True, sign=-1)
 PRESERVING = Process("variance preserving", _ratio_table, _preserving_scale)
-DISCRETE = Process("variance preserving, on a trained grid", _alphas_table, _preserving_scale)
+DISCRETE = Process("variance preserving, on a trained grid", _alphas_table, _preserving_scale, windowed=False)
 EXPLODING = Process("variance exploding", _ratio_table, lambda level: 1 / (1 - level))

@@ -293,7 +293,9 @@ class _Run:
 
         if self.handover is not None and self.step == plan.stage.last and not self.final:
             # A copy: some pipelines write the result into the very latents that were stepped.
-            self.handover.record(flow(x, sigma).clone(), velocity(), flow(result, after), self.step)
+            begun, answered = flow(x, sigma).clone(), velocity()
+            ended = flow(result, after) if self.process.windowed else begun + (after - sigma) * answered
+            self.handover.record(begun, answered, ended, self.step)
         if self.watch:
             self.watch(flow(x, sigma), velocity(), sigma)
         if self.on_step:

@@ -90,9 +90,9 @@ def step(run: Run, cfg: DitConfig, bank: Bank, captions: Captions, where: torch.
     noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
     sigma = sigmas(rng, batch, cfg.shift * rate)
     run.set_rate(rate_at(run.progress, run.step, cfg.warmup, cfg.decay))
-    lower = lower_size(cfg.consistency, tuple(x0.shape[-2:]), rng) if frames > 1 and rate == 1 else None
+    lower = lower_size(cfg.consistency, (x0.shape[-2], x0.shape[-1]), rng) if frames > 1 and rate == 1 else None
     with torch.autocast(where.type, dtype=torch.bfloat16):
-        loss = flow_loss(run.module, *(t.to(where) for t in (x0, noise, sigma, ids)), lower=lower)
+        loss = flow_loss(run.module, x0.to(where), noise.to(where), sigma.to(where), ids.to(where), lower)
     run.update(loss)
     return float(loss.detach())
 
