@@ -31,7 +31,7 @@ ONE_FRAME = """() => { for (const video of document.querySelectorAll('#comparato
 def _page(browser: Browser, query: str = "", **options: Any) -> Page:
     page = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options)).new_page()
     page.goto(URL + query)
-    page.locator("#board [role=slider]").first.wait_for()
+    page.locator("#board .track").first.wait_for()
     return page
 
 
@@ -69,6 +69,7 @@ def _compare_levels(browser: Browser, steps: int) -> str:
     track = level_track("No overlap", LevelChoice(overlap="none"), spec.levels, steps)
     asked = make_experiment(spec, [track], prompt="a frog growing over a blue background", steps=steps, guidance=2.0)
     page = _page(browser, f"?s={pack(asked)}")
+    page.locator("#board .by-level").first.wait_for()
     return _run(page)
 
 
@@ -84,6 +85,17 @@ def _pyramid(page: Page) -> None:
     for number in range(2):
         toggles.nth(number).click()
     view.screenshot(path=IMAGES / "pyramid-seams.png")
+    page.context.close()
+
+
+def _level_board(page: Page) -> None:
+    """A level board with a track more, whose last level is not run."""
+    page.locator("#board .by-level").first.wait_for()
+    page.get_by_role("button", name="Add track").click()
+    page.get_by_role("menuitem").filter(has_text="2 levels").click()
+    page.wait_for_timeout(1000)
+    page.evaluate("document.activeElement.blur()")
+    page.locator("#board").screenshot(path=IMAGES / "level-board.png")
     page.context.close()
 
 
@@ -105,7 +117,9 @@ def main(steps: Annotated[int, typer.Option(help="Denoising steps of the compari
         library.get_by_role("tab", name="Library").click()
         _shoot(library, "library")
         tall = {"viewport": {"width": 1280, "height": 1600}}  # what sticks to the window's foot lies at its place
-        _pyramid(_page(browser, _compare_levels(browser, steps), **tall))
+        levels = _compare_levels(browser, steps)
+        _level_board(_page(browser, levels, **tall))
+        _pyramid(_page(browser, levels, **tall))
         browser.close()
 
 
