@@ -46,3 +46,14 @@ def test_what_is_opened_is_that_experiment_whole(opened, name, by):
     assert shown[s.chosen] == asked.spec.id
     assert shown[s.add_preset]["visible"] is (name == "wan")
     assert asked.spec.id not in shown[s.other]["value"]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_job_that_ends_teaches_the_board_of_its_own_model_and_leaves_another_alone(opened, name):
+    wiring, ids = opened
+    s, other = wiring.studio, ASKED["wan" if name == "levels" else "levels"].spec.id
+    assert wiring.poll(ids[name], -1, ASKED[name].spec.id)[s.board]["context"]["model"] == ASKED[name].spec.title
+    changed = wiring.poll(ids[name], -1, other)
+    assert s.comparator in changed
+    assert s.board not in changed
+    assert s.forecast not in changed

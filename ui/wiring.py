@@ -56,7 +56,7 @@ class Wiring:
         page.load(told(self.opened), None, self._restored(), **QUIET)
         started = s.run.click(told(self.run), everything, self._followed(), **QUIET)
         started.then(None, s.job, None, js="(job) => { if (job) resolute.address(`job=${job}`); }", **QUIET)
-        s.timer.tick(self.poll, [s.job, s.revision], self._followed(), **POLLED)
+        s.timer.tick(self.poll, [s.job, s.revision, s.chosen], self._followed(), **POLLED)
         s.stop.click(told(self.stop), [s.job], [s.timer], **QUIET)
         s.comparator.input(told(self.acted), [s.job], [s.timer], **QUIET)
         s.figures.input(told(self.chosen), None, [s.comparator], **QUIET)
@@ -169,7 +169,7 @@ class Wiring:
         s, view = self.studio, self.jobs.view(job)
         experiment = parse_experiment(view.document, "the job", catalogue_model)
         self.jobs.lend_pictures(job, experiment)
-        shown, followed = self._show_experiment(experiment), self._follow(view.id, -1)
+        shown, followed = self._show_experiment(experiment), self._follow(view.id, -1, experiment.spec.id)
         if s.board in followed:  # it brings only what the job has taught: the lanes are the experiment's
             followed[s.board] = shown[s.board] | followed[s.board]
         return {s.figures: None, s.downloads: ""} | shown | followed
@@ -213,19 +213,19 @@ class Wiring:
         experiment = self._experiment(values)
         noise_floor = bool(values[self.studio.noise_floor])
         job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=noise_floor)
-        return self._follow(job, -1) | {
+        return self._follow(job, -1, experiment.spec.id) | {
             self.studio.board: gr.update(value=board_of(experiment.tracks, experiment.steps))
         }
 
-    def poll(self, job: str, revision: int) -> dict[Any, Any]:
+    def poll(self, job: str, revision: int, chosen: str) -> dict[Any, Any]:
         """Twice a second while a job is on its way; an unchanged job changes nothing."""
         try:
-            return self._follow(job, revision)
+            return self._follow(job, revision, chosen)
         except ResoluteError:  # it was deleted, or the disk fails: what is shown stays
             return {self.studio.timer: gr.update(active=False)}
 
-    def _follow(self, job: str, revision: int) -> dict[Any, Any]:
-        """All that shows a job, where it has changed since `revision`."""
+    def _follow(self, job: str, revision: int, chosen: str) -> dict[Any, Any]:
+        """All that shows a job, where it has changed since `revision`; the board learns if its model is `chosen`."""
         s, view = self.studio, self.jobs.view(job)
         if view.revision == revision:
             return {s.job: gr.skip()}
@@ -243,7 +243,7 @@ class Wiring:
         if report is not None:
             changes[s.figures] = figures_of(report).to_json()
             changes[s.downloads] = following.downloads_html(view, self.jobs.files(job))
-        if view.finished:
+        if view.finished and view.model == chosen:
             changes |= self._learned(view, report)
         return changes
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+import ui.timeline
 from engine.hpdm.choice import LevelChoice, level_schedule
+from engine.hpdm.config import HpdmConfig
 from engine.hpdm.costs import LevelCosts, level_context
 from engine.jobs.service import Jobs
 from engine.models.catalogue import find_model
@@ -162,6 +166,24 @@ def test_a_phone_can_choose_everything_without_sideways_scroll(open_board):  # n
     assert box["x"] + box["width"] <= 390
 
 
+def test_the_board_shares_steps_out_as_the_engine_does(new_page):
+    script = Path(ui.timeline.__file__).with_name("levels.js").read_text("utf-8")
+    page, levels = new_page("about:blank"), {k: replace_levels(k) for k in (2, 3, 4)}
+    ends = page.evaluate(
+        "([script, counts, most]) => { const ends = new Function(`${script}; return levelEnds`)();"
+        " return counts.map((count) => Array.from({length: most - count + 1}, (_, k) => ends(count, count + k))); }",
+        [script, list(levels), 120],
+    )
+    for found, (count, config) in zip(ends, levels.items(), strict=True):
+        wanted = [list(level_schedule(config, steps).switch_steps) for steps in range(count, 121)]
+        assert found == wanted
+
+
+def replace_levels(count: int) -> HpdmConfig:
+    blocks = (*range(1, count), count)
+    return dataclasses.replace(HPDM.levels, levels=count, level_blocks=blocks, input_scales=(1.0,) * count)
+
+
 # ---- in the studio ------------------------------------------------------------------------------------------
 
 
@@ -214,6 +236,18 @@ def test_the_model_is_chosen_in_the_list_and_what_was_there_comes_back(opened):
     expect(page.locator("#board .by-level")).to_have_count(4)
     assert names(page)[0] == "1 level, no overlap"
     expect(page.locator(".toast-wrap")).not_to_contain_text("Error")
+
+
+def test_a_phone_sees_no_sideways_scroll_and_undo_does_not_bring_back_the_other_kind(new_page, studio):
+    page = new_page(studio, **phone())
+    expect(page.locator("#board .track").first).to_be_visible(timeout=60_000)
+    page.locator("#steps input").fill("56")  # as many as the other model has: the history could go on
+    page.locator("#steps input").press("Tab")
+    expect(page.locator("#board")).to_contain_text("56 steps")
+    page.get_by_role("button", name="Same prompt with emoji-hpdm").click()
+    expect(page.locator("#board .by-level")).to_have_count(4)
+    expect(page.get_by_role("button", name="Undo (Ctrl+Z)")).to_be_disabled()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_another_number_of_steps_is_shared_by_the_levels(opened):

@@ -57,6 +57,7 @@ class Board {
     const [context, value] = [JSON.stringify(props.context ?? null), JSON.stringify(props.value || null)];
     if (context === this.seen?.context && value === this.seen?.value) return;
     this.gestures.cancel();
+    const before = Boolean(this.context?.levels);
     if (context !== this.seen?.context) {
       this.context = JSON.parse(context);
       this.note.hidden = true;
@@ -64,6 +65,7 @@ class Board {
     const wasSeen = this.seen;
     this.seen = { context, value };
     if (value !== wasSeen?.value) this.receive(JSON.parse(value));
+    if (before !== Boolean(this.context?.levels)) Object.assign(this, { past: [], future: [] }); // lanes of another kind
     this.drawAll();
     this.snap();
   }
