@@ -25,7 +25,7 @@ from engine.errors import InvalidInput
 from engine.memo import RunMemo
 from engine.meter import wait_for
 from engine.models.acceleration import accelerate
-from engine.policies import policy_named
+from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import load_preset
 from engine.request import StagedRequest
 from engine.schedule import ResolutionSchedule, flat
@@ -198,7 +198,7 @@ class Bench:
             family=spec.family,
             call=subject.call,
             schedule=schedule,
-            policy=policy_named("coherent"),
+            policy=policy_named(DEFAULT_POLICY),
             sizes=stage_sizes(schedule, full, spec.geometry.patch),
             geometry=spec.geometry,
             seed=0,

@@ -25,7 +25,7 @@ from engine.compare import compare
 from engine.experiment import Experiment, Track, make_experiment
 from engine.models.loading import LoadedModel, load_model
 from engine.outcome import environment
-from engine.policies import policy_named
+from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import load_preset
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     watch, model = Watch(), load_model(options.model)
     steps = model.spec.defaults.steps
-    tracks = [Track(name, load_preset(s, steps).schedule, policy_named("coherent")) for name, s in NAMES.items()]
+    tracks = [Track(name, load_preset(s, steps).schedule, policy_named(DEFAULT_POLICY)) for name, s in NAMES.items()]
     prompt = (model.spec.examples or ("a test",))[0]
     experiments = [make_experiment(model.spec, tracks, prompt=prompt, seed=seed) for seed in range(options.rounds + 1)]
     rounds, bare = [one(model, experiments[0])], []

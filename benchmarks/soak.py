@@ -31,7 +31,7 @@ from engine.jobs.errors import NotFound
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from engine.policies import policy_named
+from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import load_preset
 
 FAKE = "tests.jobs.fakes:FakeRunner"
@@ -44,7 +44,7 @@ PAGE = 24  # jobs on a page of the library
 def experiment(chance: random.Random, fake: bool) -> Experiment:
     """A short comparison; the fake runner reads how long a step takes from the prompt."""
     steps = chance.randint(2, 6)
-    tracks = [Track("half", load_preset("0.5@1", steps).schedule, policy_named("coherent"))]
+    tracks = [Track("half", load_preset("0.5@1", steps).schedule, policy_named(DEFAULT_POLICY))]
     prompt = json.dumps({"step_s": 0.01 * chance.random()}) if fake else "a red apple bouncing over blue stripes"
     spec, seed = catalogue_model("emoji-wan"), chance.randrange(1000)
     return make_experiment(spec, tracks, prompt=prompt, seed=seed, steps=steps, height=64, width=64, frames=5)

@@ -30,6 +30,7 @@ from engine.memo import RunMemo
 from engine.meter import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.outcome import environment
+from engine.policies import DEFAULT_POLICY
 from engine.schedule import ResolutionSchedule, flat
 from engine.views import patched
 
@@ -42,7 +43,7 @@ def schedules_against_baseline(model: LoadedModel, experiment: Experiment, round
     decoding: dict[str, list[float]] = {name: [] for name in todo}
     for number in range(rounds + 1):
         for name, schedule in todo.items():
-            readings = run(model, experiment, schedule, "coherent", memo).readings
+            readings = run(model, experiment, schedule, DEFAULT_POLICY, memo).readings
             if number:  # the first round warms every size up
                 steps[name].append(readings.steps_s)
                 decoding[name].append(readings.decode_s)
@@ -100,7 +101,7 @@ def flat_overhead(model: LoadedModel, experiment: Experiment, rounds: int) -> di
     memo, bare, driven = RunMemo([embeds]), [], []
     for _ in range(rounds):
         begun = time.perf_counter()
-        run(model, experiment, flat(experiment.steps), "coherent", memo)
+        run(model, experiment, flat(experiment.steps), DEFAULT_POLICY, memo)
         wait_for(model.device)
         driven.append(time.perf_counter() - begun)
         with patched(model.pipe, encode_prompt=lambda **_: embeds):

@@ -16,7 +16,7 @@ from engine.hpdm.prompt import understand
 from engine.lightx2v import RunSettings, export
 from engine.models.catalogue import ModelSpec
 from engine.models.solvers import checked_shift_use, checked_solver
-from engine.policies import DEFAULT_POLICY, Policy, policy_named
+from engine.policies import DEFAULT_POLICY, FORMER_DEFAULT, Policy, policy_named
 from engine.schedule import ResolutionSchedule, Stage, checked_steps, flat
 from engine.sizes import LatentSize, checked_size, full_size, stage_sizes
 
@@ -207,7 +207,7 @@ def _checked_tracks(
         if spec.levels:
             levels = checked_levels(track.levels, spec.levels)
             schedule = checked_level_schedule(track.schedule, spec.levels, steps)
-            if track.policy.name != DEFAULT_POLICY:
+            if track.policy.name not in (DEFAULT_POLICY, FORMER_DEFAULT):
                 raise InvalidInput(
                     "policy", f"policy is {track.policy.name!r}; {spec.title} switches nothing: leave it out."
                 )
@@ -222,7 +222,8 @@ def _checked_tracks(
         while name in names:
             name, copy = f"{track.name[: MAX_NAME - 6]} ({copy})", copy + 1
         names.add(name)
-        result.append(Track(name, schedule, track.policy, checked(track.cache, spec), levels))
+        policy = policy_named(DEFAULT_POLICY) if spec.levels else track.policy
+        result.append(Track(name, schedule, policy, checked(track.cache, spec), levels))
     if len(result) > MAX_TRACKS:
         raise InvalidInput("schedule", f"{len(result)} schedules were asked for; at most {MAX_TRACKS} fit one report.")
     return tuple(result)

@@ -73,7 +73,7 @@ def plan_stages(
             raise InvalidInput(
                 "policy",
                 f"policy {policy.name} gives every stage noise levels of its own, and this model knows only its "
-                "trained ones; use coherent, bottleneck, lightx2v or jenga.",
+                "trained ones; use anchored, coherent, bottleneck, lightx2v or jenga.",
             )
         return tuple(StagePlan(stage, size, full) for stage, size in zip(schedule.stages, sizes, strict=True))
     tables = [full.reshifted(ratio) for ratio in policy.shift_ratios(shift, sizes)]

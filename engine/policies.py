@@ -81,7 +81,8 @@ POLICIES = {
 }  # fmt: skip
 
 
-DEFAULT_POLICY = "coherent"
+DEFAULT_POLICY = "anchored"
+FORMER_DEFAULT = "coherent"  # what tracks of models that switch nothing carry in older reports and links
 
 
 def policy_named(name: object) -> Policy:

@@ -34,7 +34,7 @@ const levelRates = (context) => context.levels.each.slice(0, -1).map(({ rate }) 
 
 /** A new track with a choice; the baseline's where there is none. */
 const levelTrack = (context, steps, levels = {}) => ({
-  policy: "coherent", rates: levelRates(context), ends: levelEnds(context.levels.each.length, steps), levels,
+  policy: "anchored", rates: levelRates(context), ends: levelEnds(context.levels.each.length, steps), levels,
 });
 
 /** What each level of a track does: {run, first, last, steps, tiles, passes, flops, seconds, …}; all levels, also those not run. */

@@ -73,7 +73,7 @@ class Timeline(Widget):
     def example_value(self) -> dict[str, Any]:
         track = {
             "name": "Two-stage 0.75",
-            "policy": "coherent",
+            "policy": "anchored",
             "colour": 1,
             "resolution_rate": [0.75],
             "changing_resolution_steps": [15],
