@@ -54,7 +54,9 @@ class Board {
 
   /** What Python holds, as plain data: Gradio's own objects are watched at every access, too slow for a drag. */
   update() {
-    const [context, value] = [JSON.stringify(props.context ?? null), JSON.stringify(props.value || null)];
+    const context = JSON.stringify(props.context ?? null);
+    let value = JSON.stringify(props.value || null);
+    if (value !== this.seen?.value && this.belated(JSON.parse(value), JSON.parse(context))) value = this.seen.value;
     if (context === this.seen?.context && value === this.seen?.value) return;
     this.gestures.cancel();
     const before = Boolean(this.context?.levels);
@@ -68,6 +70,17 @@ class Board {
     if (before !== Boolean(this.context?.levels)) Object.assign(this, { past: [], future: [] }); // lanes of another kind
     this.drawAll();
     this.snap();
+  }
+
+  /** Whether a value is of the other kind of model than the context: an answer that came late. It is put right again. */
+  belated(value, context) {
+    const strange = (tracks) => tracks.some(({ levels }) => Boolean(levels) !== Boolean(context?.levels));
+    if (!this.board || !strange(value?.tracks ?? []) || strange(this.board.tracks)) return false;
+    clearTimeout(this.righting);
+    this.righting = setTimeout(() => { // the context that belongs to it may be on its way
+      if (JSON.stringify(props.value || null) !== this.seen.value && strange(props.value?.tracks ?? [])) this.send();
+    }, 500);
+    return true;
   }
 
   /** Rates that the context cannot run go to the smallest that it can, and the board says so. */
