@@ -23,7 +23,7 @@ from engine.presets import load_preset
 FOLDER = Path(__file__).parent.parent / "ui" / "example"
 PROMPT = "a red apple bouncing over blue stripes"
 SEED = 1
-TRACKS = (("two-stage-0.75", "spectral"), ("u-0.75", "spectral"), ("two-stage-0.5", "lightx2v"))
+TRACKS = (("two-stage-0.75", "anchored"), ("u-0.75", "anchored"), ("two-stage-0.5", "lightx2v"))
 
 
 def main(

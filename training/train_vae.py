@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from torch import Tensor
 from torch.optim import Optimizer
 
+from engine.noise import resize_dct
 from training.autoencoder import build_vae, decode, encode, quicken, stats
 from training.config import Recipe, VaeConfig
 from training.data import UNSEEN, Scenes, crops
@@ -29,12 +29,8 @@ def device() -> torch.device:
 
 
 def shrink(z: Tensor, factor: float) -> Tensor:
-    """Latents (B, C, T, h, w) at another size, antialiased."""
-    b, c, t, h, w = z.shape
-    size = (round(h * factor), round(w * factor))
-    flat = z.transpose(1, 2).flatten(0, 1)
-    small = F.interpolate(flat, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return small.view(b, t, c, *size).transpose(1, 2)
+    """Latents (B, C, T, h, w) at another size: their low band, as stages of a schedule have it."""
+    return resize_dct(z, (round(z.shape[-2] * factor), round(z.shape[-1] * factor)))
 
 
 def picture_loss(out: Tensor, target: Tensor, gradient: float) -> Tensor:
