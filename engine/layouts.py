@@ -45,6 +45,9 @@ class Adapter:
 
     def ungrid(self, grid: Tensor, prepared: Tensor, size: LatentSize) -> Tensor:
         """(B, C, T, h, w) -> the prepared latents' shape and dtype, in the place of what they held."""
+        return self._written(grid, prepared, size)
+
+    def _written(self, grid: Tensor, prepared: Tensor, size: LatentSize) -> Tensor:
         if self.holds_first:
             first = self.layout.read(prepared, size)[:, : self.channels, :1]  # (B, C, 1, h, w)
             grid = torch.cat([first, grid.to(first)], dim=2)
@@ -58,7 +61,9 @@ class Adapter:
         if self._given_unpacked(stepped, size):
             first = stepped[:, :, : stepped.shape[2] - grid.shape[2]]  # (B, C, 0 or 1, h, w)
             return torch.cat([first, grid.to(stepped)], dim=2)
-        return self.ungrid(grid, stepped, size)
+        if self.holds_first and self.layout.read(stepped, size).shape[2] == grid.shape[2]:
+            return self.layout.write(grid).to(stepped)
+        return self._written(grid, stepped, size)
 
     def _given_unpacked(self, x: Tensor, size: LatentSize) -> bool:
         return self.holds_first and x.ndim == 5 and x.shape[1] == self.channels and x.shape[-2:] == size.hw

@@ -31,7 +31,7 @@ def lane(name: str, colour: int = 1, **choice: object) -> dict:
     schedule = level_schedule(HPDM.levels, STEPS)
     return {
         "name": name,
-        "policy": "coherent",
+        "policy": "anchored",
         "colour": colour,
         "resolution_rate": list(schedule.rates),
         "changing_resolution_steps": list(schedule.switch_steps),

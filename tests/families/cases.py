@@ -12,7 +12,7 @@ from diffusers import ConfigMixin
 
 from engine.models.families import family_of
 from engine.models.geometry import geometry_of
-from engine.policies import policy_named
+from engine.policies import DEFAULT_POLICY, policy_named
 from engine.request import StagedRequest
 from engine.schedule import ResolutionSchedule, parse_schedule
 from engine.sizes import Geometry, full_size, stage_sizes
@@ -49,7 +49,7 @@ def call_of(case: Case, pipe: Any) -> dict[str, Any]:
 
 
 def request(
-    case: Case, pipe: Any, schedule: ResolutionSchedule, policy: str = "coherent", **more: Any
+    case: Case, pipe: Any, schedule: ResolutionSchedule, policy: str = DEFAULT_POLICY, **more: Any
 ) -> StagedRequest:
     cut = geometry(pipe)
     full = full_size(cut, case.height, case.width, case.frames)
