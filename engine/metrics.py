@@ -146,16 +146,12 @@ def psnr(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
     """Peak signal-to-noise ratio a frame in dB: 10 log10(1 / MSE) over all pixels and RGB channels.
 
     Data range 1. Identical frames, and any above, have CEILING_DB = 100. `mean` is the mean of the
-    frames' dB. skimage.metrics.peak_signal_noise_ratio.
+    frames' dB, as of skimage.metrics.peak_signal_noise_ratio.
     """
-    from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+    from skimage.metrics import mean_squared_error
 
-    return _metric(
-        min(float(peak_signal_noise_ratio(b, a, data_range=1.0)), CEILING_DB)
-        if mean_squared_error(a, b)
-        else CEILING_DB
-        for a, b in zip(run, base, strict=True)
-    )
+    errors = (float(mean_squared_error(b, a)) for a, b in zip(run, base, strict=True))
+    return _metric(min(10 * math.log10(1 / error), CEILING_DB) if error else CEILING_DB for error in errors)
 
 
 def ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
