@@ -75,8 +75,14 @@ class Wiring:
         given = [form.image.input, form.last_image.input, form.video.input]
         gr.on(given, told(self.edited), everything, words, **QUIET)
         s.export_track.input(told(self.edited), everything, words, **QUIET)
-        form.steps.change(
-            told(self.stepped), everything | {s.chosen}, [s.board, *words], trigger_mode="always_last", **QUIET
+        # The model's own answer, too: a number that was typed before it came would be of no model yet.
+        gr.on(
+            [form.steps.change, s.chosen.change],
+            told(self.stepped),
+            everything | {s.chosen},
+            [s.board, *words],
+            trigger_mode="always_last",
+            **QUIET,
         )
         whole_board = [*form.components, s.board, *self._by_model(), *words]
         form.model.input(told(self.remodelled), everything | {s.chosen, s.kept}, [*whole_board, s.kept], **QUIET)
