@@ -35,6 +35,7 @@ class Case:
     width: int = 96
     frames: int = 1
     call: Mapping[str, Any] = field(default_factory=lambda: PROMPT)
+    settle: Callable[[Any], Any] = lambda pipe: pipe  # what no saved folder holds, set again after loading
 
 
 def seeded(build: Callable[[], Any]) -> Callable[[], Any]:
