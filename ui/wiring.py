@@ -40,7 +40,8 @@ from ui.studio import ADD, Studio, other_label
 from ui.switching import other_model, switched
 from ui.timeline.board import MAX_TRACKS, Board, board_of, parse_board, snapped, with_steps
 
-GEOMETRY = ("height", "width", "frames", "guidance", "shift")
+GEOMETRY = ("height", "width", "frames", "steps", "guidance", "shift")
+ONE_BY_ONE = {"concurrency_limit": 1, "concurrency_id": "model"}  # the second choice must see what the first has set
 
 
 class Wiring:
@@ -75,22 +76,21 @@ class Wiring:
         given = [form.image.input, form.last_image.input, form.video.input]
         gr.on(given, told(self.edited), everything, words, **QUIET)
         s.export_track.input(told(self.edited), everything, words, **QUIET)
-        # The model's own answer, too: a number that was typed before it came would be of no model yet.
+        # One handler for all, so that answers cannot overtake each other. The model's own answer is among them: a
+        # number that was typed before it came would be of no model yet.
+        sizes = [getattr(form, name).change for name in GEOMETRY]
         gr.on(
-            [form.steps.change, s.chosen.change],
-            told(self.stepped),
+            [*sizes, s.chosen.change],
+            told(self.resized),
             everything | {s.chosen},
             [s.board, *words],
             trigger_mode="always_last",
             **QUIET,
         )
         whole_board = [*form.components, s.board, *self._by_model(), *words]
-        form.model.input(told(self.remodelled), everything | {s.chosen, s.kept}, [*whole_board, s.kept], **QUIET)
-        s.other.click(told(self.swapped), everything | {s.chosen, s.kept}, [*whole_board, s.kept], **QUIET)
-        for name in GEOMETRY:
-            getattr(form, name).change(
-                told(self.resized), everything | {s.chosen}, [s.board, *words], trigger_mode="always_last", **QUIET
-            )
+        asked, changed = everything | {s.chosen, s.kept}, [*whole_board, s.kept]
+        form.model.input(told(self.remodelled), asked, changed, **QUIET | ONE_BY_ONE)
+        s.other.click(told(self.swapped), asked, changed, **QUIET | ONE_BY_ONE)
         s.add_preset.input(told(self.added), everything | {s.add_preset}, [s.board, s.add_preset, *words], **QUIET)
         s.open_file.upload(
             told(self.dropped), everything | {s.open_file},
@@ -285,33 +285,32 @@ class Wiring:
     def edited(self, values: dict[Any, Any]) -> dict[Any, Any]:
         return self._words(self._values(values), self._board(values), values)
 
-    def stepped(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another number of steps: the schedules keep their shape."""
-        if not self._settled(values):
-            return {self.studio.board: gr.skip()}
-        fields, board = self._values(values), self._board(values)
-        steps, levels = checked_steps(whole(fields["steps"])), known_model(fields["model"]).levels
-        if steps == board.infer_steps:
-            return {self.studio.forecast: forecast_html(fields, board, self.jobs)}
-        if levels and not levels_fit(levels, steps):  # on the way to a larger number, or too many
-            return {self.studio.forecast: forecast_html(fields, Board(steps), self.jobs)}
-        return self._changed_board(values, self._noted(with_steps(board, steps, levels)))
-
     def resized(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another size or guidance: what rates there are, and what they cost."""
+        """Other sizes, steps or guidance: what rates there are, what they cost, and schedules that keep their shape."""
         if not self._settled(values):
             return {self.studio.board: gr.skip()}
-        s, fields = self.studio, self._values(values)
+        s, fields, old = self.studio, self._values(values), self._board(values)
+        steps, levels = checked_steps(whole(fields["steps"])), known_model(fields["model"]).levels
+        if levels and not levels_fit(levels, steps):  # on the way to a larger number, or too many
+            return {s.forecast: forecast_html(fields, Board(steps), self.jobs)}
         context = self._context(fields, following.report_of(self.jobs, values[s.job]))
-        board, notes = snapped(self._board(values), context["rates"]) if context["rates"] else (self._board(values), [])
+        board, notes = with_steps(old, steps, levels) if steps != old.infer_steps else (old, [])
+        if context["rates"]:
+            board, more = snapped(board, context["rates"])
+            notes = [*notes, *more]
         self._noted((board, notes))
-        changed: dict[str, Any] = {"value": board.value()} if notes else {}
+        changed: dict[str, Any] = {} if board == old else {"value": board.value()}
         return {s.board: gr.update(context=context, **changed)} | self._words(fields, board, values)
 
     def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another model: its own sizes and ranges; prompt and seed stay, and the schedules where it can follow them."""
+        """Another model: its own sizes and ranges; prompt and seed stay, and the schedules where it can follow them.
+
+        The list tells a choice twice: the second answer would undo what was typed after the first.
+        """
         s, old = self.studio, self._values(values)
         spec = known_model(old["model"])
+        if spec.id == values[s.chosen]:
+            return {s.board: gr.skip()}
         new = switched(known_model(values[s.chosen]), spec, old, self._board(values), values[s.kept])
         context, limits = self._context(new.fields, None), ranges(spec)
         fitted = (new.board, list(new.notes))
@@ -394,7 +393,9 @@ class Wiring:
         return {
             s.forecast: forecast_html(fields, board, self.jobs),
             s.export_track: gr.update(choices=names, value=chosen),
-            s.exports: files.exports_html(experiment, chosen, values.get(s.documents, {}) if values else {}),
+            s.exports: files.exports_html(experiment, chosen, values.get(s.documents, {}) if values else {})
+            if experiment or not names
+            else gr.skip(),
         }
 
     # ---- charts -------------------------------------------------------------------------------------------------

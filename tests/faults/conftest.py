@@ -68,7 +68,7 @@ class App:
     def compare(self, steps: int, **faults: object) -> str:
         """Submit a comparison; the id of its job."""
         settings = [None] * 7
-        sent = [json.dumps(faults), ["0.5@2"], "emoji-wan", 0, steps, "coherent", *settings, False, None, None]
+        sent = [json.dumps(faults), ["0.5@2"], "emoji-wan", 0, steps, "coherent", *settings, False, None, None, None]
         first = self.call("compare", *sent)
         return first["job"]
 
