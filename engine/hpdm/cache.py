@@ -15,6 +15,7 @@ from engine.hpdm.noise import PHI_MIN, net_input
 from engine.hpdm.tiles import parents_of
 
 Where = Literal["off", "device", "cpu"]
+GROUP = 4  # finished patches in one pass: always as many, since other shapes are summed in another order
 
 
 class ContextCache:
@@ -22,12 +23,14 @@ class ContextCache:
 
     `canvases[k]` (V, C, F, H, W) is level k's finished video with its own fixed noise at PHI_MIN: with fresh noise each
     time, kept and recomputed features would differ. Rows of a tile are its videos, for each of `labels` (branches).
+    Patches run in groups of GROUP, short ones filled up with their last patch: what is computed anew is then what
+    was kept, bit for bit.
     """
 
-    def __init__(self, model: Hpdm, labels: Tensor, where: str = "device", batch: int = 16) -> None:
+    def __init__(self, model: Hpdm, labels: Tensor, where: str = "device") -> None:
         if where not in get_args(Where):
             raise InvalidInput("cache", f"cache is {where[:40]!r}; it must be off, device or cpu.")
-        self.model, self.labels, self.where, self.batch = model, labels, where, batch
+        self.model, self.labels, self.where = model, labels, where
         self.canvases: list[Tensor] = []
         self.kept: dict[tuple[int, Axes], dict[int, Tensor]] = {}
         self.computed = 0
@@ -45,6 +48,12 @@ class ContextCache:
         """What tiles of `level` see of the levels below; rows are tiles, then branches and videos."""
         if self.model.config.fusion != "dcf":
             return {}
+        out = self._features(level, tiles)
+        if self.where == "off":  # only these tiles have shared their parents
+            self.kept.clear()
+        return out
+
+    def _features(self, level: int, tiles: Sequence[Axes]) -> dict[int, Features]:
         chains = [parents_of(self.model.config, tile, level) for tile in tiles]
         out: dict[int, Features] = {}
         for k in range(level):
@@ -79,27 +88,23 @@ class ContextCache:
 
     def _entries(self, level: int, places: Sequence[Axes]) -> dict[Axes, dict[int, Tensor]]:
         """Features of each place, by block, (rows, n, d)."""
-        found = {p: self.kept[level, p] for p in places if (level, p) in self.kept}
-        wanted = sorted({p for p in places if p not in found})
-        for start in range(0, len(wanted), self.batch):
-            found |= self._compute(level, wanted[start : start + self.batch])
-        return found
+        wanted = sorted({p for p in places if (level, p) not in self.kept})
+        for start in range(0, len(wanted), GROUP):
+            self._compute(level, wanted[start : start + GROUP])
+        return {p: self.kept[level, p] for p in places}
 
-    def _compute(self, level: int, places: list[Axes]) -> dict[Axes, dict[int, Tensor]]:
-        """Run a finished level's patches once, as far as a higher level looks, and keep what it sees."""
+    def _compute(self, level: int, places: list[Axes]) -> None:
+        """Run one group of a finished level's patches, as far as a higher level looks, and keep what it sees."""
+        places = [*places, *places[-1:] * (GROUP - len(places))]
         blocks, model = self._blocks(level), self.model
         pixels, phi = self._input(level, places)
         labels = self.labels.repeat(len(places), 1)
         given = LevelInput(pixels, phi, self._rows(places), labels)
         state = model.start(level, given)
-        model.run([state], self.features(level, places), record=True, stop=blocks[-1])
+        model.run([state], self._features(level, places), record=True, stop=blocks[-1])
         self.computed += len(places)
         rows = len(self.labels)
         target = torch.device("cpu") if self.where == "cpu" else pixels.device
-        entries = {}
         for n, place in enumerate(places):
             cut = slice(n * rows, (n + 1) * rows)
-            entries[place] = {i: state.inputs[i][cut].to(target, copy=True) for i in blocks}
-            if self.where != "off":
-                self.kept[level, place] = entries[place]
-        return entries
+            self.kept[level, place] = {i: state.inputs[i][cut].to(target, copy=True) for i in blocks}

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.hpdm.cache import GROUP
 from engine.hpdm.config import Axes, HpdmConfig
 from engine.hpdm.request import HpdmRequest
 from engine.hpdm.tiles import parents_of, tile_grid
@@ -123,6 +124,8 @@ class _Contexts:
         before = list(self.computed)
         for start in range(0, len(tiles), self.batch):
             self._features(level, tiles[start : start + self.batch])
+            if not self.keeps:
+                self.kept.clear()
         if not self.keeps:  # every step is as the first
             self.computed = [b + steps * (now - b) for b, now in zip(before, self.computed, strict=True)]
 
@@ -130,9 +133,8 @@ class _Contexts:
         chains = [parents_of(self.config, tile, level) for tile in tiles]
         for k in range(level):
             wanted = sorted({chain[k] for chain in chains if (k, chain[k]) not in self.kept})
-            for start in range(0, len(wanted), self.batch):
-                part = wanted[start : start + self.batch]
+            for start in range(0, len(wanted), GROUP):
+                part = wanted[start : start + GROUP]
                 self._features(k, part)
-                self.computed[k] += len(part)
-                if self.keeps:
-                    self.kept |= {(k, place) for place in part}
+                self.computed[k] += GROUP
+                self.kept |= {(k, place) for place in part}

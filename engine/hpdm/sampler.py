@@ -159,7 +159,7 @@ class Cascade:
         self.device = next(model.parameters()).device
         branches = [labels] if math.isclose(how.guidance, 1.0) else [labels, torch.zeros_like(labels)]
         self.rows = torch.cat(branches).to(self.device)
-        self.cache = ContextCache(model, self.rows, how.cache, max(1, how.tile_batch // len(self.rows)))
+        self.cache = ContextCache(model, self.rows, how.cache)
 
     def sampler(self, level: int) -> LevelSampler:
         """The denoiser of the next level; the levels below must be finished."""
