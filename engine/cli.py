@@ -22,8 +22,9 @@ from engine.experiment import Experiment, Track, make_experiment
 from engine.hpdm.choice import parse_level_words
 from engine.hpdm.tracks import default_level_tracks, level_track
 from engine.lightx2v import RunSettings, export, with_cache
+from engine.load_flags import Offload, Quantise, Tiling, with_load_flags
 from engine.models.catalogue import ModelSpec, find_model
-from engine.models.options import ATTENTION, QUANTISATIONS, LoadOptions
+from engine.models.options import LoadOptions
 from engine.models.solvers import SOLVERS
 from engine.policies import DEFAULT_POLICY, POLICIES, policy_named
 from engine.presets import Preset, load_preset, preset_names
@@ -41,25 +42,17 @@ Width = Annotated[int | None, typer.Option(help="Pixels.")]
 Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 turns it off.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report and the videos.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; fp32, bf16 and fp16 for short.")]
-Offload = Annotated[str, typer.Option(help="none; model: one network on the card at a time; group: a few layers.")]
-Tiling = Annotated[bool, typer.Option("--vae-tiling", help="Decode in tiles: a lower peak, maybe faint seams.")]
-Slicing = Annotated[bool, typer.Option("--vae-slicing", help="Decode the pictures of a batch one by one.")]
-Quantise = Annotated[str | None, typer.Option(help=f"{', '.join(QUANTISATIONS)}: the denoiser's weights; an extra.")]
-Lora = Annotated[str | None, typer.Option(help="A .safetensors file with a LoRA; needs the extra peft.")]
-Attention = Annotated[str | None, typer.Option(help=f"{', '.join(ATTENTION)}; diffusers' own choice where left out.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile the denoiser's blocks: slow to start, then faster.")]
-LoraScale = Annotated[float, typer.Option(help="How strongly the LoRA acts.")]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 Image = Annotated[Path | None, typer.Option(help="A PNG, JPEG or WebP: the first frame, or what an edit starts from.")]
 LastImage = Annotated[Path | None, typer.Option(help="A picture of the last frame, where the model takes one.")]
 ControlVideo = Annotated[Path | None, typer.Option(help="An mp4 to follow frame by frame, where the model takes one.")]
+OWN = LoadOptions()
 Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
 
 
 @app.command()
+@with_load_flags
 def compare(
     prompt: Annotated[str, typer.Option(help="What to show.")],
     out: Out,
@@ -102,24 +95,11 @@ def compare(
     settings_from: Annotated[
         Path | None, typer.Option(help="A LightX2V config whose size, length, shift and guidance to use.")
     ] = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    offload: Offload = "none",
-    vae_tiling: Tiling = False,
-    vae_slicing: Slicing = False,
-    quantise: Quantise = None,
-    lora: Lora = None,
-    lora_scale: LoraScale = 1.0,
-    attention: Attention = None,
-    compile_blocks: Compile = False,
+    options: LoadOptions = OWN,
     noise_floor: NoiseFloor = True,
     json_only: JsonOnly = False,
 ) -> None:
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
-    options = LoadOptions.parse(
-        device=device, dtype=dtype, offload=offload, tiling=vae_tiling, slicing=vae_slicing, quantise=quantise,
-        lora=lora, lora_scale=lora_scale, attention=attention, compile=compile_blocks,
-    )  # fmt: skip
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
     given = _settings(settings_from, count)
@@ -150,32 +130,20 @@ def compare(
 
 
 @app.command()
+@with_load_flags
 def reproduce(
     file: Annotated[Path, typer.Argument(help="A video or a report.json made by `compare`.")],
     out: Out,
     image: Image = None,
     last_image: LastImage = None,
     video: ControlVideo = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    offload: Offload = "none",
-    vae_tiling: Tiling = False,
-    vae_slicing: Slicing = False,
-    quantise: Quantise = None,
-    lora: Lora = None,
-    lora_scale: LoraScale = 1.0,
-    attention: Attention = None,
-    compile_blocks: Compile = False,
+    options: LoadOptions = OWN,
     noise_floor: NoiseFloor = True,
     json_only: JsonOnly = False,
 ) -> None:
     """Run again what a video or a report came from: same model, prompt, seed and schedules."""
     from engine.reproduce import load_experiment
 
-    options = LoadOptions.parse(
-        device=device, dtype=dtype, offload=offload, tiling=vae_tiling, slicing=vae_slicing, quantise=quantise,
-        lora=lora, lora_scale=lora_scale, attention=attention, compile=compile_blocks,
-    )  # fmt: skip
     experiment = load_experiment(file)
     given = experiment.conditions.given_again(_inputs(image, last_image, video))
     experiment = replace(experiment, conditions=given)

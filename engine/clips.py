@@ -63,13 +63,17 @@ def is_mp4(data: bytes) -> bool:
 
 def clip_file(path: Path, role: str = "video") -> Clip:
     """The control video in a file. Raises InvalidInput."""
+    return read_clip(bytes_of(path, role, MAX_BYTES), role, path.name[:80])
+
+
+def bytes_of(path: Path, role: str, most: int) -> bytes:
+    """What a file holds, and one byte more than `most` where it holds more. Raises InvalidInput."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(most + 1)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise InvalidInput(role, f"{role}: {path.name[:80]} cannot be read: {reason}.") from None
-    return read_clip(data, role, path.name[:80])
 
 
 def read_clip(data: bytes, role: str = "video", what: str = "the file") -> Clip:

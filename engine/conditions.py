@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from engine.clips import Clip, clip_file, frames_of, named_clip
+from engine.clips import Clip, bytes_of, clip_file, frames_of, named_clip
 from engine.errors import InvalidInput
 from engine.models.catalogue import ModelSpec
 from engine.strict_json import shown
@@ -225,13 +225,7 @@ def input_file(path: Path, role: str) -> Picture | Clip:
 
 def picture_file(path: Path, role: str = "image") -> Picture:
     """The picture in a file. Raises InvalidInput."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise InvalidInput(role, f"{role}: {path.name[:80]} cannot be read: {reason}.") from None
-    return read_picture(data, role, path.name[:80])
+    return read_picture(bytes_of(path, role, MAX_BYTES), role, path.name[:80])
 
 
 def read_picture(data: bytes, role: str = "image", what: str = "the file") -> Picture:

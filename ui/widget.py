@@ -34,3 +34,23 @@ class Widget(gr.HTML):
             padding=False,
             **options,
         )
+
+
+class Display(Widget):
+    """A widget that only shows: the value is JSON, or an object whose `to_json` gives it, and nothing comes back."""
+
+    def postprocess(self, value: Any) -> Any:
+        return value.to_json() if hasattr(value, "to_json") else value
+
+    def preprocess(self, payload: object) -> None:
+        """Nothing: a browser has no say in what was measured."""
+        return None
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+    def example_payload(self) -> None:
+        return None
+
+    def example_value(self) -> None:
+        return None

@@ -431,23 +431,8 @@ function bringUp() {
   refresh();
 }
 
-/** While a schedule is dragged the videos rest: where no graphics card draws them they would halve its frame rate. */
-function restWhileDragged() {
-  let resting = false;
-  addEventListener("resolute:drag", ({ detail }) => {
-    if (!element.isConnected) return;
-    if (detail && clock.playing) {
-      resting = true;
-      clock.pause();
-    } else if (!detail && resting) {
-      resting = false;
-      clock.play();
-    }
-  });
-}
-
 listen();
-restWhileDragged();
+restWhileDragged(clock);
 watch("value", render);
 watch("selected", bringUp);
 new ResizeObserver(arrange).observe(viewer);

@@ -6,10 +6,10 @@ from typing import Any
 
 from engine.metrics import HEAT
 from ui.comparator.value import Comparison
-from ui.widget import Widget
+from ui.widget import Display
 
 
-class Comparator(Widget):
+class Comparator(Display):
     """Runs side by side in lockstep: grid, wipe, flip, difference, heat-map, with live previews of what still runs.
 
     The value is a `Comparison`; updates of the same key change the page in place and never restart a video. A person's
@@ -21,23 +21,6 @@ class Comparator(Widget):
     def __init__(self, value: Comparison | None = None, *, selected: list[int] | None = None, **options: Any) -> None:
         self.selected = selected
         super().__init__(value, selected=selected, heat=_heat_colours(), **options)
-
-    def postprocess(self, value: Comparison | dict[str, Any] | None) -> dict[str, Any] | None:  # type: ignore[override]
-        """A `Comparison`, or the JSON of one."""
-        return value.to_json() if isinstance(value, Comparison) else value
-
-    def preprocess(self, payload: object) -> None:
-        """Nothing: a browser has no say in what a comparison is."""
-        return None
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
-
-    def example_payload(self) -> None:
-        return None
-
-    def example_value(self) -> None:
-        return None
 
 
 def _heat_colours() -> list[str]:

@@ -214,3 +214,18 @@ class Lockstep {
     this.pause();
   }
 }
+
+/** While a schedule is dragged the videos rest: where no graphics card draws them they would halve its frame rate. */
+function restWhileDragged(clock) {
+  let resting = false;
+  addEventListener("resolute:drag", ({ detail }) => {
+    if (!element.isConnected) return;
+    if (detail && clock.playing) {
+      resting = true;
+      clock.pause();
+    } else if (!detail && resting) {
+      resting = false;
+      clock.play();
+    }
+  });
+}

@@ -210,21 +210,6 @@ function render() {
   refresh();
 }
 
-/** While a schedule is dragged the videos rest, as the comparator's do. */
-function restWhileDragged() {
-  let resting = false;
-  addEventListener("resolute:drag", ({ detail }) => {
-    if (!element.isConnected) return;
-    if (detail && clock.playing) {
-      resting = true;
-      clock.pause();
-    } else if (!detail && resting) {
-      resting = false;
-      clock.play();
-    }
-  });
-}
-
-restWhileDragged();
+restWhileDragged(clock);
 watch("value", render);
 render();
