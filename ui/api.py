@@ -22,7 +22,7 @@ from engine.predict import Prediction
 from ui import following
 from ui.files import ORDINARY, parse_schedule_text, preset_of
 from ui.forecast import predictions
-from ui.wiring import visitor_of
+from ui.running import visitor_of
 
 POLL_S = 0.5
 MAX_CALLS = 20  # clients that follow a comparison at once; their jobs go on without them

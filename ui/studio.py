@@ -1,4 +1,4 @@
-"""The studio view: where everything stands. What happens on a click is in wiring.py."""
+"""The studio view: where everything stands. Which event does what is in wiring.py."""
 
 from __future__ import annotations
 
