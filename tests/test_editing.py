@@ -1,0 +1,63 @@
+"""What an event does that the page sends while the model, a size or the number of steps changes."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+from engine.jobs.service import Jobs
+from engine.models.catalogue import find_model
+from ui import files
+from ui.form import default_values
+from ui.page import _initial
+from ui.studio import build_studio
+from ui.timeline.board import board_of, parse_board
+from ui.wiring import Wiring
+
+WAN, LEVELS = find_model("emoji-wan"), find_model("emoji-hpdm")
+
+
+@pytest.fixture(scope="module")
+def wiring(tmp_path_factory):
+    with Jobs(tmp_path_factory.mktemp("editing"), worker=False) as jobs, gr.Blocks():
+        yield Wiring(build_studio(_initial(jobs)), jobs)
+
+
+def sent(wiring, spec, chosen=None, lanes=None, **changed):
+    """What an event brings: the fields of a model, its usual lanes or those of another, and what was chosen last."""
+    s, fields = wiring.studio, default_values(spec)
+    tracks = files.first_tracks(lanes or spec, default_values(lanes or spec)["steps"])
+    board = parse_board(board_of(tracks, default_values(lanes or spec)["steps"]))
+    named = {getattr(s.form, name): value for name, value in (fields | changed).items()}
+    rest = {s.board: board, s.job: None, s.documents: {}, s.export_track: None, s.kept: {}, s.noise_floor: False}
+    return named | rest | {s.chosen: (chosen or spec).id}
+
+
+def test_a_model_that_the_list_tells_twice_is_answered_once(wiring):
+    s = wiring.studio
+    first = wiring.remodelled(sent(wiring, LEVELS, chosen=WAN, lanes=WAN))
+    assert first[s.chosen] == LEVELS.id
+    assert first[s.form.steps]["value"] == LEVELS.defaults.steps
+    again = wiring.remodelled(sent(wiring, LEVELS, chosen=LEVELS, lanes=WAN))
+    assert s.form.steps not in again
+    assert not again[s.board].get("value")
+
+
+@pytest.mark.parametrize(("spec", "lanes"), [(LEVELS, WAN), (WAN, LEVELS)])
+def test_lanes_of_the_other_kind_are_left_until_their_model_is_there(wiring, spec, lanes):
+    changed = wiring.resized(sent(wiring, spec, lanes=lanes))
+    assert set(changed) == {wiring.studio.board}
+    assert "context" not in changed[wiring.studio.board]
+
+
+def test_one_answer_brings_steps_and_sizes(wiring):
+    s = wiring.studio
+    changed = wiring.resized(sent(wiring, WAN, steps=12, height=64, width=64))[s.board]
+    assert changed["value"]["infer_steps"] == 12
+    assert changed["context"]["height"] == 64
+
+
+def test_a_field_that_is_being_typed_leaves_what_can_be_exported(wiring):
+    s = wiring.studio
+    assert "Preset" in wiring.edited(sent(wiring, WAN))[s.exports]
+    assert "Preset" not in wiring.edited(sent(wiring, WAN, height=3))[s.exports]
