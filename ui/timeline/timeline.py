@@ -31,6 +31,7 @@ class Timeline(Widget):
         "menu.js",
         "numbers.js",
         "gestures.js",
+        "edits.js",
     )
 
     def __init__(
