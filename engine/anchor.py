@@ -11,8 +11,9 @@ of DCT coefficients, each stage over its own low band; and three things follow, 
 - *The first answer after shrinking* differs from what the larger stage would have said next by what the resolution
   does. That difference is taken off the answers, by less the further the level has fallen.
 
-What a stage would have said next is drawn in a straight line, in the level, through its last two estimates. With a
-stage of one size only, nothing here does anything.
+What a stage would have said next follows its last slope, in the level, as far as that slope followed the one before: on
+early steps guided estimates swing to and fro, and a straight line through two of them would lead far away. With a stage
+of one size only, nothing here does anything.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Anchor:
     def __init__(self, field: Callable[[], NoiseField], full: Size) -> None:
         self._field, self._full = field, full
         self._canvas: Tensor | None = None  # (B, C, T, H, W) coefficients, scaled as at full size
-        self._seen: list[tuple[float, Tensor]] = []  # the stage's last two estimates, with their levels
+        self._seen: list[tuple[float, Tensor]] = []  # the stage's last three estimates, with their levels
         self._switched: _Switched | None = None
         self._difference: tuple[Tensor, float] | None = None  # and the level at which it was seen
 
@@ -70,15 +71,22 @@ class Anchor:
         if self._difference is not None:
             difference, seen = self._difference
             x0 = x0 + (sigma / seen) ** FADE * difference
-        self._seen = [*self._seen[-1:], (sigma, x0)]
+        self._seen = [*self._seen[-2:], (sigma, x0)]
         return x, x0
 
     def _next(self, level: float) -> Tensor:
-        """The estimate that the stage would have come to at `level`."""
-        if len(self._seen) < 2:
+        """The estimate that the stage would have come to at `level`; the latest, of fewer than three.
+
+        The next slope is taken for the last one times the regression of the last one on the one before, by channel and
+        within -1..1: 1 where they rise steadily, -1 where they swing.
+        """
+        if len(self._seen) < 3:
             return self._seen[-1][1]
-        (sigma, x0), (last, latest) = self._seen
-        return latest + (level - last) / (last - sigma) * (latest - x0)
+        (first, a), (second, b), (last, latest) = self._seen
+        before, slope = (b - a) / (second - first), (latest - b) / (last - second)
+        cells = (-3, -2, -1)
+        share = (slope * before).sum(cells, keepdim=True) / before.pow(2).sum(cells, keepdim=True).clamp_min(1e-12)
+        return latest + (level - last) * share.clamp(-1, 1) * slope  # share: (B, C, 1, 1, 1)
 
     def _remade(self, x: Tensor, x0: Tensor, switched: _Switched, sigma: float) -> Tensor:
         """The state with `x0` where it was foreseen, and the seed's own noise in the band that came new."""

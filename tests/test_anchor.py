@@ -43,7 +43,7 @@ def distance(policy: str, schedule, velocity) -> float:
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_network_that_draws_softer_when_small_is_mended_by_anchoring(name):
     anchored = distance("anchored", SCHEDULES[name], soft_when_small)
-    assert anchored < 0.6 * min(
+    assert anchored < 0.65 * min(
         distance(policy, SCHEDULES[name], soft_when_small) for policy in ("coherent", "spectral")
     )
 
@@ -81,15 +81,18 @@ def test_first_answer_after_growing_makes_the_state_again_with_the_seeds_own_noi
     assert held.answered(state, x0, 0.7)[0] is state  # the first answer alone
 
 
-def test_first_answer_after_shrinking_is_the_one_that_full_size_was_about_to_give():
+@pytest.mark.parametrize(("course", "following"), [((1.0, 1.1, 1.2), 1.3), ((1.0, 1.2, 1.0), 1.2), ((1.0, 1.2), 1.2)])
+def test_first_answer_after_shrinking_is_the_one_that_full_size_was_about_to_give(course, following):
+    """A steady course goes on, one that swings swings back, and of two estimates nobody knows."""
     held, full = anchor(randn(1, 1, 1, *FULL)), randn(1, 1, 1, *FULL, seed=1)
-    held.answered(full, full, 0.9)
-    held.answered(full, 1.1 * full, 0.8)
-    held.expect(SMALL, 0.7)
-    small = randn(1, 1, 1, *SMALL, seed=2)
-    assert torch.allclose(held.answered(small, small, 0.7)[1], resize_dct(1.2 * full, SMALL), atol=1e-5)
-    later = held.answered(small, small, 0.35)[1]
-    assert torch.allclose(later, small + (resize_dct(1.2 * full, SMALL) - small) / 64, atol=1e-5)
+    for step, factor in enumerate(course):
+        held.answered(full, factor * full, 0.9 - 0.1 * step)
+    level = 0.9 - 0.1 * len(course)
+    held.expect(SMALL, level)
+    small, foreseen = randn(1, 1, 1, *SMALL, seed=2), resize_dct(following * full, SMALL)
+    assert torch.allclose(held.answered(small, small, level)[1], foreseen, atol=1e-5)
+    later = held.answered(small, small, level / 2)[1]
+    assert torch.allclose(later, small + (foreseen - small) / 64, atol=1e-5)
 
 
 @pytest.mark.parametrize("process", [FLOW, INVERTED, PRESERVING, DISCRETE, EXPLODING], ids=lambda one: one.name)
