@@ -45,11 +45,12 @@ class Editing(Desk):
     def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """Another model: its own sizes and ranges; prompt and seed stay, and the schedules where it can follow them.
 
-        The list tells a choice twice: the second answer would undo what was typed after the first.
+        The list tells a choice twice: the second answer would undo what was typed after the first. It is left out for
+        models by levels alone: an answer that skips the input fields was seen to reset those just shown.
         """
         s, old = self.studio, self._values(values)
         spec = known_model(old["model"])
-        if spec.id == values[s.chosen]:
+        if spec.id == values[s.chosen] and spec.levels:
             return {s.board: gr.skip()}
         new = switched(known_model(values[s.chosen]), spec, old, self._board(values), values[s.kept])
         context, limits = self._context(new.fields, None), ranges(spec)

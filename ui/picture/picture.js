@@ -92,6 +92,12 @@ area.addEventListener("drop", (event) => {
 });
 area.addEventListener("paste", (event) => { const [file] = event.clipboardData?.files || []; if (file) { event.preventDefault(); send(file); } });
 
-watch("value", () => { if (!area.hasAttribute("aria-busy")) tell(""); draw(); });
+let shown = JSON.stringify(current());
+watch("value", () => {
+  const next = JSON.stringify(current());
+  if (next !== shown && !area.hasAttribute("aria-busy")) tell(""); // the same value again takes back no word
+  shown = next;
+  draw();
+});
 watch("label", draw);
 draw();
