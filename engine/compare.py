@@ -34,7 +34,7 @@ from engine.lightx2v import export
 from engine.listeners import Learner, Listener, Silent
 from engine.memo import RunMemo
 from engine.meter import settled_heap, trim_heap
-from engine.metrics import similarity
+from engine.metrics import Metric, own_similarity, similarity
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.outcome import environment, evaluations_of, latency_of, memory_of, sigmas_of, stages_of
 from engine.page import write_index
@@ -118,6 +118,7 @@ class Comparison:
         if found:
             self.baseline = found.frames
             self.pairs.seen(0, found.frames)
+        report = None
         with self._prepared():
             twin, stop = self._first_baseline() if noise_floor and 0 in left and not found else (None, False)
             for number in left:
@@ -128,13 +129,13 @@ class Comparison:
                 if number == 0:
                     self._set_floor(twin)
                     self._set_speedups()
-                self._save()
+                report = self._save()
                 cancelled = number == 0 and run.status == "done" and self._calibrate()
                 self.listener.run_ended(run)
                 if stop:
                     break
                 stop = cancelled
-        report = self._save()
+        report = report or self._save()
         write_index(report, self.out)
         return report
 
@@ -250,12 +251,10 @@ class Comparison:
         watch = BandWatch()
         result = self._staged(track, None if number else watch)
         self.listener.phase(track.name, "writing the video")
-        begun = time.perf_counter()
-        video = self.files.video(number, track, result.frames)
-        encode_s = time.perf_counter() - begun
+        video, encode_s, own = self._written(number, track, result.frames)
         self.files.still(number, track, result.frames)
         self.listener.phase(track.name, "comparing with the baseline")
-        heat, similar = self._against_baseline(number, track, result.frames)
+        heat, similar = self._against_baseline(number, track, result.frames, own)
         flops = self._flops(track, cost, result)
         uncached = self._uncached(number, result.frames)
         run = Run(
@@ -359,7 +358,19 @@ class Comparison:
             guidance=experiment.guidance,
         )
 
-    def _against_baseline(self, number: int, track: Track, frames: np.ndarray) -> tuple[str | None, Similarity]:
+    def _written(self, number: int, track: Track, frames: np.ndarray) -> tuple[str, float, dict[str, Metric] | None]:
+        """The video's name, how long writing took, and the metrics computed on another core meanwhile."""
+        base = self.baseline if number else None
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            own = None if base is None else pool.submit(own_similarity, frames, base, self.experiment.fps)
+            begun = time.perf_counter()
+            video = self.files.video(number, track, frames)
+            encode_s = time.perf_counter() - begun
+            return video, encode_s, own.result() if own else None
+
+    def _against_baseline(
+        self, number: int, track: Track, frames: np.ndarray, own: dict[str, Metric] | None
+    ) -> tuple[str | None, Similarity]:
         """The heat-map's name and all metrics; the heat-map is written while the metrics are computed."""
         if number == 0:
             self.baseline = frames
@@ -368,7 +379,7 @@ class Comparison:
             return None, Similarity.missing("there is no baseline: its run did not finish")
         with ThreadPoolExecutor(max_workers=1) as pool:
             heat = pool.submit(self.files.heat, number, track, frames, self.baseline)
-            similar = Similarity(**similarity(frames, self.baseline, self.experiment.fps))
+            similar = Similarity(**similarity(frames, self.baseline, self.experiment.fps, own))
             return heat.result(), similar
 
     def _speedup(self, number: int, result: StagedResult, by_flops: float) -> schema.Speedup:

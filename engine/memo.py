@@ -1,4 +1,4 @@
-"""What the runs of one experiment share: the encoded text, and how the baseline begins."""
+"""What the runs of one experiment share: the encoded text, the device, and how the baseline begins."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from engine.sigmas import Table
@@ -30,3 +31,10 @@ class RunMemo:
     results: list[Any] = field(default_factory=list)
     seconds: float = 0.0
     starts: dict[Hashable, Start] = field(default_factory=dict)
+    device: torch.device | None = None
+
+    def device_of(self, pipe: Any) -> torch.device:
+        """Where the pipeline computes; asked once, as it looks through all modules for hooks that offload."""
+        if self.device is None:
+            self.device = torch.device(pipe._execution_device)
+        return self.device

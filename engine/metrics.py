@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_
 
 from engine.errors import InvalidInput, ResoluteError
 from engine.ssim import WINDOW, both_of, ssim_of
-from engine.video import VideoFailed, VideoStuck, filter_logs
+from engine.video import VideoFailed, VideoStuck, filter_logs, filtering
 
 CEILING_DB = 100.0  # PSNR and XPSNR of identical frames: JSON has no infinity
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
@@ -31,6 +31,8 @@ _FILTERS = {  # of ffmpeg, each writing to a file of its metric's name
     "vmaf": "libvmaf=log_fmt=json:log_path=vmaf:n_threads=2",
     "xpsnr": "xpsnr=stats_file=xpsnr",
 }
+
+_Logs = Callable[[], dict[str, str]]  # waits for ffmpeg; the texts by metric
 
 
 class Metric(BaseModel):
@@ -99,33 +101,62 @@ def worst(name: str, metric: Metric) -> float | None:
     return (min if HIGHER_IS_BETTER[name] else max)(values, default=None)
 
 
-def similarity(frames: np.ndarray, baseline: np.ndarray, fps: float) -> dict[str, Metric]:
+def similarity(
+    frames: np.ndarray, baseline: np.ndarray, fps: float, own: dict[str, Metric] | None = None
+) -> dict[str, Metric]:
     """Every metric of KINDS of `frames` against `baseline`, both float (T, H, W, 3) in [0, 1].
 
     A metric that cannot be computed is missing with a reason and takes no other along; so are all of
-    them where the shapes differ or a value is not finite. Raises InvalidInput for arrays that are no
-    frames at all (another type, rank or range): integers are refused because they wrap when subtracted.
+    them where the shapes differ or a value is not finite. `own` is what `own_similarity` of the same gave, where it
+    was called before. Raises InvalidInput for arrays that are no frames at all (another type, rank or range): integers
+    are refused because they wrap when subtracted.
     """
-    run, base = _frames("frames", frames), _frames("baseline", baseline)
-    if run.shape != base.shape:
-        return no_similarity(f"{_differ(run, base)}.")
-    for name, array in (("run", run), ("baseline", base)):
-        if not (finite := np.isfinite(array).all(axis=(1, 2, 3))).all():
-            return no_similarity(f"frame {int(np.argmin(finite)) + 1} of the {name} is not finite.")
-    with ThreadPoolExecutor(max_workers=1) as pool:  # ffmpeg's measures run in a process of their own meanwhile
-        waiting = pool.submit(_by_ffmpeg, run, base, fps)
-        found = {name: _guarded(name, run, base, fps) for name in ("psnr", "flicker", "lpips")}
-        found |= _structure(run, base, fps)
-        found |= waiting.result()
+    pair = _pair(frames, baseline)
+    if isinstance(pair, str):
+        return no_similarity(pair)
+    with ExitStack() as stack:
+        logs = _filtering(stack, *pair, fps)  # at work in a process of its own meanwhile
+        found = (own or _own(*pair, fps)) | _by_ffmpeg(*pair, fps, logs)
     return {name: found[name] for name in KINDS}
 
 
-def _by_ffmpeg(run: np.ndarray, base: np.ndarray, fps: float) -> dict[str, Metric]:
-    """VMAF and XPSNR of one pass of ffmpeg; where it fails each is tried alone, so that each has its own reason."""
-    if _large_enough_for_vmaf(run):
+def own_similarity(frames: np.ndarray, baseline: np.ndarray, fps: float) -> dict[str, Metric]:
+    """The metrics that this process computes itself, without ffmpeg; otherwise as `similarity`."""
+    pair = _pair(frames, baseline)
+    return no_similarity(pair) if isinstance(pair, str) else _own(*pair, fps)
+
+
+def _pair(frames: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray] | str:
+    """Both as they are measured, or why they cannot be compared."""
+    run, base = _frames("frames", frames), _frames("baseline", baseline)
+    if run.shape != base.shape:
+        return f"{_differ(run, base)}."
+    for name, array in (("run", run), ("baseline", base)):
+        if not (finite := np.isfinite(array).all(axis=(1, 2, 3))).all():
+            return f"frame {int(np.argmin(finite)) + 1} of the {name} is not finite."
+    return run, base
+
+
+def _own(run: np.ndarray, base: np.ndarray, fps: float) -> dict[str, Metric]:
+    return {name: _guarded(name, run, base, fps) for name in ("psnr", "flicker", "lpips")} | _structure(run, base, fps)
+
+
+def _filtering(stack: ExitStack, run: np.ndarray, base: np.ndarray, fps: float) -> _Logs | None:
+    """VMAF and XPSNR begun in one pass of ffmpeg, which ends with the stack; None where that cannot be."""
+    if not _large_enough_for_vmaf(run):
+        return None
+    try:
+        return stack.enter_context(filtering(run, base, fps, _FILTERS))
+    except (VideoFailed, OSError, MemoryError):
+        return None
+
+
+def _by_ffmpeg(run: np.ndarray, base: np.ndarray, fps: float, logs: _Logs | None) -> dict[str, Metric]:
+    """VMAF and XPSNR of one pass of ffmpeg; where it failed each is tried alone, so that each has its own reason."""
+    if logs:
         try:
-            logs = filter_logs(run, base, fps, _FILTERS)
-            return {name: _guarded(name, run, base, fps, logs[name]) for name in _FILTERS}
+            texts = logs()
+            return {name: _guarded(name, run, base, fps, texts[name]) for name in _FILTERS}
         except VideoStuck as error:
             return {name: missing(str(error)) for name in _FILTERS}
         except (VideoFailed, OSError, MemoryError):

@@ -14,7 +14,7 @@ import numpy as np
 WINDOW = 11  # side of the window, in pixels
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
-EDGES, BLOCK = WINDOW - 1, 64
+EDGES, BLOCK = WINDOW - 1, 32  # of 16 to 118 the fastest beside other work
 
 
 def ssim_of(a: np.ndarray, b: np.ndarray) -> float:

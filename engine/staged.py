@@ -87,7 +87,7 @@ class _Run:
         family, geometry = request.family, request.geometry
         holds_first = family.holds_first(getattr(request.pipe, family.denoisers[0]).config)
         self.adapter = Adapter(LAYOUTS[family.layout], geometry.channels, holds_first)
-        self.device = torch.device(request.pipe._execution_device)
+        self.device = memo.device_of(request.pipe)
         self.meter = Meter(self.device)
         self.step = self.stage = self.encoded = 0
         self.size = self.full = request.sizes[-1]  # of the call that is under way
@@ -279,7 +279,7 @@ class _Run:
         if self.kept and self.step == self.request.schedule.infer_steps:
             self.kept.drop()  # decoding needs the memory
         result = out[0] if isinstance(out, tuple) else out.prev_sample
-        self.finite.append(torch.isfinite(result).all())
+        self.finite.append(torch.isfinite(result.sum(dtype=torch.float32)))  # any NaN or infinity spoils a sum
         if self.device.type == "cpu":
             self._check_flags()
         plan, size = self.plan, self.size

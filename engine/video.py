@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from engine.errors import InvalidInput, RunFailed
 CRF = 12  # x264 constant rate factor: no visible loss
 GOP = 8  # frames from one key frame to the next: a browser steps backwards without decoding everything
 MAX_PIXELS = 4096 * 4096  # of a frame that is decoded: more is memory that a stranger's header asks for
+SMALL = 256 * 256  # pixels of a frame up to which one thread of ffmpeg is faster than its starting more
 TIMEOUT_S = 600.0  # for ffmpeg to read or compare a video
 TAG_BYTES = 100_000  # one command line argument may hold 128 KiB
 FFMPEG_REMEDY = "reinstall it with `pip install imageio-ffmpeg`, or name another in IMAGEIO_FFMPEG_EXE"
@@ -128,15 +129,32 @@ def filter_logs(run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping
     measures. Raises VideoFailed, naming ffmpeg, when it is missing, crashes or lacks a filter, and VideoStuck when it
     takes too long.
     """
+    with filtering(run, base, fps, measures) as logs:
+        return logs()
+
+
+@contextmanager
+def filtering(
+    run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, str]
+) -> Iterator[Callable[[], dict[str, str]]]:
+    """Like `filter_logs`, begun at once and at work while the block runs; the call waits and gives what it wrote."""
     with tempfile.TemporaryDirectory() as folder:
         for name, frames in (("in-run", run), ("in-base", base)):
             to_uint8(frames).tofile(Path(folder, name))
-        done = _finished(_measuring(run.shape[2], run.shape[1], fps, measures), folder)
-        logs = [Path(folder, name) for name in measures]
-        if done.returncode or not all(log.exists() for log in logs):
-            why = f"code {done.returncode}, {_last_line(done.stderr)}"
-            raise VideoFailed(f"ffmpeg failed ({why}): {FFMPEG_REMEDY}.")
-        return {log.name: log.read_text("utf-8") for log in logs}
+        command = _measuring(run.shape[2], run.shape[1], fps, measures)
+        with _started(command, folder) as process:
+            try:
+                yield lambda: _logs(process, Path(folder), measures)
+            finally:
+                process.kill()
+
+
+def _logs(process: subprocess.Popen[bytes], folder: Path, measures: Mapping[str, str]) -> dict[str, str]:
+    stderr = _ended(process)[1]
+    logs = [folder / name for name in measures]
+    if process.returncode or not all(log.exists() for log in logs):
+        raise VideoFailed(f"ffmpeg failed (code {process.returncode}, {_last_line(stderr)}): {FFMPEG_REMEDY}.")
+    return {log.name: log.read_text("utf-8") for log in logs}
 
 
 def _measuring(width: int, height: int, fps: float, measures: Mapping[str, str]) -> list[str]:
@@ -148,17 +166,25 @@ def _measuring(width: int, height: int, fps: float, measures: Mapping[str, str])
     graph = [f"[{number}:v]{yuv},{copy}" for number, copy in enumerate(copies)]
     graph += [f"[a{n}][b{n}]{measure}[o{n}]" for n, measure in enumerate(measures.values())]
     outputs = [part for n in range(len(measures)) for part in ("-map", f"[o{n}]", "-f", "null", "-")]
-    return [ffmpeg(), "-v", "error", "-nostdin", *inputs, "-lavfi", ";".join(graph), *outputs]
+    threads = ["-filter_complex_threads", "1"] if width * height <= SMALL else []
+    return [ffmpeg(), "-v", "error", "-nostdin", *threads, *inputs, "-lavfi", ";".join(graph), *outputs]
 
 
-def _finished(command: list[str], folder: str | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Run ffmpeg to its end, with its output in memory. Raises VideoFailed when it cannot start or hangs."""
+def _started(command: list[str], folder: str | None = None) -> subprocess.Popen[bytes]:
+    """ffmpeg, begun. Raises VideoFailed when it cannot start."""
     try:
-        return subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise VideoStuck(f"ffmpeg took over {TIMEOUT_S:.0f} s and was ended.") from error
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
         raise VideoFailed(f"ffmpeg cannot start: {FFMPEG_REMEDY}.") from error
+
+
+def _ended(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What ffmpeg wrote until its end, to its output and its log. Raises VideoStuck when it hangs."""
+    try:
+        return process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        raise VideoStuck(f"ffmpeg took over {TIMEOUT_S:.0f} s and was ended.") from error
 
 
 def _read(path: str | Path, *options: str) -> bytes:
@@ -166,10 +192,11 @@ def _read(path: str | Path, *options: str) -> bytes:
     # the format is said, not guessed, and no other file or address is opened: a stranger's file may be a playlist
     only = ["-protocol_whitelist", "file,pipe", "-max_pixels", str(MAX_PIXELS), "-f", "mov"]
     command = [ffmpeg(), "-v", "error", "-nostdin", *only, "-i", f"file:{path}", *options, "-"]
-    done = _finished(command)
-    if done.returncode:
-        raise VideoFailed(f"{Path(path).name} cannot be read as a video: {_last_line(done.stderr)}.")
-    return done.stdout
+    with _started(command) as process:
+        output, log = _ended(process)
+    if process.returncode:
+        raise VideoFailed(f"{Path(path).name} cannot be read as a video: {_last_line(log)}.")
+    return output
 
 
 def _unshield(text: str) -> str:
@@ -208,7 +235,7 @@ def _encode_options(pixels: np.ndarray, fps: float, preset: str) -> list[str]:
 
 
 def _encode(command: list[str], pixels: np.ndarray, name: str) -> None:
-    """Pipe the pixels frame by frame through ffmpeg; kill it when the caller is interrupted."""
+    """Pipe the pixels through ffmpeg; kill it when the caller is interrupted."""
     with tempfile.TemporaryFile() as log:
         try:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
@@ -216,8 +243,7 @@ def _encode(command: list[str], pixels: np.ndarray, name: str) -> None:
             raise VideoFailed(f"{name} was not written: ffmpeg cannot start; {FFMPEG_REMEDY}.") from error
         try:
             with suppress(BrokenPipeError):  # ffmpeg has ended early; its log says why
-                for frame in pixels:
-                    process.stdin.write(frame.tobytes())  # type: ignore[union-attr]
+                process.stdin.write(np.ascontiguousarray(pixels).data)  # type: ignore[union-attr]
                 process.stdin.close()  # type: ignore[union-attr]
             code = process.wait()
         finally:

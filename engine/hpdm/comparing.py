@@ -25,6 +25,7 @@ from engine.hpdm.request import HpdmRequest, make_request, tile_batch
 from engine.hpdm.run import HpdmResult, LevelResult, frames, run_hpdm
 from engine.hpdm.seams import seam_lines, seam_ratio
 from engine.meter import Readings, trim_heap
+from engine.metrics import Metric
 from engine.report import LevelVideo, Run, Seams, Similarity
 from engine.sizes import LatentSize
 from engine.video import write_mp4
@@ -174,8 +175,10 @@ class LevelComparison(Comparison):
             seconds=level.seconds,
         )
 
-    def _against_baseline(self, number: int, track: Track, frames: np.ndarray) -> tuple[str | None, Similarity]:
-        heat, similar = super()._against_baseline(number, track, frames)
+    def _against_baseline(
+        self, number: int, track: Track, frames: np.ndarray, own: dict[str, Metric] | None
+    ) -> tuple[str | None, Similarity]:
+        heat, similar = super()._against_baseline(number, track, frames, own)
         last = track.stages[-1].index
         if last == self.config.levels - 1 or similar.psnr.mean is None:
             return heat, similar
