@@ -33,14 +33,27 @@ def sent(wiring, spec, chosen=None, lanes=None, **changed):
     return named | rest | {s.chosen: (chosen or spec).id}
 
 
-def test_a_model_that_the_list_tells_twice_is_answered_once(wiring):
+def test_a_model_that_the_list_tells_twice_is_told_on_once(wiring):
     s = wiring.studio
-    first = wiring.remodelled(sent(wiring, LEVELS, chosen=WAN, lanes=WAN))
-    assert first[s.chosen] == LEVELS.id
-    assert first[s.form.steps]["value"] == LEVELS.defaults.steps
-    again = wiring.remodelled(sent(wiring, LEVELS, chosen=LEVELS, lanes=WAN))
-    assert s.form.steps not in again
-    assert not again[s.board].get("value")
+    first = wiring.asked(LEVELS.id, WAN.id, "a")
+    assert first == wiring.asked(LEVELS.id, WAN.id, "a")  # a text that stays is no event
+    answer = wiring.remodelled(sent(wiring, LEVELS, chosen=WAN, lanes=WAN))
+    assert answer[s.chosen] == LEVELS.id
+    assert answer[s.form.steps]["value"] == LEVELS.defaults.steps
+    assert first != wiring.asked(LEVELS.id, WAN.id, answer[s.shown])  # the same again, after another model was there
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Gradio's, for toasts of an event outside its queue
+def test_a_model_that_cannot_be_shown_leaves_the_list_as_it_was_and_can_be_chosen_again(wiring):
+    s = wiring.studio
+    answer = wiring.remodelled(sent(wiring, LEVELS, chosen=WAN, lanes=WAN, model="gone"))
+    assert answer[s.form.model] == answer[s.chosen] == WAN.id
+    assert s.board not in answer
+    assert answer[s.shown]
+
+
+def test_a_list_of_models_that_is_only_passed_changes_nothing(wiring):
+    assert wiring.asked(WAN.id, WAN.id, "a") == gr.skip()
 
 
 @pytest.mark.parametrize(("spec", "lanes"), [(LEVELS, WAN), (WAN, LEVELS)])

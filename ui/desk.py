@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ class Desk:
     def _by_model(self) -> list[Any]:
         """What goes by the model, beside the fields and the board."""
         s = self.studio
-        return [s.examples, s.other, s.add_preset, s.chosen]
+        return [s.examples, s.other, s.add_preset, s.chosen, s.shown]
 
     def _modelled(self, spec: ModelSpec) -> dict[Any, Any]:
         s = self.studio
@@ -39,6 +40,7 @@ class Desk:
             s.other: gr.update(value=other_label(spec), visible=other_model(spec) is not None),
             s.add_preset: gr.update(visible=spec.levels is None),  # presets of levels are in the board's own menu
             s.chosen: spec.id,
+            s.shown: secrets.token_hex(4),
         }
 
     def _values(self, values: Mapping[Any, Any]) -> dict[str, Any]:

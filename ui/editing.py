@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, ResoluteError
 from engine.hpdm.choice import levels_fit
 from engine.schedule import checked_steps
 from engine.share import pack
@@ -14,6 +14,7 @@ from ui import files, following
 from ui.desk import Desk
 from ui.forecast import forecast_html
 from ui.form import known_model, ranges, whole
+from ui.handling import refuse
 from ui.studio import ADD
 from ui.switching import other_model, switched
 from ui.timeline.board import Board, snapped, with_steps
@@ -42,16 +43,29 @@ class Editing(Desk):
         changed: dict[str, Any] = {} if board == old else {"value": board.value()}
         return {s.board: gr.update(context=context, **changed)} | self._words(fields, board, values)
 
-    def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another model: its own sizes and ranges; prompt and seed stay, and the schedules where it can follow them.
+    def asked(self, model: Any, chosen: str, shown: str) -> Any:
+        """A model was chosen in the list: told on, where it is another than the page shows.
 
-        The list tells a choice twice: the second answer would undo what was typed after the first. It is left out for
-        models by levels alone: an answer that skips the input fields was seen to reset those just shown.
+        Gradio's list tells a choice twice, and tells one also where it was only passed with Tab. An answer to the
+        second would undo what was typed after the first, and one that changes nothing breaks fields that the first
+        has just brought up. So a choice is a text of its own, and a text that stays the same is no event.
         """
+        return gr.skip() if model == chosen else f"{model} after {shown}"
+
+    def remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Another model was chosen; where it cannot be shown the list goes back, and the same can be chosen anew."""
+        try:
+            return self._remodelled(values)
+        except ResoluteError as error:
+            refuse(error)
+            return self._modelled(known_model(values[self.studio.chosen])) | {
+                self.studio.form.model: values[self.studio.chosen]
+            }
+
+    def _remodelled(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Its own sizes and ranges; prompt and seed stay, and the schedules where it can follow them."""
         s, old = self.studio, self._values(values)
         spec = known_model(old["model"])
-        if spec.id == values[s.chosen] and spec.levels:
-            return {s.board: gr.skip()}
         new = switched(known_model(values[s.chosen]), spec, old, self._board(values), values[s.kept])
         context, limits = self._context(new.fields, None), ranges(spec)
         fitted = (new.board, list(new.notes))
@@ -72,7 +86,7 @@ class Editing(Desk):
         other = other_model(known_model(values[self.studio.form.model]))
         if other is None:
             raise InvalidInput("model", "no other model ships with this one; choose one in the list.")
-        return self.remodelled(values | {self.studio.form.model: other.id})
+        return self._remodelled(values | {self.studio.form.model: other.id})
 
     def added(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """A preset of the list becomes a track."""

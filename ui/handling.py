@@ -31,7 +31,12 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return handler(*args, **kwargs)
         except ResoluteError as error:
-            gr.Warning(str(error), duration=10, title="Not done")
+            refuse(error)
             return gr.skip()
 
     return wrapped
+
+
+def refuse(error: ResoluteError) -> None:
+    """Tell on the page what is refused, and why."""
+    gr.Warning(str(error), duration=10, title="Not done")

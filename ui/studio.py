@@ -56,6 +56,8 @@ class Studio:
     revision: gr.State
     documents: gr.State
     chosen: gr.State
+    shown: gr.State
+    asked: gr.State
     kept: gr.State
     timer: gr.Timer
 
@@ -83,6 +85,8 @@ def build_studio(initial: dict[str, Any]) -> Studio:
     parts["revision"] = gr.State(-1)
     parts["documents"] = gr.State({})
     parts["chosen"] = gr.State(default_model().id)  # the model that the board is drawn for
+    parts["shown"] = gr.State("")  # another text whenever the page shows a model anew
+    parts["asked"] = gr.State("")  # the model a person chose last, after what was shown: a choice told twice is one
     parts["kept"] = gr.State({})  # the board and fields of the other kind of model (ui/switching.py)
     parts["timer"] = gr.Timer(0.5, active=False)
     return Studio(**parts)

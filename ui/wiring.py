@@ -12,7 +12,9 @@ from ui.handling import POLLED, QUIET, told
 from ui.running import Running
 
 GEOMETRY = ("height", "width", "frames", "steps", "guidance", "shift")
-ONE_BY_ONE = {"concurrency_limit": 1, "concurrency_id": "model"}  # the second choice must see what the first has set
+# The second choice must see what the first has set; and two that are told at once would both be taken for a change.
+ONE_BY_ONE = {"concurrency_limit": 1, "concurrency_id": "model"}
+ASKED = {"concurrency_limit": 1, "concurrency_id": "asked"}
 
 
 class Wiring(Editing, Running):
@@ -57,7 +59,8 @@ class Wiring(Editing, Running):
         )
         whole_board = [*form.components, s.board, *self._by_model(), *words]
         asked, changed = everything | {s.chosen, s.kept}, [*whole_board, s.kept]
-        form.model.input(told(self.remodelled), asked, changed, **QUIET | ONE_BY_ONE)
+        form.model.input(told(self.asked), [form.model, s.chosen, s.shown], [s.asked], **QUIET | ASKED)
+        s.asked.change(self.remodelled, asked, changed, **QUIET | ONE_BY_ONE)
         s.other.click(told(self.swapped), asked, changed, **QUIET | ONE_BY_ONE)
         s.add_preset.input(told(self.added), everything | {s.add_preset}, [s.board, s.add_preset, *words], **QUIET)
         s.open_file.upload(

@@ -238,6 +238,35 @@ def test_the_model_is_chosen_in_the_list_and_what_was_there_comes_back(opened):
     expect(page.locator(".toast-wrap")).not_to_contain_text("Error")
 
 
+def test_a_list_of_models_that_is_passed_with_tab_resets_nothing(opened):
+    page = opened()
+    page.locator("#steps input").fill("12")
+    page.locator("#steps input").press("Tab")
+    expect(page.locator("#board")).to_contain_text("12 steps")
+    page.locator("#model input").focus()
+    page.locator("#model input").press("Tab")
+    page.locator("#seed input").fill("8")  # an answer to a later event: an answer to Tab would have come before it
+    page.locator("#seed input").press("Tab")
+    page.locator("#keep button").first.click()
+    page.locator("#share").click()
+    expect(page.locator("#link input, #link textarea").first).to_have_value(re.compile("s="))
+    expect(page.locator("#steps input")).to_have_value("12")
+    expect(page.locator("#board")).to_contain_text("12 steps")
+
+
+def test_a_model_is_chosen_with_the_keyboard(opened):
+    page = opened()
+    page.locator("#model input").focus()
+    page.locator("#model input").fill("hierarchical")
+    page.locator("#model input").press("Enter")
+    expect(page.locator("#board .by-level")).to_have_count(4)
+    expect(page.locator("#steps input")).to_have_value("56")
+    page.locator("#model input").focus()
+    page.locator("#model input").fill("emoji-wan")
+    page.locator("#model input").press("Enter")
+    expect(page.locator("#board [role=slider]").first).to_be_visible()
+
+
 def test_a_phone_sees_no_sideways_scroll_and_undo_does_not_bring_back_the_other_kind(new_page, studio):
     page = new_page(studio, **phone())
     expect(page.locator("#board .track").first).to_be_visible(timeout=60_000)
