@@ -20,7 +20,7 @@ import torch
 
 from engine.caches.choice import parse_shorthand
 from engine.caches.record import Track as Recording
-from engine.caches.record import fit_coefficients, recorded
+from engine.caches.record import explained, fit_coefficients, fitted_points, recorded
 from engine.compare import compare
 from engine.experiment import Track, make_experiment
 from engine.models.catalogue import find_model
@@ -125,6 +125,9 @@ def _fit(model: LoadedModel) -> None:
     document["teacache"] = {"modulation": list(found.modulation), "embedding": list(found.embedding)}
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     print(json.dumps(document["teacache"]))
+    modulation, embedding = fitted_points(recordings)
+    shares = explained(found.modulation, *modulation), explained(found.embedding, *embedding)
+    print("R² {:.2f} over the modulation, {:.2f} over the embedding".format(*shares))
 
 
 if __name__ == "__main__":

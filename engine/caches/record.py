@@ -23,6 +23,7 @@ from engine.caches.tea import RET_STEPS, relative_change
 # The published polynomials have degree 4 and may turn negative outside of the range they were fitted on, so that
 # nothing is computed any more; a parabola fits the shipped model about as well and rises on both sides.
 DEGREE = 2
+Points = tuple[np.ndarray, np.ndarray]  # changes of what a rule looks at, and of the model's answer
 _BLOCK = "resolute_record_block"
 
 
@@ -128,16 +129,30 @@ def mag_ratios(recorder: Recorder) -> tuple[float, ...]:
 
 def fit_coefficients(tracks: Iterable[Track]) -> Coefficients:
     """TeaCache's polynomials from recorded runs, each over the steps whose change its rule looks at."""
+    modulation, embedding = fitted_points(tracks)
+    return Coefficients(fit_polynomial(*modulation), fit_polynomial(*embedding))
+
+
+def fitted_points(tracks: Iterable[Track]) -> tuple[Points, Points]:
+    """Changes of the modulation and of the embedding, each with the output's, over the steps that its rule looks at."""
     found = list(tracks)
     later = slice(RET_STEPS - 1, None)  # entry i is the change from step i to step i + 1, from 0
-    modulation = fit_polynomial([t.modulation[later] for t in found], [t.output[later] for t in found])
     inner = slice(0, -1)  # the last step is computed in any case
-    return Coefficients(
-        modulation, fit_polynomial([t.embedding[inner] for t in found], [t.output[inner] for t in found])
-    )
+    modulation = _joined([(t.modulation[later], t.output[later]) for t in found])
+    return modulation, _joined([(t.embedding[inner], t.output[inner]) for t in found])
 
 
-def fit_polynomial(changes: Sequence[Sequence[float]], outputs: Sequence[Sequence[float]]) -> tuple[float, ...]:
+def _joined(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Points:
+    changes, outputs = zip(*pairs, strict=True)
+    return np.concatenate([np.asarray(part) for part in changes]), np.concatenate([np.asarray(p) for p in outputs])
+
+
+def fit_polynomial(changes: np.ndarray, outputs: np.ndarray) -> tuple[float, ...]:
     """From an embedding's change to the output's; the highest power first."""
-    x, y = (np.concatenate([np.asarray(part) for part in parts]) for parts in (changes, outputs))
-    return tuple(float(value) for value in np.polyfit(x, y, DEGREE))
+    return tuple(float(value) for value in np.polyfit(changes, outputs, DEGREE))
+
+
+def explained(coefficients: Sequence[float], changes: np.ndarray, outputs: np.ndarray) -> float:
+    """R² of a polynomial: the share of the output's variance that it explains, at most 1."""
+    error = outputs - np.polyval(coefficients, changes)
+    return float(1 - np.square(error).mean() / outputs.var())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from engine import report as reports
@@ -9,7 +10,7 @@ from engine.caches import calibration
 from engine.caches.choice import parse_shorthand
 from engine.caches.evaluations import Evaluations, StageCount
 from engine.caches.flops import counted_flops, part_flops
-from engine.caches.record import fit_polynomial, recorded
+from engine.caches.record import explained, fit_polynomial, recorded
 from engine.compare import compare
 from engine.cost import forward_flops, schedule_cost
 from engine.experiment import Track, make_experiment
@@ -147,9 +148,11 @@ def test_recording_changes_no_bit_and_leaves_nothing_behind(tiny):
 
 
 def test_fitting_finds_a_parabola_again():
-    changes = [[0.1, 0.2, 0.3], [0.4, 0.5]]
-    outputs = [[2 * x * x - x + 0.3 for x in part] for part in changes]
+    changes = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    outputs = 2 * changes**2 - changes + 0.3
     assert fit_polynomial(changes, outputs) == pytest.approx((2.0, -1.0, 0.3))
+    assert explained((2.0, -1.0, 0.3), changes, outputs) == pytest.approx(1.0)
+    assert explained((outputs.mean(),), changes, outputs) == pytest.approx(0.0)
 
 
 def test_the_parts_of_a_forward_pass_are_counted_exactly():
