@@ -6,44 +6,32 @@ The report is saved after every run, so that what is finished stays whatever hap
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from engine import report as schema
+from engine.against import Against
 from engine.artefacts import HEAT_GAIN, Artefacts
 from engine.bands import BandWatch
 from engine.baselines import Baseline, Baselines, key_of
-from engine.caches.calibration import Calibration
-from engine.caches.flops import counted_flops
 from engine.caches.pairs import Pairs
-from engine.calibrate import probe, probe_rates
-from engine.conditions import check_complete, pixels_of
-from engine.cost import Cost, schedule_cost
+from engine.conditions import check_complete
 from engine.errors import Cancelled, ResoluteError, Skipped
-from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
 from engine.listeners import Learner, Listener, Silent
-from engine.memo import RunMemo
-from engine.meter import settled_heap, trim_heap
-from engine.metrics import Metric, own_similarity, similarity
-from engine.models.loading import LoadedModel, scheduler_for, solver_name
-from engine.outcome import environment, evaluations_of, latency_of, memory_of, sigmas_of, stages_of
+from engine.meter import settled_heap
+from engine.metrics import similarity
+from engine.models.loading import LoadedModel
+from engine.outcome import environment, evaluations_of, latency_of, memory_of, stages_of
 from engine.page import write_index
 from engine.report import Report, Run, Similarity
-from engine.request import StagedRequest, StagedResult
-from engine.schedule import flat
-from engine.sizes import LatentSize, full_size, latent_size
-from engine.staged import run_staged
-from engine.views import patched
+from engine.runner import Runner, RunResult
+from engine.scheduled import ScheduledRunner
 
 log = logging.getLogger(__name__)
 
@@ -70,44 +58,37 @@ def compare(
     baseline at sizes that the tracks need and nobody has timed: no run is changed by them. Pictures that the
     experiment only names must lie in `out` already.
     """
-    kind = Comparison
-    if experiment.spec.levels:
-        from engine.hpdm.comparing import LevelComparison  # it builds on this module
-
-        kind, baselines = LevelComparison, None
-    comparison = kind(experiment, model, out, listener or Silent(), baselines, numbered, learner)
+    check_complete(experiment.spec, experiment.conditions)
+    listener, files = listener or Silent(), Artefacts(out, experiment, numbered)
+    experiment.conditions.keep(out)
+    runner = _runner(experiment, model, files, listener)
     with settled_heap():
-        return comparison.run(noise_floor, earlier)
+        return Comparison(runner, baselines, learner).run(noise_floor, earlier)
+
+
+def _runner(experiment: Experiment, model: LoadedModel, files: Artefacts, listener: Listener) -> Runner[Any]:
+    kind: type[Runner[Any]] = ScheduledRunner
+    if experiment.spec.levels:
+        from engine.hpdm.runner import LevelRunner  # only who has such a model pays for its import
+
+        kind = LevelRunner
+    return kind(experiment, model, files, listener)
 
 
 class Comparison:
-    """The state of one comparison, of pipelines that are driven along a schedule; other kinds of models override."""
+    """The state of one comparison."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        model: LoadedModel,
-        out: Path,
-        listener: Listener,
-        baselines: Baselines | None,
-        numbered: bool,
-        learner: Learner | None,
-    ) -> None:
-        self.experiment, self.model, self.out, self.listener = experiment, model, out, listener
-        self.baselines, self.learner = baselines, learner
-        check_complete(experiment.spec, experiment.conditions)
-        self.files = Artefacts(out, experiment, numbered)
-        experiment.conditions.keep(out)
-        size = experiment.height, experiment.width, experiment.frames
-        self.pictures = pixels_of(experiment.conditions, out, *size)
-        self.key = key_of(experiment, environment(model)) if baselines else ""
-        self.memo = RunMemo()
-        self.baseline: np.ndarray | None = None
+    def __init__(self, runner: Runner[Any], baselines: Baselines | None, learner: Learner | None) -> None:
+        self.runner, self.learner = runner, learner
+        self.experiment, self.model, self.listener = runner.experiment, runner.model, runner.listener
+        self.files, self.out = runner.files, runner.files.folder
+        self.baselines = baselines if runner.takes_over else None
+        self.key = key_of(self.experiment, environment(self.model)) if self.baselines else ""
+        self.against = Against(self.files, self.experiment.fps)
         self.floor: Similarity | None = None
         self.floor_reason: str | None = "the baseline was not run twice: it was not asked for"
         self.runs: dict[int, Run] = {}
-        self.calibration = Calibration(experiment.spec, experiment.height, self.memo)
-        self.pairs = Pairs((), (), experiment.fps)
+        self.pairs = Pairs((), (), self.experiment.fps)
 
     def run(self, noise_floor: bool, earlier: Report | None) -> Report:
         experiment = self.experiment
@@ -116,10 +97,10 @@ class Comparison:
         left = self._left(tracks, earlier, found)
         self.pairs = Pairs(tracks, left, experiment.fps)
         if found:
-            self.baseline = found.frames
+            self.against.baseline = found.frames
             self.pairs.seen(0, found.frames)
         report = None
-        with self._prepared():
+        with self.runner.prepared():
             twin, stop = self._first_baseline() if noise_floor and 0 in left and not found else (None, False)
             for number in left:
                 run, stop = self._one(number, tracks[number], len(tracks), stop, found)
@@ -138,14 +119,6 @@ class Comparison:
         report = report or self._save()
         write_index(report, self.out)
         return report
-
-    def _prepared(self) -> AbstractContextManager[None]:
-        """The model with this experiment's solver and shift."""
-        pipe, experiment = self.model.pipe, self.experiment
-        return patched(pipe, scheduler=scheduler_for(pipe, experiment.solver, experiment.shift))
-
-    def _solver(self) -> str:
-        return self.experiment.solver or solver_name(self.model.pipe.scheduler)
 
     def _left(self, tracks: tuple[Track, ...], earlier: Report | None, found: Baseline | None) -> list[int]:
         """The numbers that are left to run, in order; what is finished is taken over."""
@@ -176,7 +149,7 @@ class Comparison:
         """The run that the baseline is compared with for the noise floor; it warms everything up. And: stop now?"""
         try:
             self.listener.phase("baseline", "warming up")
-            return self._staged(self.experiment.baseline).frames, False
+            return self.runner.run(self.experiment.baseline).frames, False
         except Skipped:
             self.floor_reason = "the baseline was skipped"
             return None, False
@@ -188,19 +161,11 @@ class Comparison:
             return None, False
 
     def _calibrate(self) -> bool:
-        """Time a few steps at sizes that the tracks need and nobody has timed. Whether it was cancelled."""
-        experiment, spec, name = self.experiment, self.experiment.spec, self.experiment.baseline.name
+        """Time sizes that the tracks need and nobody has timed. Whether it was cancelled."""
         if self.learner is None:
             return False
-        size = experiment.height, experiment.width, experiment.frames
-        needed = [one for track in experiment.tracks for one in experiment.sizes(track.schedule)]
         try:
-            rates = probe_rates(spec, size, needed, self.learner.has)
-            if rates:
-                full = full_size(spec.geometry, *size)
-                self._warm_up(name, [latent_size(full, rate, spec.geometry.patch) for rate in (*rates, 1.0)])
-                request = self._request(experiment.baseline)
-                self.learner.probed(probe(request, spec, rates, lambda _: self._calibrating(name), self.memo))
+            self.runner.calibrate(self.learner)
         except Skipped:
             return False
         except Cancelled:
@@ -209,13 +174,10 @@ class Comparison:
             log.exception("nothing was calibrated")
         return False
 
-    def _calibrating(self, name: str) -> None:
-        self.listener.phase(name, "timing other sizes")
-
     def _set_floor(self, twin: np.ndarray | None) -> None:
-        if twin is None or self.baseline is None:
+        if twin is None or self.against.baseline is None:
             return
-        self.floor = Similarity(**similarity(twin, self.baseline, self.experiment.fps))
+        self.floor = Similarity(**similarity(twin, self.against.baseline, self.experiment.fps))
         self.floor_reason = None
 
     def _one(self, number: int, track: Track, tracks: int, cancelled: bool, found: Baseline | None) -> tuple[Run, bool]:
@@ -245,55 +207,37 @@ class Comparison:
         return found.run.model_copy(update={"video": name})
 
     def _measured(self, number: int, track: Track) -> Run:
-        experiment = self.experiment
-        cost = self._cost(track)
-        warm_up_s = self._warm_up(track.name, experiment.sizes(track.schedule))
+        runner, cost = self.runner, self.runner.cost(track)
+        warm_up_s = runner.warm_up(track)
         watch = BandWatch()
-        result = self._staged(track, None if number else watch)
+        result = runner.run(track, None if number else watch)
         self.listener.phase(track.name, "writing the video")
-        video, encode_s, own = self._written(number, track, result.frames)
-        self.files.still(number, track, result.frames)
+        written = self.against.write(number, track, result.frames)
         self.listener.phase(track.name, "comparing with the baseline")
-        heat, similar = self._against_baseline(number, track, result.frames, own)
-        flops = self._flops(track, cost, result)
-        uncached = self._uncached(number, result.frames)
+        heat, similar = self.against.compare(number, track, result.frames, written)
+        flops = runner.flops(track, cost, result)
         run = Run(
             name=track.name,
-            policy=None if number == 0 else track.policy.name,
             schedule=export(track.schedule),
             status="done",
-            stages=stages_of(cost, experiment),
-            sigmas=self._sigmas(result),
-            latency=latency_of(result, encode_s, warm_up_s),
+            stages=stages_of(cost, self.experiment),
+            sigmas=result.sigmas,
+            latency=latency_of(result, written.encode_s, warm_up_s),
             memory=memory_of(result),
             flops=flops,
             speedup=self._speedup(number, result, cost.baseline_flops / flops),
-            similarity=similar,
-            cache=track.cache.document() if track.cache else None,
+            similarity=runner.remarked(track, similar),
             evaluations=evaluations_of(result),
-            uncached=uncached,
-            video=video,
+            uncached=self._uncached(number, result.frames),
+            video=written.video,
             heatmap=heat,
             bands=watch.bands(),
+            **runner.choice(track),
+            **runner.extras(number, track, result),
         )
-        run = run.model_copy(update=self._details(number, track, result))
         if number == 0 and self.baselines:
-            self.baselines.keep(self.key, run, result.frames, self.out / video)
+            self.baselines.keep(self.key, run, result.frames, self.out / written.video)
         return run
-
-    def _sigmas(self, result: StagedResult) -> tuple[float, ...]:
-        return sigmas_of(result)
-
-    def _details(self, number: int, track: Track, result: StagedResult) -> dict[str, object]:
-        """What only this kind of model's runs have, as fields of `Run`."""
-        return {}
-
-    def _flops(self, track: Track, cost: Cost, result: StagedResult) -> int:
-        """What the run really took: of skipped evaluations no more is left out than was counted."""
-        if track.cache is None:
-            return cost.flops
-        spec = self.experiment.spec
-        return counted_flops(cost, result.evaluations, spec.transformer, spec.defaults.max_sequence_length)
 
     def _uncached(self, number: int, frames: np.ndarray) -> schema.Uncached | None:
         """How like a run is to the same without its cache; runs that have waited for this one are told too."""
@@ -303,86 +247,7 @@ class Comparison:
                 self.runs[k] = self.runs[k].model_copy(update={"uncached": uncached})
         return found.get(number)
 
-    def _request(self, track: Track) -> StagedRequest:
-        experiment = self.experiment
-        return StagedRequest(
-            pipe=self.model.pipe,
-            family=experiment.spec.family,
-            call=experiment.call() | self.pictures,
-            schedule=track.schedule,
-            policy=track.policy,
-            sizes=experiment.sizes(track.schedule),
-            geometry=experiment.spec.geometry,
-            seed=experiment.seed,
-        )
-
-    def _staged(self, track: Track, watch: BandWatch | None = None) -> StagedResult:
-        request = self._request(track)
-        if track.cache:
-            told = "calibrating its cache"
-            cache = self.calibration.complete(track.cache, request, lambda _: self.listener.phase(track.name, told))
-            request = replace(request, cache=cache)
-
-        def on_step(event: StepEvent) -> None:
-            self.listener.step(track.name, event)
-            if event.step == event.steps:
-                self.listener.phase(track.name, "decoding")
-
-        trim_heap()
-        see = watch.see if watch else None
-        result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview, watch=see)
-        self.model.warm.update(_grid(size) for size in request.sizes)
-        return result
-
-    def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
-        """One unmeasured step at every size that has not run yet: kernels are chosen and memory is taken there."""
-        cold = {_grid(size): size for size in sizes if _grid(size) not in self.model.warm}
-        if not cold:
-            return None
-        self.listener.phase(name, "warming up")
-        begun, request = time.perf_counter(), self._request(self.experiment.baseline)
-        least = self.experiment.spec.family.least_steps
-        for grid, size in cold.items():
-            run_staged(replace(request, schedule=flat(least), sizes=(size,), decode=False), memo=self.memo)
-            self.model.warm.add(grid)
-        return time.perf_counter() - begun
-
-    def _cost(self, track: Track) -> Cost:
-        experiment = self.experiment
-        return schedule_cost(
-            experiment.spec,
-            track.schedule,
-            height=experiment.height,
-            width=experiment.width,
-            frames=experiment.frames,
-            guidance=experiment.guidance,
-        )
-
-    def _written(self, number: int, track: Track, frames: np.ndarray) -> tuple[str, float, dict[str, Metric] | None]:
-        """The video's name, how long writing took, and the metrics computed on another core meanwhile."""
-        base = self.baseline if number else None
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            own = None if base is None else pool.submit(own_similarity, frames, base, self.experiment.fps)
-            begun = time.perf_counter()
-            video = self.files.video(number, track, frames)
-            encode_s = time.perf_counter() - begun
-            return video, encode_s, own.result() if own else None
-
-    def _against_baseline(
-        self, number: int, track: Track, frames: np.ndarray, own: dict[str, Metric] | None
-    ) -> tuple[str | None, Similarity]:
-        """The heat-map's name and all metrics; the heat-map is written while the metrics are computed."""
-        if number == 0:
-            self.baseline = frames
-            return None, Similarity.missing("this is the baseline")
-        if self.baseline is None:
-            return None, Similarity.missing("there is no baseline: its run did not finish")
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            heat = pool.submit(self.files.heat, number, track, frames, self.baseline)
-            similar = Similarity(**similarity(frames, self.baseline, self.experiment.fps, own))
-            return heat.result(), similar
-
-    def _speedup(self, number: int, result: StagedResult, by_flops: float) -> schema.Speedup:
+    def _speedup(self, number: int, result: RunResult, by_flops: float) -> schema.Speedup:
         base = result.readings.denoise_s if number == 0 else None
         if number and self.runs[0].status == "done":
             base = self.runs[0].latency.denoise_s
@@ -393,13 +258,12 @@ class Comparison:
         cuda = self.model.device.type == "cuda"
         return Run(
             name=track.name,
-            policy=None if track.name == "baseline" else track.policy.name,
             schedule=export(track.schedule),
-            cache=track.cache.document() if track.cache else None,
             status=status,
             error=error,
             memory=schema.Memory(kind="cuda" if cuda else "rss_above_start", peak_bytes=None, reason=f"run {status}"),
             similarity=Similarity.missing(f"this run was {status}"),
+            **self.runner.choice(track),
         )
 
     def _save(self) -> Report:
@@ -415,7 +279,7 @@ class Comparison:
             steps=experiment.steps,
             guidance=experiment.guidance,
             shift=experiment.shift,
-            solver=self._solver(),
+            solver=self.runner.solver,
             **experiment.conditions.document(),
             environment=environment(self.model),
             noise_floor=self.floor,
@@ -425,7 +289,3 @@ class Comparison:
         )
         schema.save(report, self.out / "report.json")
         return report
-
-
-def _grid(size: LatentSize) -> tuple[int, int, int]:
-    return size.frames, size.height, size.width

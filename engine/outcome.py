@@ -12,7 +12,7 @@ from engine import report as schema
 from engine.cost import Cost
 from engine.experiment import Experiment
 from engine.models.loading import LoadedModel
-from engine.request import StagedResult
+from engine.runner import RunResult
 from engine.sizes import LatentSize
 
 
@@ -52,19 +52,14 @@ def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
     return tuple(stage(s.size, s.stage.first, s.stage.last, s.stage.rate) for s in cost.stages)
 
 
-def evaluations_of(result: StagedResult) -> schema.Evaluations:
+def evaluations_of(result: RunResult) -> schema.Evaluations:
     """How many of the run's model evaluations were computed whole."""
     found = result.evaluations
     stages = (schema.StageEvaluations(computed=one.computed, skipped=one.skipped) for one in found.stages)
     return schema.Evaluations(computed=found.computed, skipped=found.skipped, stages=tuple(stages))
 
 
-def sigmas_of(result: StagedResult) -> tuple[float, ...]:
-    """What every step was told, in order."""
-    return tuple(sigma for plan in result.plans for sigma in plan.levels[plan.stage.window])
-
-
-def latency_of(result: StagedResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:
+def latency_of(result: RunResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:
     """Where the time of a run went."""
     readings = result.readings
     return schema.Latency(
@@ -78,7 +73,7 @@ def latency_of(result: StagedResult, encode_s: float, warm_up_s: float | None) -
     )
 
 
-def memory_of(result: StagedResult) -> schema.Memory:
+def memory_of(result: RunResult) -> schema.Memory:
     """What memory a run took."""
     readings = result.readings
     return schema.Memory(

@@ -71,6 +71,11 @@ class StagedResult:
     text_s: float
     evaluations: Evaluations
 
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """What every step was told, in order."""
+        return tuple(sigma for plan in self.plans for sigma in plan.levels[plan.stage.window])
+
 
 def frames_of(out: Any) -> np.ndarray:
     """The pictures of a pipeline's output, (T, H, W, 3) float32 in [0, 1]; a still has one."""

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import cli
-from engine import compare as comparing
+from engine import cli, scheduled
 from engine.compare import compare
 from engine.console import Progress
 from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
@@ -98,7 +97,7 @@ def test_same_experiment_twice_gives_the_same_frames(model, tmp_path):
 
 def failing(monkeypatch, which: int, error: Exception):
     """Make the `which`-th staged run raise."""
-    calls, original = [], comparing.run_staged
+    calls, original = [], scheduled.run_staged
 
     def run(*args, **kwargs):
         calls.append(1)
@@ -106,7 +105,7 @@ def failing(monkeypatch, which: int, error: Exception):
             raise error
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(comparing, "run_staged", run)
+    monkeypatch.setattr(scheduled, "run_staged", run)
 
 
 def test_out_of_memory_in_one_schedule_keeps_the_others(monkeypatch, model, tmp_path):

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from engine.experiment import make_experiment
 from engine.hpdm.choice import LevelChoice
-from engine.hpdm.comparing import doubled
+from engine.hpdm.runner import doubled
 from engine.hpdm.tiles import parents_of, tile_grid
 from engine.hpdm.tracks import level_track
 from engine.jobs.service import Jobs

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from engine.hpdm.comparing import doubled
+from engine.hpdm.runner import doubled
 from engine.hpdm.seams import seam_lines, seam_ratio
 from engine.report import LevelVideo, Seams
 from engine.video import read_mp4, write_mp4

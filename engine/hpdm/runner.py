@@ -1,20 +1,20 @@
-"""A comparison of runs of a hierarchical patch model: what differs from the staged runner, and nothing else."""
+"""Runs of a hierarchical patch model, level by level."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.bands import BandWatch
 from engine.caches.evaluations import Evaluations, StageCount
-from engine.compare import Comparison
 from engine.cost import Cost, StageCost
 from engine.events import StepEvent
 from engine.experiment import Track
@@ -25,9 +25,8 @@ from engine.hpdm.request import HpdmRequest, make_request, tile_batch
 from engine.hpdm.run import HpdmResult, LevelResult, frames, run_hpdm
 from engine.hpdm.seams import seam_lines, seam_ratio
 from engine.meter import Readings, trim_heap
-from engine.metrics import Metric
-from engine.report import LevelVideo, Run, Seams, Similarity
-from engine.sizes import LatentSize
+from engine.report import LevelVideo, Seams, Similarity
+from engine.runner import Runner
 from engine.video import write_mp4
 
 
@@ -51,38 +50,34 @@ def doubled(pictures: np.ndarray) -> np.ndarray:
     return pictures.repeat(2, axis=1).repeat(2, axis=2).astype(np.float32) / 255
 
 
-class LevelComparison(Comparison):
-    """Runs level by level. No baseline is taken over from earlier comparisons, as its levels' videos are wanted."""
+class LevelRunner(Runner[LevelRun]):
+    """Runs level by level; a level that is stopped at is enlarged to the finest one's size."""
+
+    takes_over = False  # the videos of a baseline's levels are wanted too
+    solver = "hpdm"
 
     @property
     def config(self) -> HpdmConfig:
         assert self.experiment.spec.levels is not None
         return self.experiment.spec.levels
 
-    @contextlib.contextmanager
-    def _prepared(self) -> Iterator[None]:
-        yield
+    def prepared(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
-    def _solver(self) -> str:
-        return "hpdm"
-
-    def _calibrate(self) -> bool:
-        return False
-
-    def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
+    def warm_up(self, track: Track) -> float | None:
         """One unmeasured step at the two lowest levels, tiles side by side, once a loaded model: kernels are chosen."""
         grids = {self.config.size(level) for level in range(self.config.levels)}
         if grids <= self.model.warm:
             return None
-        self.listener.phase(name, "warming up")
+        self.listener.phase(track.name, "warming up")
         begun = time.perf_counter()
-        request = self._hpdm_request(self.experiment.baseline)
+        request = self._request(self.experiment.baseline)
         few = replace(request, levels=min(2, request.levels), steps=(1,) * len(request.steps), overlap="none")
         run_hpdm(self.model.pipe.network, few)
         self.model.warm |= grids
         return time.perf_counter() - begun
 
-    def _hpdm_request(self, track: Track) -> HpdmRequest:
+    def _request(self, track: Track) -> HpdmRequest:
         experiment, levels = self.experiment, track.levels
         assert levels is not None
         return make_request(
@@ -97,8 +92,8 @@ class LevelComparison(Comparison):
             heun=levels.heun,
         )
 
-    def _staged(self, track: Track, watch: object = None) -> LevelRun:  # type: ignore[override]
-        request, sigmas = self._hpdm_request(track), []
+    def run(self, track: Track, watch: BandWatch | None = None) -> LevelRun:
+        request, sigmas = self._request(track), []
 
         def on_step(event: StepEvent) -> None:
             sigmas.append(event.sigma)
@@ -130,7 +125,7 @@ class LevelComparison(Comparison):
     def _rows(self, request: HpdmRequest) -> int:
         return 1 if request.guidance == 1 else 2
 
-    def _cost(self, track: Track) -> Cost:
+    def cost(self, track: Track) -> Cost:
         flops = self._level_flops(track)
         base = self._level_flops(self.experiment.baseline)
         sizes = self.experiment.sizes(track.schedule)
@@ -140,26 +135,24 @@ class LevelComparison(Comparison):
         return Cost(stages, sum(base))
 
     def _level_flops(self, track: Track) -> tuple[int, ...]:
-        request = self._hpdm_request(track)
+        request = self._request(track)
         return run_flops(self.config, request, self._rows(request), tile_batch(self.config, request.memory_mib))[0]
 
-    def _flops(self, track: Track, cost: Cost, result: LevelRun) -> int:  # type: ignore[override]
+    def flops(self, track: Track, cost: Cost, result: LevelRun) -> int:
         return sum(self._level_flops(track))
 
-    def _sigmas(self, result: LevelRun) -> tuple[float, ...]:  # type: ignore[override]
-        return result.sigmas
+    def choice(self, track: Track) -> dict[str, Any]:
+        return {"policy": None, "levels": track.levels and track.levels.document()}
 
-    def _details(self, number: int, track: Track, result: LevelRun) -> dict[str, object]:  # type: ignore[override]
-        """What only such a run has: its choice, and every level's video with its tiles."""
-        assert track.levels is not None
-        pyramid = tuple(self._level_video(number, track, level) for level in result.result.levels)
-        return {"policy": None, "levels": track.levels.document(), "pyramid": pyramid}
+    def extras(self, number: int, track: Track, result: LevelRun) -> dict[str, Any]:
+        """Every level's video with its tiles."""
+        return {"pyramid": tuple(self._level_video(number, track, level) for level in result.result.levels)}
 
     def _level_video(self, number: int, track: Track, level: LevelResult) -> LevelVideo:
         count, height, width = level.video.shape[1:]
         name = f"{self.files._stem(number, track)}-level-{level.level + 1}.mp4"
         fps = self.experiment.fps * count / self.experiment.frames
-        write_mp4(Path(self.out) / name, doubled(frames(level.video)), fps, None)
+        write_mp4(self.files.folder / name, doubled(frames(level.video)), fps, None)
         lines = seam_lines(level.video, self.config, track.levels.overlap) if track.levels else None
         return LevelVideo(
             level=level.level + 1,
@@ -175,21 +168,14 @@ class LevelComparison(Comparison):
             seconds=level.seconds,
         )
 
-    def _against_baseline(
-        self, number: int, track: Track, frames: np.ndarray, own: dict[str, Metric] | None
-    ) -> tuple[str | None, Similarity]:
-        heat, similar = super()._against_baseline(number, track, frames, own)
+    def remarked(self, track: Track, similar: Similarity) -> Similarity:
         last = track.stages[-1].index
         if last == self.config.levels - 1 or similar.psnr.mean is None:
-            return heat, similar
+            return similar
         f, h, w = self.config.size(last)
         told = f"stopped at level {last + 1} and enlarged from {f} frames of {w}x{h}"
         metrics = {
             name: m.model_copy(update={"reason": f"{told}; {m.reason}" if m.reason else told})
             for name, m in similar.metrics().items()
         }
-        return heat, Similarity(**metrics)
-
-    def _unfinished(self, track: Track, status: object, error: str) -> Run:
-        run = super()._unfinished(track, status, error)  # type: ignore[arg-type]
-        return run.model_copy(update={"policy": None, "levels": track.levels and track.levels.document()})
+        return Similarity(**metrics)
