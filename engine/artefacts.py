@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.baselines import Baseline
 from engine.experiment import Experiment, Track
-from engine.metrics import heatmap
+from engine.heatmap import heatmap
 from engine.reproduce import TAG
 from engine.video import VideoFailed, whole_file, write_mp4, write_png, write_webp
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
-from engine.errors import InvalidInput, ResoluteError
+from engine.errors import ResoluteError
+from engine.frames import as_frames, told_difference, told_size
 from engine.ssim import WINDOW, both_of, ssim_of
 from engine.video import VideoFailed, VideoStuck, filter_logs, filtering
 
@@ -128,9 +129,9 @@ def own_similarity(frames: np.ndarray, baseline: np.ndarray, fps: float) -> dict
 
 def _pair(frames: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray] | str:
     """Both as they are measured, or why they cannot be compared."""
-    run, base = _frames("frames", frames), _frames("baseline", baseline)
+    run, base = as_frames("frames", frames), as_frames("baseline", baseline)
     if run.shape != base.shape:
-        return f"{_differ(run, base)}."
+        return f"{told_difference(run, base)}."
     for name, array in (("run", run), ("baseline", base)):
         if not (finite := np.isfinite(array).all(axis=(1, 2, 3))).all():
             return f"frame {int(np.argmin(finite)) + 1} of the {name} is not finite."
@@ -188,7 +189,7 @@ def psnr(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
 def ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
     """Structural similarity a frame, -1 to 1, averaged over RGB; sides from 11 pixels (engine.ssim)."""
     if min(run.shape[1:3]) < WINDOW:
-        raise _NotComputed(f"SSIM needs frames of at least {WINDOW}x{WINDOW} pixels, got {_size(run)}.")
+        raise _NotComputed(f"SSIM needs frames of at least {WINDOW}x{WINDOW} pixels, got {told_size(run)}.")
     return _metric(ssim_of(a, b) for a, b in zip(run, base, strict=True))
 
 
@@ -217,7 +218,7 @@ def _scales(run: np.ndarray) -> tuple[float, ...]:
     """The weights of the scales that fit."""
     count = sum(min(run.shape[1:3]) >= WINDOW * 2**n for n in range(len(MS_SSIM_WEIGHTS)))
     if count < 2:
-        raise _NotComputed(f"MS-SSIM needs frames of at least 22x22 pixels, got {_size(run)}.")
+        raise _NotComputed(f"MS-SSIM needs frames of at least 22x22 pixels, got {told_size(run)}.")
     total = sum(MS_SSIM_WEIGHTS[:count])
     return tuple(weight / total for weight in MS_SSIM_WEIGHTS[:count])
 
@@ -225,7 +226,9 @@ def _scales(run: np.ndarray) -> tuple[float, ...]:
 def _short(weights: tuple[float, ...], run: np.ndarray) -> str | None:
     if len(weights) == len(MS_SSIM_WEIGHTS):
         return None
-    return f"{len(weights)} of 5 scales, weights renormalised: the {WINDOW}-pixel window fits no more in {_size(run)}."
+    return (
+        f"{len(weights)} of 5 scales, weights renormalised: the {WINDOW}-pixel window fits no more in {told_size(run)}."
+    )
 
 
 def flicker(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
@@ -253,10 +256,10 @@ def vmaf(run: np.ndarray, base: np.ndarray, fps: float = 8.0, log: str | None = 
     has run already.
     """
     if not _large_enough_for_vmaf(run):
-        raise _NotComputed(f"VMAF needs at least {VMAF_MIN_SIDE}x{VMAF_MIN_SIDE} pixels, got {_size(run)}.")
+        raise _NotComputed(f"VMAF needs at least {VMAF_MIN_SIDE}x{VMAF_MIN_SIDE} pixels, got {told_size(run)}.")
     found = json.loads(log or filter_logs(run, base, fps, {"vmaf": _FILTERS["vmaf"]})["vmaf"])
     values = [frame["metrics"]["vmaf"] for frame in found["frames"]]
-    note = f"Trained on {VMAF_TRAINED_HEIGHT}p: at {_size(run)} it ranks runs, it is no absolute grade."
+    note = f"Trained on {VMAF_TRAINED_HEIGHT}p: at {told_size(run)} it ranks runs, it is no absolute grade."
     return _metric(_as_many("VMAF", values, run), note if run.shape[1] < VMAF_TRAINED_HEIGHT // 2 else None)
 
 
@@ -308,57 +311,6 @@ _COMPUTE: dict[str, Callable[..., Metric]] = {
     "flicker": flicker,
     "lpips": lpips,
 }
-
-
-def heatmap(frames: np.ndarray, baseline: np.ndarray, gain: float = 4.0) -> np.ndarray:
-    """Where the run differs from the baseline: float32 (T, H, W, 3) in [0, 1], black where they are equal.
-
-    Legend: colour = root mean square of the RGB difference times `gain`, clipped at 1: black 0, violet
-    0.25, red 0.5, orange 0.75, pale yellow 1. With gain 4 pale yellow is a difference of 64 of 255 or
-    more. Raises InvalidInput where the shapes differ.
-    """
-    run, base = _frames("frames", frames), _frames("baseline", baseline)
-    if run.shape != base.shape:
-        raise InvalidInput("frames", f"{_differ(run, base)}.")
-    if not 0 < gain < math.inf:
-        raise InvalidInput("gain", f"gain must be above 0, got {gain}.")
-    red, green, blue = (np.square(run[..., n] - base[..., n]) for n in range(3))  # a mean over three is slow
-    level = np.clip(np.nan_to_num(np.sqrt((red + green + blue) / 3) * gain, nan=1.0), 0.0, 1.0)
-    return HEAT.take(np.rint(level * (len(HEAT) - 1)).astype(np.uint8), axis=0)
-
-
-def _heat_colours() -> np.ndarray:
-    """256 RGB colours (256, 3) from black over violet, red and orange to pale yellow, ever lighter."""
-    anchors = np.array([[0, 0, 0], [72, 16, 110], [186, 54, 85], [249, 142, 9], [252, 255, 164]]) / 255.0
-    at = np.linspace(0.0, 1.0, len(anchors))
-    columns = [np.interp(np.linspace(0.0, 1.0, 256), at, anchors[:, channel]) for channel in range(3)]
-    return np.stack(columns, axis=-1).astype(np.float32)
-
-
-HEAT = _heat_colours()
-
-
-def _frames(field: str, frames: np.ndarray) -> np.ndarray:
-    """The frames as float32, clipped of rounding only. Raises InvalidInput for what are no frames."""
-    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise InvalidInput(field, f"{field} must have the shape (T, H, W, 3), got {frames.shape}.")
-    if not np.issubdtype(frames.dtype, np.floating):
-        raise InvalidInput(field, f"{field} must be floats from 0 to 1, got {frames.dtype}: divide by 255.")
-    if frames.dtype == np.float32 and frames.min() >= 0.0 and frames.max() <= 1.0:  # NaN fails both
-        return frames
-    finite = frames[np.isfinite(frames)]
-    if finite.size and (finite.min() < -1e-3 or finite.max() > 1 + 1e-3):
-        raise InvalidInput(field, f"{field} must lie in 0..1, got {finite.min():.3g} to {finite.max():.3g}.")
-    return np.where(np.isfinite(frames), np.clip(frames, 0.0, 1.0), np.nan).astype(np.float32)
-
-
-def _size(frames: np.ndarray) -> str:
-    return f"{frames.shape[2]}x{frames.shape[1]}"
-
-
-def _differ(run: np.ndarray, base: np.ndarray) -> str:
-    sizes = [f"{len(frames)} frames of {_size(frames)}" for frames in (run, base)]
-    return f"the run has {sizes[0]}, the baseline {sizes[1]}"
 
 
 def _metric(frames: Iterable[float | None], reason: str | None = None) -> Metric:

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from engine import metrics, report
+from engine.heatmap import HEAT
 from engine.metrics import KINDS, Metric
 from engine.report import Report, Run, Similarity, Stage
 from engine.video import whole_file
@@ -367,5 +368,5 @@ def _frames(metric: Metric) -> list[float | None]:
 
 def _heat_gradient() -> str:
     """The heat-map's colours as CSS colour stops."""
-    stops = metrics.HEAT[[0, 32, 64, 96, 128, 160, 192, 224, 255]] * 255
+    stops = HEAT[[0, 32, 64, 96, 128, 160, 192, 224, 255]] * 255
     return ", ".join(f"rgb({r:.0f} {g:.0f} {b:.0f})" for r, g, b in stops)

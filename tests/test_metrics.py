@@ -17,7 +17,8 @@ from skimage.metrics import structural_similarity
 
 from engine import metrics, video
 from engine.errors import InvalidInput
-from engine.metrics import KINDS, Metric, heatmap, similarity
+from engine.heatmap import HEAT, heatmap
+from engine.metrics import KINDS, Metric, similarity
 
 
 def moving(frames: int = 5, height: int = 128, width: int = 128) -> np.ndarray:
@@ -362,13 +363,13 @@ def test_the_heat_map_is_black_where_equal_and_brightens_with_the_difference(bas
     assert shown.max() <= 1
     light = shown.mean(axis=(1, 2)) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(light) > 0).all()
-    assert shown[-1, 0, 0] == pytest.approx(metrics.HEAT[-1])
+    assert shown[-1, 0, 0] == pytest.approx(HEAT[-1])
 
 
 def test_the_heat_map_shows_broken_frames_as_the_brightest(base: np.ndarray) -> None:
     broken = base.copy()
     broken[0, 0, 0] = np.nan
-    assert heatmap(broken, base)[0, 0, 0] == pytest.approx(metrics.HEAT[-1])
+    assert heatmap(broken, base)[0, 0, 0] == pytest.approx(HEAT[-1])
 
 
 def test_the_heat_map_refuses_other_shapes_and_gains(base: np.ndarray) -> None:

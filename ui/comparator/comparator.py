@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.metrics import HEAT
+from engine.heatmap import HEAT
 from ui.comparator.value import Comparison
 from ui.widget import Display
 
