@@ -18,7 +18,7 @@ from skimage.metrics import structural_similarity
 from engine import metrics, video
 from engine.errors import InvalidInput
 from engine.heatmap import HEAT, heatmap
-from engine.metrics import KINDS, Metric, similarity
+from engine.metrics import KINDS, Metric, own_similarity, similarity
 
 
 def moving(frames: int = 5, height: int = 128, width: int = 128) -> np.ndarray:
@@ -255,6 +255,21 @@ def test_an_ffmpeg_without_vmaf_still_gives_xpsnr(
     assert block["vmaf"].mean is None
     assert "code 8" in str(block["vmaf"].reason)
     assert block["xpsnr"] == whole["xpsnr"]
+
+
+def test_what_was_computed_while_the_video_was_written_is_what_is_computed_now(base: np.ndarray) -> None:
+    other = noisy(base, 0.03)
+    own = own_similarity(other, base, fps=8)
+    assert set(own) < set(KINDS)
+    assert similarity(other, base, 8, own) == similarity(other, base, 8)
+    taken = own | {"psnr": metrics.missing("taken over")}
+    assert similarity(other, base, 8, taken)["psnr"].reason == "taken over"
+
+
+def test_what_cannot_be_compared_is_the_same_reason_both_times(base: np.ndarray) -> None:
+    own = own_similarity(base[:2], base, fps=8)
+    assert own == similarity(base[:2], base, 8, own)
+    assert "the baseline" in str(own["ssim"].reason)
 
 
 def test_measured_together_vmaf_and_xpsnr_are_what_they_are_alone(base: np.ndarray) -> None:
