@@ -35,26 +35,38 @@ class Subject:
     spec: ModelSpec
     pipe: Any
     call: dict[str, Any]
+    batch: int  # samples of one forward pass: 2 where the pipeline puts both of guidance into one
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of one step, as the pipeline makes them."""
+        return self.spec.family.passes(self.spec.defaults.guidance) // self.batch
+
+
+def described(name: str, small: bool) -> ModelSpec:
+    """A catalogue model at its published config and size, or at those of the form for a CPU."""
+    spec = catalogue_model(name)
+    if not small:
+        return spec
+    height, width, frames = SMALL_SIZES[name]
+    own = replace(spec.defaults, height=height, width=width, frames=frames, steps=8, max_sequence_length=16)
+    return replace(spec, defaults=own, transformer=_smaller(spec.transformer), vae=_smaller(spec.vae))
 
 
 def subject(name: str, device: torch.device, small: bool) -> Subject:
     """Build a catalogue model with random weights: bfloat16 on a GPU, and `small` (float32) for the CPU form."""
-    spec = catalogue_model(name)
+    spec = described(name, small)
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    if small:
-        height, width, frames = SMALL_SIZES[name]
-        own = replace(spec.defaults, height=height, width=width, frames=frames, steps=8, max_sequence_length=16)
-        spec = replace(spec, defaults=own, transformer=_smaller(spec.transformer), vae=_smaller(spec.vae))
     torch.manual_seed(0)
     vae = _image_vae(spec.vae) if spec.vae["_class_name"] == "AutoencoderKL" else spec.vae
     networks = [_network(config, device, dtype) for config in (spec.transformer, vae)]
     scheduler = getattr(diffusers, spec.scheduler["_class_name"]).from_config(dict(spec.scheduler))
-    build, call = _BUILDERS[spec.pipeline]
+    build, call, batch = _BUILDERS[spec.pipeline]
     pipe = build(networks[0], networks[1], scheduler)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = scheduler_for(pipe, None, spec.defaults.shift)
     arguments = call(spec.transformer, spec.defaults, device, dtype)
-    return Subject(spec, pipe, arguments | {"guidance_scale": spec.defaults.guidance})
+    return Subject(spec, pipe, arguments | {"guidance_scale": spec.defaults.guidance}, batch)
 
 
 def _smaller(config: Any) -> dict[str, Any]:
@@ -112,7 +124,7 @@ def _sd3_call(config: Any, own: Defaults, device: torch.device, dtype: torch.dty
     }  # fmt: skip
 
 
-_BUILDERS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "WanPipeline": (_wan, _wan_call),
-    "StableDiffusion3Pipeline": (_sd3, _sd3_call),
+_BUILDERS: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {
+    "WanPipeline": (_wan, _wan_call, 1),
+    "StableDiffusion3Pipeline": (_sd3, _sd3_call, 2),
 }

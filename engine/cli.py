@@ -41,6 +41,10 @@ Height = Annotated[int | None, typer.Option(help="Pixels; the model's own where 
 Width = Annotated[int | None, typer.Option(help="Pixels.")]
 Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 turns it off.")]
+Guidance2 = Annotated[
+    float | None,
+    typer.Option("--guidance-2", help="Guidance of the second expert (low noise), where the model has two."),
+]
 Out = Annotated[Path, typer.Option(help="Folder for the report and the videos.")]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
@@ -88,6 +92,7 @@ def compare(
     width: Width = None,
     frames: Frames = None,
     guidance: Guidance = None,
+    guidance_2: Guidance2 = None,
     shift: Annotated[float | None, typer.Option(help="Flow shift of the full-resolution run.")] = None,
     solver: Annotated[
         str | None, typer.Option(help=f"{', '.join(SOLVERS)}, as it fits; its own where left out.")
@@ -102,7 +107,7 @@ def compare(
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
     spec = find_model(model)
     count = steps if steps is not None else spec.defaults.steps
-    given = _settings(settings_from, count)
+    given = _settings(settings_from, count, spec)
     if spec.levels:
         tracks = _level_tracks(spec, schedule, policy, cache, track)
     elif track or not schedule:
@@ -121,6 +126,7 @@ def compare(
         width=width,
         frames=frames,
         guidance=guidance,
+        guidance_2=guidance_2,
         shift=shift,
         solver=solver,
         settings=given,
@@ -281,8 +287,15 @@ def _fitting(spec: ModelSpec, preset: Preset) -> Any:
     return make_experiment(spec, [track], prompt="-", steps=preset.schedule.infer_steps)
 
 
-def _settings(path: Path | None, steps: int) -> RunSettings | None:
-    return None if path is None else load_preset(str(path), steps).settings
+def _settings(path: Path | None, steps: int, spec: ModelSpec) -> RunSettings | None:
+    """A config's run settings; a second guidance that the model has no expert for is told of."""
+    if path is None:
+        return None
+    given = load_preset(str(path), steps).settings
+    if not spec.two_experts and given.guidance_2 not in (None, given.guidance):
+        told = f"its second sample_guide_scale {given.guidance_2:g} is not run: {spec.title} has one expert"
+        typer.echo(f"{path.name}: {told}.", err=True)
+    return given
 
 
 def _tracks(presets: Sequence[Preset], policies: Sequence[str], caches: Sequence[str] = ()) -> list[Track]:

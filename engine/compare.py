@@ -278,6 +278,7 @@ class Comparison:
             fps=experiment.fps,
             steps=experiment.steps,
             guidance=experiment.guidance,
+            guidance_2=experiment.guidance_2,
             shift=experiment.shift,
             solver=self.runner.solver,
             **experiment.conditions.document(),

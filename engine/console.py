@@ -179,7 +179,8 @@ def print_models(found: Sequence[Availability], json_only: bool) -> None:
         size = f"{own.width}x{own.height}" + (f"x{own.frames}" if spec.family.output == "video" else "")
         shift = "own" if own.shift is None else f"{own.shift:g}"
         memory = "" if one.peak_bytes is None else f"{one.peak_bytes / 1e9:.1f} GB" + (" !" if one.too_large else "")
-        table.add_row(spec.id, size, str(own.steps), shift, f"{own.guidance:g}", memory, one.told)
+        guidance = f"{own.guidance:g}" + ("" if own.guidance_2 is None else f" / {own.guidance_2:g}")
+        table.add_row(spec.id, size, str(own.steps), shift, guidance, memory, one.told)
     console = _console()
     console.print(table)
     for one in found:

@@ -25,6 +25,7 @@ MAX_SEED = 2**53 - 1  # survives JavaScript
 MAX_TRACKS = 64
 MAX_NAME = 200  # characters of a track's name
 BASELINE = "baseline"
+SECOND = "guidance_scale_2"  # what pipelines of two experts call the second one's guidance
 FORMAT = 1  # of the document that an experiment is written as
 
 
@@ -79,6 +80,7 @@ class Experiment:
     fps: int
     steps: int
     guidance: float
+    guidance_2: float | None  # of the second expert; None for a model of one
     shift: float | None  # None: as the model's own scheduler has it, which may go by the size
     solver: str | None
     tracks: tuple[Track, ...]
@@ -99,6 +101,8 @@ class Experiment:
         """The pipeline's own arguments, except size, steps and generator."""
         family = self.spec.family
         call: dict[str, Any] = {"prompt": self.prompt, family.guidance: self.guidance}
+        if self.guidance_2 is not None:
+            call[SECOND] = self.guidance_2
         if family.negative:
             call["negative_prompt"] = self.negative_prompt
         if family.output == "video":
@@ -121,6 +125,7 @@ class Experiment:
             "fps": self.fps,
             "steps": self.steps,
             "guidance": self.guidance,
+            **({} if self.guidance_2 is None else {"guidance_2": self.guidance_2}),
             "shift": self.shift,
             "solver": self.solver,
             **self.conditions.document(),
@@ -148,6 +153,7 @@ def make_experiment(
     width: object = None,
     frames: object = None,
     guidance: object = None,
+    guidance_2: object = None,
     shift: object = None,
     solver: object = None,
     image: object = None,
@@ -179,6 +185,7 @@ def make_experiment(
     count = checked_steps(_first(steps, own.steps))
     if count < spec.family.least_steps:
         raise InvalidInput("steps", f"steps is {count}; {spec.title} needs at least {spec.family.least_steps}.")
+    scales = _guidance(spec, guidance, guidance_2, given)
     return Experiment(
         spec=spec,
         prompt=_text("prompt", prompt),
@@ -189,7 +196,8 @@ def make_experiment(
         frames=size[2],
         fps=own.fps,
         steps=count,
-        guidance=checked_number("guidance", _first(guidance, given.guidance, own.guidance), 0.0, spec.most_guidance),
+        guidance=scales[0],
+        guidance_2=scales[1],
         shift=_shift(spec, shift, given.shift),
         solver=checked_solver(solver, spec.pipeline, spec.scheduler),
         tracks=_checked_tracks(tracks, count, spec, size),
@@ -227,6 +235,31 @@ def _checked_tracks(
     if len(result) > MAX_TRACKS:
         raise InvalidInput("schedule", f"{len(result)} schedules were asked for; at most {MAX_TRACKS} fit one report.")
     return tuple(result)
+
+
+def _guidance(spec: ModelSpec, asked: object, second: object, given: RunSettings) -> tuple[float, float | None]:
+    """Guidance, and that of the second expert: None for a model of one, whatever a LightX2V config was made for.
+
+    Pipelines go by the first alone whether they guide at all, so a second that is left out is off with it.
+    """
+    own, most = spec.defaults, spec.most_guidance
+    first = checked_number("guidance", _first(asked, given.guidance, own.guidance), 0.0, most)
+    if not spec.two_experts:
+        if second is None:
+            return first, None
+        raise InvalidInput(
+            "guidance_2", f"guidance_2 is {str(second)[:40]}; {spec.title} has one expert: leave it out."
+        )
+    off = first <= 1 and (asked is not None or given.guidance_2 is None)
+    found = _first(second, first if off else None, given.guidance_2, own.guidance_2)
+    low = checked_number("guidance_2", found, 0.0, most)
+    if first <= 1 < low:
+        raise InvalidInput(
+            "guidance_2",
+            f"guidance_2 is {low:g} beside guidance {first:g}, which turns it off for both experts; "
+            "set guidance_2 to 1, or guidance above 1.",
+        )
+    return first, low
 
 
 def _shift(spec: ModelSpec, asked: object, given: float | None) -> float | None:

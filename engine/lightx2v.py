@@ -28,7 +28,10 @@ SCHEDULE_KEYS = ("infer_steps", "changing_resolution", "resolution_rate", "chang
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a config says of the run itself; None where it says nothing. Sizes in pixels, length in frames."""
+    """What a config says of the run itself; None where it says nothing. Sizes in pixels, length in frames.
+
+    `guidance_2` is the second expert's guidance; one number in a config is that of both.
+    """
 
     height: int | None = None
     width: int | None = None
@@ -143,7 +146,7 @@ def with_cache(document: Mapping[str, Any], cache: CacheChoice | None) -> dict[s
 
 def _settings_of(document: Mapping[str, Any]) -> RunSettings:
     guidance = document.get("sample_guide_scale")
-    pair = guidance if isinstance(guidance, list) else [guidance, None]
+    pair = guidance if isinstance(guidance, list) else [guidance, guidance]
     if len(pair) != 2:
         raise InvalidInput("sample_guide_scale", "sample_guide_scale must be one number or a list of two.")
     return RunSettings(

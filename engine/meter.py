@@ -77,9 +77,14 @@ class Meter:
 
     def resume(self) -> None:
         """The loop goes on from here: at its start, and after every callback."""
-        if self._before is None:
-            self._before = self._take_peak()
+        if not self._spans:
+            self._before = max(self._before or 0, self._take_peak())
         self._begun = self._now()
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop has begun."""
+        return self._begun is not None
 
     def step_done(self) -> None:
         """A step has been issued."""

@@ -280,13 +280,14 @@ def _summary(found: Report) -> list[dict[str, str]]:
 def _settings(found: Report) -> dict[str, str]:
     """All that was the same for every run, as label and text."""
     own, size = found.environment, found.size
+    second = "" if found.guidance_2 is None else f", of the second expert {found.guidance_2:g}"
     shown = {
         "Model": found.model,
         "Seed": str(found.seed),
         "Size": f"{size.width}×{size.height}, {size.frames} frames at {found.fps:g} fps",
         "Steps": str(found.steps),
         "Solver": found.solver,
-        "Guidance": f"{found.guidance:g}",
+        "Guidance": f"{found.guidance:g}{second}",
         "Shift": "the model's own" if found.shift is None else f"{found.shift:g}",
         "Negative prompt": found.negative_prompt or "none",
         "Device": own.device_name or own.device,

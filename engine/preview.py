@@ -81,10 +81,14 @@ class Glance:
         self._x0 = None
 
 
-def preview_of(vae: Any, geometry: Geometry, device: torch.device | None = None) -> LatentPreview:
-    """The linear map where it is good, else decoding of one small frame."""
+def preview_of(vae: Any, geometry: Geometry, device: torch.device | None = None, linear: bool = False) -> LatentPreview:
+    """The linear map where it is good or `linear` is asked for, else decoding of one small frame.
+
+    Where whole networks take turns on the card, decoding would send the denoiser away in the middle of its loop, and
+    the next step would pay for its return: there a rough map is better than a true picture.
+    """
     fitted = fit_preview(vae, geometry.stride[1], device=device)
-    if fitted.r2 >= GOOD:
+    if linear or fitted.r2 >= GOOD:
         return fitted
     side = max(geometry.patch[1], SMALL_SIDE // geometry.stride[1])
     return FramePreview(LatentSpace(vae, device), side, geometry.patch[1], fitted.r2)

@@ -359,6 +359,7 @@ class Report(_Part):
     fps: Annotated[FiniteFloat, Field(gt=0)]
     steps: Annotated[int, Field(ge=1, le=1000)]
     guidance: FiniteFloat
+    guidance_2: FiniteFloat | None = None  # of the second expert
     shift: Annotated[FiniteFloat, Field(gt=0)] | None
     solver: str
     image: Picture | None = None

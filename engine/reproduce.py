@@ -21,7 +21,8 @@ from engine.policies import DEFAULT_POLICY, policy_named
 from engine.video import read_metadata
 
 TAG = "resolute"
-OWN = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", "guidance", "shift", "solver")
+SCALES = ("guidance", "guidance_2", "shift")
+OWN = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", *SCALES, "solver")
 SETTINGS = (*OWN, *ROLES)
 KEYS = ("resolute_experiment", "model", "fps", "tracks", *SETTINGS)
 Models = Callable[[str], ModelSpec]
@@ -131,6 +132,7 @@ def _from_report(report: reports.Report, models: Models | None) -> Experiment:
         width=report.size.width,
         frames=report.size.frames,
         guidance=report.guidance,
+        guidance_2=report.guidance_2,
         shift=report.shift,
         solver=report.solver if report.solver in SOLVERS else None,
         **{role: picture.model_dump() for role in ROLES if (picture := getattr(report, role))},

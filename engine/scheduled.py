@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -63,6 +63,7 @@ class ScheduledRunner(Runner[StagedResult]):
             if event.step == event.steps:
                 self.listener.phase(track.name, "decoding")
 
+        self._compile_for_all(track.name)
         trim_heap()
         see = watch.see if watch else None
         result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview, watch=see)
@@ -120,16 +121,34 @@ class ScheduledRunner(Runner[StagedResult]):
 
     def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
         """One unmeasured step at every size that has not run yet: kernels are chosen and memory is taken there."""
+        self._compile_for_all(name)
         cold = {_grid(size): size for size in sizes if _grid(size) not in self.model.warm}
         if not cold:
             return None
         self.listener.phase(name, "warming up")
-        begun, request = time.perf_counter(), self._request(self.experiment.baseline)
-        least = self.experiment.spec.family.least_steps
-        for grid, size in cold.items():
-            run_staged(replace(request, schedule=flat(least), sizes=(size,), decode=False), memo=self.memo)
-            self.model.warm.add(grid)
+        begun = time.perf_counter()
+        self._run_once(cold.values())
         return time.perf_counter() - begun
+
+    def _compile_for_all(self, name: str) -> None:
+        """Compiled blocks have one code for the first size, and another for all as soon as there is a second.
+
+        Without this the baseline would run the first code and the tracks the other.
+        """
+        if self.model.compiled_for_all:
+            return
+        self.listener.phase(name, "compiling")
+        experiment, geometry = self.experiment, self.experiment.spec.geometry
+        full = full_size(geometry, experiment.height, experiment.width, experiment.frames)
+        self._run_once([full, latent_size(full, 0.5, geometry.patch), full])
+        self.model.compiled_for_all = True
+
+    def _run_once(self, sizes: Iterable[LatentSize]) -> None:
+        """As few steps as the family takes, at every size, unmeasured."""
+        request, least = self._request(self.experiment.baseline), self.experiment.spec.family.least_steps
+        for size in sizes:
+            run_staged(replace(request, schedule=flat(least), sizes=(size,), decode=False), memo=self.memo)
+            self.model.warm.add(_grid(size))
 
 
 def _grid(size: LatentSize) -> tuple[int, int, int]:

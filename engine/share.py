@@ -37,6 +37,7 @@ KEYS = {
     "w": "width",
     "f": "frames",
     "g": "guidance",
+    "b": "guidance_2",
     "i": "shift",
     "o": "solver",
     "a": "image",
@@ -45,7 +46,7 @@ KEYS = {
     "t": "tracks",
 }
 _SHORT = {long: short for short, long in KEYS.items()}
-_DEFAULTED = ("negative_prompt", "steps", "height", "width", "frames", "guidance", "shift")
+_DEFAULTED = ("negative_prompt", "steps", "height", "width", "frames", "guidance", "guidance_2", "shift")
 
 
 def pack(experiment: Experiment) -> str:
@@ -57,7 +58,8 @@ def pack(experiment: Experiment) -> str:
     document = experiment.document()
     short: dict[str, Any] = {"v": LINK_FORMAT, "m": experiment.spec.id, "p": experiment.prompt, "e": experiment.seed}
     defaults = experiment.spec.defaults
-    short |= {_SHORT[key]: document[key] for key in _DEFAULTED if document[key] != getattr(defaults, key)}
+    given = {key: document.get(key) for key in _DEFAULTED}
+    short |= {_SHORT[key]: value for key, value in given.items() if value != getattr(defaults, key)}
     if experiment.solver is not None:
         short["o"] = experiment.solver
     short |= {_SHORT[role]: picture.document() for role, picture in experiment.conditions.given()}

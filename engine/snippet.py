@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent, fill
 from typing import Any
 
-from engine.experiment import Experiment, Track
+from engine.experiment import SECOND, Experiment, Track
 from engine.hpdm.choice import level_steps
 from engine.models.catalogue import ROOT
 
@@ -137,6 +137,7 @@ def _with_diffusers(experiment: Experiment, track: Track) -> str:
     ]
     body = (_TEMPLATES / "snippet_diffusers.txt").read_text("utf-8")
     body = body.replace("@SOLVER@", _SOLVERS[experiment.solver])
+    body = body.replace("@SECOND@", "" if experiment.guidance_2 is None else f"{SECOND}=GUIDANCE_2, ")
     body = body.replace("@SWITCH@", dedent(_SWITCHES[track.policy.name]).strip())
     needs = f"Needs torch, {TESTED_WITH} or newer, transformers, ftfy and imageio[ffmpeg]; nothing of Resolute."
     return _script(track, needs, imports, [*_settings(experiment, track), *stages], body)
@@ -239,6 +240,7 @@ def _call(experiment: Experiment) -> str:
         "prompt": "PROMPT",
         "negative_prompt": "NEGATIVE_PROMPT",
         family.guidance: "GUIDANCE",
+        SECOND: "GUIDANCE_2",
         family.frames: "FRAMES",
         family.text_length: "TEXT_LENGTH",
     }
@@ -279,6 +281,7 @@ def _settings(experiment: Experiment, track: Track) -> list[str]:
                 "FRAMES": experiment.frames,
                 "FPS": experiment.fps,
                 "GUIDANCE": experiment.guidance,
+                **({} if experiment.guidance_2 is None else {"GUIDANCE_2": experiment.guidance_2}),
                 "SHIFT": experiment.shift,
                 "TEXT_LENGTH": experiment.spec.defaults.max_sequence_length,
                 "FILE": f"{track.slug}.mp4",

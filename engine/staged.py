@@ -59,11 +59,11 @@ def run_staged(
     try:
         return run.drive()
     except Exception as error:
-        problem = _as_told(error, run.step, run.meter)
+        problem = _as_told(error, run)
     finally:
         run.release()
     problem.__context__ = None
-    free(request.pipe.device)
+    free(run.device)
     raise problem.with_traceback(None)
 
 
@@ -173,6 +173,8 @@ class _Run:
                 self.memo.results.append(encode_prompt(*args, **kwargs))
                 wait_for(self.device)
                 self.memo.seconds += time.perf_counter() - begun
+                if self.meter.running:  # some pipelines encode after their latents: it is no part of the first step
+                    self.meter.resume()
             return self.memo.results[number]
 
         return remembered
@@ -351,10 +353,24 @@ def _stage_seed(seed: int, stage: int) -> int:
     return seed if stage == 0 else int(np.random.SeedSequence((seed, stage)).generate_state(1)[0])
 
 
-def _as_told(error: Exception, step: int, meter: Meter) -> Exception:
+def _as_told(error: Exception, run: _Run) -> Exception:
     """The error a person gets; anything unforeseen stays what it is."""
     if out_of_memory(error):
-        remedy = "use a smaller size, fewer frames, lower rates or CPU offload"
-        peak = meter.peak_bytes / 2**30
-        return RunFailed(f"out of memory after step {step}, at a peak of {peak:.2f} GiB; {remedy}.", step)
+        peak = run.meter.peak_bytes / 2**30
+        return RunFailed(f"out of memory {_when(run)}, at a peak of {peak:.2f} GiB; {_remedy(run)}.", run.step)
     return error
+
+
+def _when(run: _Run) -> str:
+    decoding = run.step == run.request.schedule.infer_steps and run.request.decode
+    return "while decoding" if decoding else f"after step {run.step}"
+
+
+def _remedy(run: _Run) -> str:
+    """What lowers the peak where it was: decoding, a stage of full size, or a smaller one."""
+    if run.step == run.request.schedule.infer_steps:
+        return "use VAE tiling, a smaller size or fewer frames"
+    offloaded = bool(getattr(run.request.pipe, "_all_hooks", None))  # as diffusers marks it
+    more = "quantised weights" if offloaded else "CPU offload"
+    lower = ", a lower rate of this stage" if run.size.hw != run.full.hw else ""
+    return f"use a smaller size, fewer frames{lower} or {more}"

@@ -198,6 +198,34 @@ def test_out_of_memory_is_told_with_its_step_and_pins_no_tensor(tiny, error):
     assert held[0]() is None
 
 
+def test_out_of_memory_in_decoding_is_told_with_what_helps_there(tiny):
+    def decode(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    tiny.vae.decode = decode
+    with pytest.raises(RunFailed, match=r"out of memory while decoding, at .*; use VAE tiling, a smaller size"):
+        run_staged(request(tiny, TWO))
+
+
+def test_a_lower_rate_is_named_only_where_a_low_stage_ran_out_of_memory(tiny):
+    original, sizes, dying = tiny.transformer.forward, [], []
+
+    def forward(hidden_states, *args, **kwargs):
+        sizes.append(hidden_states.shape)
+        if hidden_states.shape[-1] in dying:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(hidden_states, *args, **kwargs)
+
+    tiny.transformer.forward = forward
+    run_staged(request(tiny, TWO))
+    low, full = sizes[0][-1], sizes[-1][-1]
+    for width, named in ((low, True), (full, False)):
+        dying[:] = [width]
+        with pytest.raises(RunFailed) as failed:
+            run_staged(request(tiny, TWO))
+        assert ("lower rate of this stage" in str(failed.value)) is named
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_one_latent_that_is_not_finite_fails_the_run_at_its_step(tiny, value):
     original, calls = tiny.transformer.forward, []

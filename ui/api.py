@@ -70,6 +70,7 @@ class Endpoints:
                 "frames": spec.defaults.frames,
                 "steps": spec.defaults.steps,
                 "guidance": spec.defaults.guidance,
+                "guidance_2": spec.defaults.guidance_2,
                 "shift": spec.defaults.shift,
                 "pictures": list(pictures_of(spec)),
                 "control_video": "video" in roles_of(spec),
@@ -213,6 +214,7 @@ class Endpoints:
         image: str | None = None,
         last_image: str | None = None,
         video: str | None = None,
+        guidance_2: float | None = None,
         request: gr.Request = None,  # type: ignore[assignment]
     ) -> AsyncIterator[dict]:
         """Run schedules beside the full-resolution baseline; yields the job as it goes, at last with the whole report.
@@ -239,12 +241,13 @@ class Endpoints:
             last_image: Likewise of the last frame, for models that take one.
             video: Likewise of a control video (mp4), for models that take one; its first frames are used, one for one.
             noise_floor: Run the baseline twice and report how much that differs.
+            guidance_2: Guidance of the second expert (low noise), for models of two; the model's own where left out.
         """
         try:
             experiment = self._experiment(
                 model=model, prompt=prompt, schedules=schedules, policy=policy, seed=seed, steps=steps,
                 negative_prompt=negative_prompt, height=height, width=width, frames=frames, guidance=guidance,
-                shift=shift, solver=solver, image=image, last_image=last_image, video=video,
+                guidance_2=guidance_2, shift=shift, solver=solver, image=image, last_image=last_image, video=video,
             )  # fmt: skip
             job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=bool(noise_floor))
             seen = -1

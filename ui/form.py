@@ -34,6 +34,7 @@ class Form:
     width: gr.Number
     frames: gr.Number
     guidance: gr.Number
+    guidance_2: gr.Number
     shift: gr.Number
     solver: gr.Dropdown
     image: PictureField
@@ -87,6 +88,7 @@ def experiment_of(values: Mapping[str, Any], tracks: list[Track]) -> Experiment:
         width=whole(values["width"]),
         frames=whole(values["frames"]),
         guidance=values["guidance"],
+        guidance_2=values["guidance_2"] if spec.two_experts else None,  # else the field is hidden
         shift=values["shift"],
         solver=None if values["solver"] in (None, OWN_SOLVER) else values["solver"],
         **{role: values[role] for role in ROLES},
@@ -115,6 +117,7 @@ def values_of(experiment: Experiment) -> dict[str, Any]:
         "width": experiment.width,
         "frames": experiment.frames,
         "guidance": experiment.guidance,
+        "guidance_2": experiment.guidance_2,
         "shift": experiment.shift,
         "solver": experiment.solver or OWN_SOLVER,
         **dict.fromkeys(ROLES),
@@ -135,6 +138,7 @@ def default_values(spec: ModelSpec) -> dict[str, Any]:
         "width": own.width,
         "frames": own.frames,
         "guidance": own.guidance,
+        "guidance_2": own.guidance_2,
         "shift": own.shift,
         "solver": OWN_SOLVER,
         **dict.fromkeys(ROLES),
@@ -161,6 +165,7 @@ def ranges(spec: ModelSpec) -> dict[str, dict[str, Any]]:
         "height": free | {"minimum": 2 * height, "maximum": 2 * own.height, "step": height, "info": _multiples(height)},
         "width": free | {"minimum": 2 * width, "maximum": 2 * own.width, "step": width, "info": _multiples(width)},
         "frames": {"minimum": 1, "maximum": 1 if still else 2 * own.frames - 1, **length},
+        "guidance_2": {"visible": spec.two_experts},
         "shift": {"info": shift if flow else "no flow, no shift", "interactive": flow},
         "solver": {"choices": [OWN_SOLVER, *spec.solvers]},
         "negative": {"interactive": spec.family.negative},
@@ -177,6 +182,7 @@ def _fixed(spec: ModelSpec) -> dict[str, dict[str, Any]]:
     free = {"minimum": None, "maximum": None, "step": 1}  # Gradio would judge what another field's event still sends
     only = {name: free | {"interactive": False, "info": "the finest level's"} for name in ("height", "width", "frames")}
     return only | {
+        "guidance_2": {"visible": False},
         "shift": {"info": "no flow, no shift", "interactive": False},
         "solver": {"choices": [OWN_SOLVER]},
         "negative": {"interactive": False},
@@ -219,6 +225,10 @@ def build_form() -> Form:
         frames=gr.Number(values["frames"], label="Frames", precision=0, **number, **limits["frames"]),
         guidance=gr.Number(
             values["guidance"], label="Guidance", minimum=0, maximum=100, step=0.5, info="1 turns it off", **number
+        ),
+        guidance_2=gr.Number(
+            values["guidance_2"], label="Guidance of the second expert", minimum=0, maximum=100, step=0.5,
+            info="for low noise", **number, **limits["guidance_2"],
         ),
         shift=gr.Number(
             values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, **number, **limits["shift"]

@@ -136,7 +136,8 @@ def _ask(form: Form, parts: dict[str, Any], initial: dict[str, Any]) -> None:
                 parts["forecast"] = gr.HTML(initial["forecast"], elem_id="forecast", padding=False)
     with gr.Accordion("More settings", open=False, elem_id="more"):
         with gr.Row(elem_classes="fields"):
-            for field in (form.height, form.width, form.frames, form.guidance, form.shift, form.solver):
+            scales = (form.guidance, form.guidance_2, form.shift)
+            for field in (form.height, form.width, form.frames, *scales, form.solver):
                 field.render()
         form.negative.render()
         parts["noise_floor"] = gr.Checkbox(

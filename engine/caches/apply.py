@@ -47,8 +47,7 @@ class CachedRun:
     def __init__(self, pipe: Any, choice: CacheChoice | None, stages: Sequence[Stage]) -> None:
         self.pipe, self.choice, self.stages = pipe, choice, stages
         self.evaluations = Evaluations([StageCount() for _ in stages])
-        found = {name: getattr(pipe, name, None) for name in DENOISERS}
-        self.models: dict[str, Any] = {name: model for name, model in found.items() if isinstance(model, nn.Module)}
+        self.models = _denoisers(pipe)
         if choice is not None:
             _check(pipe, list(self.models.values()), choice)
 
@@ -143,6 +142,18 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
                     part.__dict__.pop(name, None)
 
 
+def check_counting(pipe: Any, choice: CacheChoice) -> None:
+    """Refuse a cache whose counting a pipeline cannot have, before anything is recorded for it."""
+    if choice.name == "magcache" and len(_denoisers(pipe)) > 1:
+        title, name = choice.technique.title, type(pipe).__name__
+        raise UnsupportedPipeline(f"{title} counts steps per transformer and {name} has two; use TeaCache.")
+
+
+def _denoisers(pipe: Any) -> dict[str, Any]:
+    found = {name: getattr(pipe, name, None) for name in DENOISERS}
+    return {name: model for name, model in found.items() if isinstance(model, nn.Module)}
+
+
 def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
     """Refuse what would fail in the middle of a run, or be wrong in silence."""
     title, name = choice.technique.title, type(pipe).__name__
@@ -159,8 +170,7 @@ def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
         )
     if choice.name == "firstblock" and name in TURNED_BLOCKS:
         raise UnsupportedPipeline(f"{title} of diffusers fails on the blocks of {name}; use MagCache or TaylorSeer.")
-    if choice.name == "magcache" and len(models) > 1:
-        raise UnsupportedPipeline(f"{title} counts steps per transformer and {name} has two; use TeaCache.")
+    check_counting(pipe, choice)
     if choice.name == "pab" and not hasattr(type(pipe), "current_timestep"):
         raise UnsupportedPipeline(f"{name} does not tell its timestep, which {title} goes by; use TaylorSeer.")
     if choice.name == "teacache" and not choice.get("coefficients"):

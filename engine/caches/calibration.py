@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from engine.caches.apply import check_counting
 from engine.caches.choice import CacheChoice
 from engine.caches.record import mag_ratios, recorded
 from engine.caches.support import resolved
@@ -33,6 +34,7 @@ class Calibration:
         choice = resolved(choice, self.spec, self.height)
         if choice.name == "magcache" and choice.get("ratios") is None:
             if self._ratios is None:
+                check_counting(request.pipe, choice)
                 self._ratios = self._record(request, on_step)
             choice = choice.with_values(ratios=self._ratios)
         return choice

@@ -118,7 +118,7 @@ def refusal(choice: CacheChoice, spec: ModelSpec) -> str | None:
             f"SeaCache needs to know the step and the noise level of every evaluation, and {spec.title}'s pipeline "
             "tells them in Wan text-to-video alone; use First block or MagCache."
         )
-    if choice.name == "magcache" and len(spec.family.denoisers) > 1 and config.get("boundary_ratio"):
+    if choice.name == "magcache" and spec.two_experts:
         return f"{title} counts steps per transformer, and {spec.title} has two; use TeaCache or First block."
     return None
 

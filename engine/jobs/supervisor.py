@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from engine.allocator import let_segments_grow
 from engine.jobs import logs, recovery
 from engine.jobs.data_dir import DataDir
 from engine.jobs.errors import StorageError
@@ -58,6 +59,7 @@ class Supervisor:
         self._data, self._store, self._runner = data, store, runner
         self._environ = dict(os.environ if environ is None else environ)
         self._environ |= limits.to_environment() if limits else {}
+        let_segments_grow(self._environ)
         self._most, self._within_s = deaths, within_s
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None

@@ -35,7 +35,8 @@ PUBLISHED = Path(__file__).with_name("published.toml")
 class Defaults:
     """What a run uses where nothing else is asked for. Sizes in pixels; `native` sides below it are warned of.
 
-    `shift` is None where the scheduler's own is used: it goes by the size, or there is none.
+    `shift` is None where the scheduler's own is used: it goes by the size, or there is none. `guidance_2` is the
+    second expert's, which denoises at low noise; None for a model of one.
     """
 
     height: int
@@ -45,6 +46,7 @@ class Defaults:
     steps: int
     shift: float | None
     guidance: float
+    guidance_2: float | None = None
     max_sequence_length: int = 512
     negative_prompt: str = ""
 
@@ -86,6 +88,11 @@ class ModelSpec:
     def most_guidance(self) -> float:
         """The largest guidance that it takes."""
         return MAX_GUIDANCE if self.levels else 100.0
+
+    @property
+    def two_experts(self) -> bool:
+        """Whether it has one denoiser for high noise and another for low, each guided by a figure of its own."""
+        return self.defaults.guidance_2 is not None
 
     @property
     def process(self) -> Kind:
@@ -140,6 +147,7 @@ def _entry(id: str, one: Mapping[str, Any], book: Mapping[str, Any]) -> ModelSpe
             steps=run["steps"],
             shift=run.get("shift"),
             guidance=run["guidance"],
+            guidance_2=run.get("guidance_2"),
             max_sequence_length=run.get("text", 512),
         ),
         transformer=configs[0],
@@ -257,7 +265,7 @@ def spec_of_folder(folder: Path, id: str, title: str) -> ModelSpec:
         title=title,
         location=str(folder),
         geometry=geometry,
-        defaults=_defaults(family, scheduler, {**_told_by(denoiser), **own}),
+        defaults=_defaults(family, scheduler, {**_told_by(denoiser), **own}, _two_experts(family, index, configs)),
         transformer={key: value for key, value in denoiser.items() if key == "_class_name" or key[:1] != "_"},
         examples=tuple(own.get("example_prompts", ())),
         pipeline=pipeline,
@@ -278,17 +286,24 @@ def _configs(folder: Path, index: Mapping[str, Any]) -> dict[str, dict[str, Any]
     return found
 
 
+def _two_experts(family: Family, index: Mapping[str, Any], configs: Mapping[str, Any]) -> bool:
+    """Whether a folder's pipeline changes from one denoiser to another, at a level that `model_index.json` says."""
+    both = len(family.denoisers) == 2 and all(name in configs for name in family.denoisers)
+    return both and index.get("boundary_ratio") is not None
+
+
 def _told_by(denoiser: Mapping[str, Any]) -> dict[str, Any]:
     """CogVideoX takes texts of one length alone, which its config tells."""
     length = denoiser.get("max_text_seq_length")
     return {"max_sequence_length": length} if length else {}
 
 
-def _defaults(family: Family, scheduler: Mapping[str, Any], own: Mapping[str, Any]) -> Defaults:
+def _defaults(family: Family, scheduler: Mapping[str, Any], own: Mapping[str, Any], two_experts: bool) -> Defaults:
     """A folder's defaults: those of its `resolute.json`, else of a published model of its pipeline, else Wan's."""
     like = next((spec.defaults for spec in _published() if spec.pipeline == family.pipeline), None)
     still = family.output == "image"
     base = like or Defaults(480, 832, 81, 16, 50, None, 5.0)
+    guidance = own.get("guidance", base.guidance)
     return Defaults(
         height=own.get("height", base.height),
         width=own.get("width", base.width),
@@ -296,7 +311,8 @@ def _defaults(family: Family, scheduler: Mapping[str, Any], own: Mapping[str, An
         fps=own.get("fps", base.fps),
         steps=own.get("steps", base.steps),
         shift=own.get("shift", shift_in(scheduler)),
-        guidance=own.get("guidance", base.guidance),
+        guidance=guidance,
+        guidance_2=own.get("guidance_2", guidance) if two_experts else None,
         max_sequence_length=own.get("max_sequence_length", base.max_sequence_length),
         negative_prompt=own.get("negative_prompt", "") if family.negative else "",
     )

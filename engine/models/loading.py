@@ -33,10 +33,12 @@ class LoadedModel:
         self.spec, self.pipe, self.device = spec, pipe, device
         self.options = options or LoadOptions()
         self.warm: set[tuple[int, int, int]] = set()  # latent sizes (T, h, w) that have run on it
+        self.compiled_for_all = not self.options.compile  # whether every size runs the code that it will always run
 
     @cached_property
     def preview(self) -> LatentPreview:
-        return preview_of(self.pipe.vae, self.spec.geometry, self.device)
+        takes_turns = self.options.offload == "model"
+        return preview_of(self.pipe.vae, self.spec.geometry, self.device, linear=takes_turns)
 
 
 def load_model(

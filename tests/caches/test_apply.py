@@ -12,9 +12,11 @@ import torch
 
 from engine import fixed_work, staged
 from engine.caches import apply
+from engine.caches.calibration import Calibration
 from engine.caches.choice import parse_cache, parse_shorthand
 from engine.errors import Cancelled, RunFailed, UnsupportedPipeline
-from tests.caches.runs import CHOICES, STEPS, at_step, poison, run, states_of, tensors_in
+from engine.models.catalogue import find_model
+from tests.caches.runs import CHOICES, STEPS, at_step, poison, request, run, states_of, tensors_in
 
 FLAT = ([], [])
 techniques = pytest.mark.parametrize("name", CHOICES)
@@ -243,6 +245,12 @@ def test_two_transformers_are_too_many_for_magcache_and_counted_together_otherwi
     with pytest.raises(UnsupportedPipeline, match="has two"):
         apply.CachedRun(tiny, CHOICES["magcache"], ())
     assert len(apply.CachedRun(tiny, CHOICES["teacache"], ()).models) == 2
+    ran = []
+    tiny.transformer.forward = lambda *args, **kwargs: ran.append(1)
+    calibration = Calibration(find_model("emoji-wan"), 64)
+    with pytest.raises(UnsupportedPipeline, match="has two"):  # before a whole run is made to record on
+        calibration.complete(parse_shorthand("magcache"), request(tiny, None))
+    assert not ran
 
 
 def test_a_pipeline_that_does_not_name_its_passes_is_refused(tiny):

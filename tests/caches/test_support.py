@@ -98,3 +98,9 @@ def test_a_damaged_file_of_coefficients_says_nothing(tmp_path):
 
 def test_seacache_needs_a_model_whose_input_is_the_latents_alone():
     assert "SeaCache needs" in support.refusal(parse_shorthand("seacache"), spec(in_channels=36))
+
+
+@pytest.mark.parametrize("model", ["wan2.2-t2v-a14b", "wan2.2-i2v-a14b"])
+def test_magcache_is_not_offered_where_two_experts_share_the_steps(model):
+    assert "has two" in support.refusal(parse_shorthand("magcache"), find_model(model))
+    assert support.refusal(parse_shorthand("taylorseer"), find_model(model)) is None

@@ -116,3 +116,9 @@ def test_a_known_map_is_found_whatever_the_latents_are_scaled_by():
 def test_a_map_that_explains_little_is_not_used():
     assert isinstance(preview_of(Painter(noise=2.0), Geometry((1, 8, 8), (1, 1, 1), 3)), FramePreview)
     assert isinstance(preview_of(Painter(), Geometry((1, 8, 8), (1, 1, 1), 3)), LinearPreview)
+
+
+def test_where_networks_take_turns_on_the_card_no_step_is_decoded():
+    rough = preview_of(Painter(noise=2.0), Geometry((1, 8, 8), (1, 1, 1), 3), linear=True)
+    assert isinstance(rough, LinearPreview)
+    assert rough.r2 < GOOD
