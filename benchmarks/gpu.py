@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +22,7 @@ import torch
 from benchmarks.gpu_measures import FLAT_PAIRS, FLAT_STEPS, RATES, Measures
 from benchmarks.gpu_table import table
 from benchmarks.random_weights import described
+from engine.allocator import let_segments_grow
 from engine.errors import ResoluteError
 
 MODELS = ("wan2.1-1.3b", "sd3-medium")
@@ -135,6 +137,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="items whose name holds this")
     parser.add_argument("--again", action="store_true", help="measure failed items again")
     options = parser.parse_args()
+    let_segments_grow(os.environ)  # as the studio runs; torch reads it when it first asks for memory of the card
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not options.small:
         parser.error("there is no GPU here; --small runs the same code on small networks.")
