@@ -15,6 +15,7 @@ import pytest
 from engine.jobs.supervisor import ROOT
 from engine.meter import trim_heap
 from tests.browser.conftest import browser, new_page  # noqa: F401 - fixtures
+from tests.faults.arguments import LAST
 from tests.jobs.conftest import jobs, opened, until  # noqa: F401 - fixtures
 
 
@@ -68,7 +69,7 @@ class App:
     def compare(self, steps: int, **faults: object) -> str:
         """Submit a comparison; the id of its job."""
         settings = [None] * 7
-        sent = [json.dumps(faults), ["0.5@2"], "emoji-wan", 0, steps, "coherent", *settings, False, None, None, None]
+        sent = [json.dumps(faults), ["0.5@2"], "emoji-wan", 0, steps, "coherent", *settings, False, *[None] * LAST]
         first = self.call("compare", *sent)
         return first["job"]
 

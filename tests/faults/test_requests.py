@@ -12,6 +12,7 @@ from engine.jobs.errors import OverLimit
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from engine.presets import PRESETS, load_preset, preset_names
+from tests.faults.arguments import LAST, NULLS
 from tests.faults.conftest import resident
 from tests.jobs.conftest import experiment
 from ui.server import create_app
@@ -49,7 +50,7 @@ def compared(client: TestClient, schedule: str, steps: str = "30", size: str = "
     """The sentence of `compare` for one schedule."""
     body = (
         f'{{"data": ["{{}}", [{json.dumps(schedule)}], "emoji-wan", 0, {steps}, "coherent", null, {size},'
-        " null, null, null, false, null, null, null]}"
+        f" null, null, null, false, {NULLS}]}}"
     )
     return refused(client, "compare", body)
 
@@ -98,7 +99,7 @@ def test_a_schedule_that_cannot_be_run_is_refused_by_the_raw_api_with_the_legal_
 @pytest.mark.parametrize("prompt", ['""', '" "', '"a\\u0000b"', '"a\\ud800b"', json.dumps("x" * 2**20), "null", "7"])
 def test_a_prompt_that_is_no_text_or_too_long_is_refused_by_the_raw_api(served, prompt):
     jobs, client = served
-    rest = ', [], "emoji-wan", 0, 4, "coherent", null, null, null, null, null, null, null, false, null, null, null]}'
+    rest = f', [], "emoji-wan", 0, 4, "coherent", {", ".join(["null"] * 7)}, false, {NULLS}]}}'
     said = refused(client, "compare", f'{{"data": [{prompt}{rest}')
     assert "prompt" in said or "surrogate" in said or "JSON" in said, said
     assert len(said) < 300
@@ -150,7 +151,7 @@ def test_what_is_far_too_large_is_refused_while_memory_stays(served, size, steps
 
 def test_five_hundred_schedules_are_refused(served):
     jobs, client = served
-    body = {"data": ["{}", ["0.5@50%"] * 500, "emoji-wan", 0, 30, "coherent", *[None] * 7, False, None, None, None]}
+    body = {"data": ["{}", ["0.5@50%"] * 500, "emoji-wan", 0, 30, "coherent", *[None] * 7, False, *[None] * LAST]}
     assert "at most" in refused(client, "compare", json.dumps(body))
     assert jobs.library_count() == 0
 
