@@ -35,5 +35,20 @@
     return samples;
   }
 
-  window.reading = { videos, shown, playing };
+  /** Readings once no video is on its way: a key is heard a drawing later, and a busy browser says that a seek has
+   * ended before it shows its frame. So they must stay the same over some drawings. */
+  async function settled(kind) {
+    let last = null;
+    for (let same = 0; same < 5; ) {
+      await new Promise(requestAnimationFrame);
+      await new Promise((done) => setTimeout(done, 20));
+      const still = videos(kind).every((video) => video.paused && !video.seeking);
+      const now = still ? shown(kind).join() : null;
+      same = now !== null && now === last ? same + 1 : 0;
+      last = now;
+    }
+    return shown(kind);
+  }
+
+  window.reading = { videos, shown, settled, playing };
 })();

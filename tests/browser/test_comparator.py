@@ -105,10 +105,7 @@ class Desk:
 
     def read(self, kind: str = "main") -> list[int]:
         """The numbers on the shown videos once none of them is on its way."""
-        self.page.wait_for_function(
-            "(kind) => reading.videos(kind).every((video) => video.paused && !video.seeking)", arg=kind
-        )
-        return self.page.evaluate("(kind) => reading.shown(kind)", kind)
+        return self.page.evaluate("(kind) => reading.settled(kind)", kind)
 
     def press(self, *keys: str) -> Desk:
         for key in keys:
