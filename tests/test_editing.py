@@ -8,6 +8,7 @@ import pytest
 from engine.jobs.service import Jobs
 from engine.models.catalogue import find_model
 from ui import files
+from ui.following import example_report
 from ui.form import default_values
 from ui.page import _initial
 from ui.studio import build_studio
@@ -74,3 +75,10 @@ def test_a_field_that_is_being_typed_leaves_what_can_be_exported(wiring):
     s = wiring.studio
     assert "Preset" in wiring.edited(sent(wiring, WAN))[s.exports]
     assert "Preset" not in wiring.edited(sent(wiring, WAN, height=3))[s.exports]
+
+
+@pytest.mark.parametrize(("spec", "shown"), [(WAN, True), (find_model("wan2.1-1.3b"), False)])
+def test_what_settled_when_is_shown_only_for_the_model_it_was_measured_on(wiring, spec, shown):
+    assert example_report().model == WAN.id
+    context = wiring.resized(sent(wiring, spec))[wiring.studio.board]["context"]
+    assert bool(context["bands"]) is shown

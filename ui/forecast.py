@@ -55,10 +55,10 @@ def _shift(values: Mapping[str, Any]) -> float | None:
 
 
 def board_context(values: Mapping[str, Any], jobs: Jobs, report: Report | None) -> dict[str, Any]:
-    """The board's `context` prop (docs/architecture.md); `report` brings the baseline's settling, if it has any."""
+    """The board's `context` prop (docs/architecture.md); `report` brings what settled when, if it is of this model."""
     if known_model(values["model"]).levels:
         return level_context(level_costs(values, jobs), max_tracks=MAX_TRACKS)
-    bands = report.baseline.bands if report else None
+    bands = report.baseline.bands if report and report.model == values["model"] else None
     return context(cost_model(values, jobs), shift=_shift(values), max_tracks=MAX_TRACKS, bands=bands)
 
 

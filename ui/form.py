@@ -227,8 +227,8 @@ def build_form() -> Form:
             values["guidance"], label="Guidance", minimum=0, maximum=100, step=0.5, info="1 turns it off", **number
         ),
         guidance_2=gr.Number(
-            values["guidance_2"], label="Guidance of the second expert", minimum=0, maximum=100, step=0.5,
-            info="for low noise", **number, **limits["guidance_2"],
+            values["guidance_2"], label="Second guidance", minimum=0, maximum=100, step=0.5,
+            info="of the low-noise expert", **number, **limits["guidance_2"],
         ),
         shift=gr.Number(
             values["shift"], label="Shift", minimum=0.01, maximum=100, step=0.5, **number, **limits["shift"]

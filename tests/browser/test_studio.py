@@ -209,10 +209,10 @@ def test_another_model_brings_its_own_ranges_and_costs(opened):
 def test_a_model_of_two_experts_has_a_guidance_for_each_and_a_link_keeps_it(opened):
     page = opened()
     page.locator("#more button").first.click()
-    expect(page.get_by_label("Guidance of the second expert")).to_have_count(0)
+    expect(page.get_by_label("Second guidance")).to_have_count(0)
     page.locator("#model input").click()
     page.get_by_role("option", name=re.compile(r"Wan 2\.2 T2V A14B")).click()
-    second = page.get_by_label("Guidance of the second expert")
+    second = page.get_by_label("Second guidance")
     expect(second).to_have_value("3")
     expect(page.locator("#board")).to_contain_text("1280×720")
     second.fill("2.5")
@@ -223,10 +223,10 @@ def test_a_model_of_two_experts_has_a_guidance_for_each_and_a_link_keeps_it(open
     link = page.locator("#link input, #link textarea").first.input_value()
     other = opened(link[link.index("?") :])
     other.locator("#more button").first.click()
-    expect(other.get_by_label("Guidance of the second expert")).to_have_value("2.5")
+    expect(other.get_by_label("Second guidance")).to_have_value("2.5")
     other.locator("#model input").click()
     other.get_by_role("option", name=re.compile(r"Wan 2\.1 T2V 14B")).click()
-    expect(other.get_by_label("Guidance of the second expert")).to_have_count(0)
+    expect(other.get_by_label("Second guidance")).to_have_count(0)
     expect(other.locator("#board")).to_contain_text("50 steps")
 
 
