@@ -17,7 +17,7 @@ from engine.video import VideoFailed, whole_file, write_mp4, write_png, write_we
 
 log = logging.getLogger(__name__)
 HEAT_GAIN = 4.0
-HEAT_PRESET = "ultrafast"  # half the time of "medium" for noise like this, and hardly larger
+HEAT_PRESET = "ultrafast"  # half the time of "medium" for noise like this, and no larger to speak of
 
 
 class Artefacts:

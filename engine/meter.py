@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import mmap
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from typing import Any, Literal
 import psutil
 import torch
 
-_PAGE = mmap.PAGESIZE
 MemoryKind = Literal["cuda", "rss_above_start"]
 SAMPLE_EVERY_S = 0.05  # a thread that woke more often would delay the arithmetic it watches
 
@@ -153,25 +151,17 @@ class Meter:
         return peak
 
 
-def resident() -> int:
-    """Bytes of the process's resident set. psutil reads more than that, a tenth of a millisecond a step."""
-    try:
-        with open("/proc/self/statm", "rb", buffering=0) as pages:
-            return int(pages.read(128).split()[1]) * _PAGE
-    except OSError:  # not Linux
-        return int(psutil.Process().memory_info().rss)
-
-
 class _RssSampler:
     """A thread that watches the resident set; peaks are bytes above the level at `start`."""
 
     def __init__(self) -> None:
+        self._process = psutil.Process()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="rss-sampler", daemon=True)
         self._base = self._peak = 0
 
     def start(self) -> None:
-        self._base = self._peak = resident()
+        self._base = self._peak = self._process.memory_info().rss
         self._thread.start()
 
     def stop(self) -> None:
@@ -180,13 +170,14 @@ class _RssSampler:
 
     def take_peak(self) -> int:
         """The highest level since the last call, and start over from the present one."""
-        now = resident()
+        now = self._process.memory_info().rss
         peak, self._peak = max(self._peak, now), now
         return max(0, peak - self._base)
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_EVERY_S):
-            self._peak = max(self._peak, resident())
+            with contextlib.suppress(psutil.Error):
+                self._peak = max(self._peak, self._process.memory_info().rss)
 
 
 @contextlib.contextmanager

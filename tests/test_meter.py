@@ -6,12 +6,10 @@ import threading
 import time
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
-from engine import meter as meter_module
-from engine.meter import Meter, resident, trim_heap
+from engine.meter import Meter, trim_heap
 
 CPU = torch.device("cpu")
 
@@ -50,18 +48,6 @@ def test_memory_that_a_step_took_and_gave_back_is_seen_in_that_step_alone():
     assert first > 150e6
     assert second < 60e6
     assert meter.read().peak_bytes == first
-
-
-def test_the_resident_set_is_what_psutil_reads():
-    assert resident() == pytest.approx(psutil.Process().memory_info().rss, abs=2**22)
-
-
-def test_without_proc_the_resident_set_is_read_all_the_same(monkeypatch):
-    def missing(*_, **__):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(meter_module, "open", missing, raising=False)
-    assert resident() == pytest.approx(psutil.Process().memory_info().rss, abs=2**22)
 
 
 def test_after_trimming_a_second_run_of_equal_need_shows_an_equal_peak():
