@@ -25,10 +25,10 @@ from engine.compare import compare
 from engine.experiment import Track, make_experiment
 from engine.models.catalogue import find_model
 from engine.models.loading import LoadedModel, load_model, scheduler_for
+from engine.patching import patched
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import load_preset
 from engine.report import Report, Run
-from engine.views import patched
 
 CACHES = (
     *("teacache:0.05", "teacache:0.1", "teacache:0.2", "teacache:0.1,ret_steps=false"),

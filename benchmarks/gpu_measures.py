@@ -13,8 +13,8 @@ import torch
 from benchmarks.random_weights import Subject, subject
 from engine.caches.choice import CacheChoice
 from engine.cost import forward_flops, schedule_cost
+from engine.device import wait_for
 from engine.memo import RunMemo
-from engine.meter import wait_for
 from engine.models.acceleration import accelerate
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import load_preset

@@ -25,14 +25,14 @@ import torch
 from benchmarks.fidelity.driving import run
 from benchmarks.schedules import study_schedules
 from engine.cost import schedule_cost
+from engine.device import wait_for
 from engine.experiment import Experiment, make_experiment
 from engine.memo import RunMemo
-from engine.meter import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.outcome import environment
+from engine.patching import patched
 from engine.policies import DEFAULT_POLICY
 from engine.schedule import ResolutionSchedule, flat
-from engine.views import patched
 
 
 def schedules_against_baseline(model: LoadedModel, experiment: Experiment, rounds: int) -> list[dict[str, Any]]:

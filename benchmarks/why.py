@@ -17,8 +17,8 @@ from engine.experiment import make_experiment
 from engine.memo import RunMemo
 from engine.metrics import psnr
 from engine.models.loading import load_model, scheduler_for
+from engine.patching import patched
 from engine.presets import load_preset
-from engine.views import patched
 
 PROMPTS = (
     "a panda bouncing over blue stripes",

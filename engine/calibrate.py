@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from engine.device import trim_heap
 from engine.events import StepEvent
 from engine.memo import RunMemo
-from engine.meter import trim_heap
 from engine.models.catalogue import ModelSpec
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.predict import runnable_rates

@@ -21,7 +21,8 @@ from engine.errors import InvalidInput, ModelNotFound, ResoluteError
 from engine.experiment import Experiment, Track, make_experiment
 from engine.hpdm.choice import parse_level_words
 from engine.hpdm.tracks import default_level_tracks, level_track
-from engine.lightx2v import RunSettings, export, with_cache
+from engine.lightx2v import export
+from engine.lightx2v_config import RunSettings, with_cache
 from engine.load_flags import Offload, Quantise, Tiling, with_load_flags
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.options import LoadOptions

@@ -133,12 +133,6 @@ def cut_clip(path: str, frames: int, height: int, width: int) -> list[Image.Imag
     return frames_of(clip_file(Path(path)).content or b"", frames, height, width)
 
 
-def resized(frames: Sequence[Image.Image], height: int, width: int) -> list[Image.Image]:
-    """Frames at a stage's own size; at their size they are left as they are."""
-    size = width, height
-    return [one if one.size == size else one.resize(size, Image.Resampling.LANCZOS) for one in frames]
-
-
 def _decoder(path: Path) -> list[str]:
     """Options that decode one video stream, frame by frame as they come."""
     return ["-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]

@@ -20,11 +20,11 @@ from engine.bands import BandWatch
 from engine.baselines import Baseline, Baselines, key_of
 from engine.caches.pairs import Pairs
 from engine.conditions import check_complete
+from engine.device import settled_heap
 from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.experiment import Experiment, Track
 from engine.lightx2v import export
 from engine.listeners import Learner, Listener, Silent
-from engine.meter import settled_heap
 from engine.metrics import similarity
 from engine.models.loading import LoadedModel
 from engine.outcome import environment, evaluations_of, latency_of, memory_of, stages_of

@@ -13,7 +13,8 @@ from engine.conditions import Conditions, checked_conditions
 from engine.errors import InvalidInput
 from engine.hpdm.choice import LevelChoice, checked_level_schedule, checked_levels, level_schedule, level_sizes
 from engine.hpdm.prompt import understand
-from engine.lightx2v import RunSettings, export
+from engine.lightx2v import export
+from engine.lightx2v_config import RunSettings
 from engine.models.catalogue import ModelSpec
 from engine.models.solvers import checked_shift_use, checked_solver
 from engine.policies import DEFAULT_POLICY, FORMER_DEFAULT, Policy, policy_named

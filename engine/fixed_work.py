@@ -24,7 +24,7 @@ from diffusers.models.transformers.transformer_wan import (
 )
 from torch import Tensor, nn
 
-from engine.views import patched
+from engine.patching import patched
 
 Forward = Callable[..., Any]
 PROMPTS = 2  # the prompt and the negative one take turns

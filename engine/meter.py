@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -178,29 +175,3 @@ class _RssSampler:
         while not self._stop.wait(SAMPLE_EVERY_S):
             with contextlib.suppress(psutil.Error):
                 self._peak = max(self._peak, self._process.memory_info().rss)
-
-
-@contextlib.contextmanager
-def settled_heap() -> Iterator[None]:
-    """While the block runs, what exists already is no garbage: collecting then takes hundredths of a second."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def trim_heap() -> None:
-    """Give freed memory back to the system where the C library can: otherwise a second run seems to need none.
-
-    It takes about a tenth of a second, and the memory must be taken anew: call it between runs, not inside one.
-    """
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it; nothing to do on the CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine import lightx2v, strict_json
+from engine import lightx2v_config, strict_json
 from engine.caches.choice import CacheChoice, parse_optional, split_shorthand
 from engine.errors import InvalidInput
 from engine.hpdm.choice import LevelChoice, parse_optional_levels
-from engine.lightx2v import RunSettings
+from engine.lightx2v_config import RunSettings
 from engine.policies import policy_named
 from engine.schedule import ResolutionSchedule, checked_steps, flat, parse_schedule
 
@@ -70,7 +70,7 @@ def parse_preset(data: bytes | str, what: str) -> Preset:
     document = strict_json.loads(data, what)
     if "resolute_preset" in document:
         return _parse_own(document, what)
-    config = lightx2v.parse_config(data, what)
+    config = lightx2v_config.parse_config(data, what)
     words = "LightX2V config" + (
         f"; its feature_caching {config.unknown_cache} is not run" * bool(config.unknown_cache)
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from engine.caches.choice import CacheChoice
 from engine.caches.evaluations import Evaluations
-from engine.clips import resized
 from engine.handover import StagePlan
 from engine.meter import Readings
 from engine.models.families import Family
@@ -81,3 +82,9 @@ def frames_of(out: Any) -> np.ndarray:
     """The pictures of a pipeline's output, (T, H, W, 3) float32 in [0, 1]; a still has one."""
     frames = getattr(out, "frames", None)
     return np.asarray(out.images[:1] if frames is None else frames[0], dtype=np.float32)
+
+
+def resized(frames: Sequence[Image.Image], height: int, width: int) -> list[Image.Image]:
+    """Frames at a stage's own size; at their size they are left as they are."""
+    size = width, height
+    return [one if one.size == size else one.resize(size, Image.Resampling.LANCZOS) for one in frames]

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
-from engine.errors import InvalidInput, RunFailed
+from engine.errors import RunFailed
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
 from engine.lightx2v import schedule_of
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.schedule import ResolutionSchedule
-from engine.sigmas import Table, wan_table
+from engine.scheduler_window import enter_stage, make_solver, solver_table
+from engine.sigmas import wan_table
 from engine.sizes import LatentSize, stage_sizes
 
 Solver = Literal["unipc", "euler"]
@@ -64,35 +64,6 @@ def sample(
             x = handover.switch(plans[plan.stage.index - 1], plan)  # (1, C, T, h', w')
         x = _run_stage(velocity, x, plan, plans[-1], handover, make_solver(solver, shift), on_step)
     return x[0]
-
-
-def make_solver(solver: str, shift: float) -> Any:
-    """A flow-matching solver with a static shift: Wan's UniPC (order 2, bh2) or Euler."""
-    if solver == "unipc":
-        return UniPCMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, num_train_timesteps=1000
-        )
-    if solver == "euler":
-        return FlowMatchEulerDiscreteScheduler(shift=shift)
-    raise InvalidInput("solver", f"solver is {str(solver)[:40]!r}; it must be unipc or euler.")
-
-
-def solver_table(scheduler: Any, infer_steps: int, device: torch.device | str = "cpu") -> Table:
-    """The full-resolution table of a scheduler, as its own `set_timesteps` makes it."""
-    scheduler.set_timesteps(infer_steps, device=device)
-    return Table(scheduler.sigmas, scheduler.timesteps)
-
-
-def enter_stage(scheduler: Any, plan: StagePlan, final: bool) -> None:
-    """Give a scheduler, fresh from `set_timesteps`, one stage's window of levels.
-
-    Before a switch the last step is not the run's last: UniPC must not fall back to first order there.
-    """
-    scheduler.timesteps = plan.timesteps
-    if hasattr(scheduler, "sigmas"):
-        scheduler.sigmas = plan.counted
-    if not final and getattr(scheduler.config, "lower_order_final", False):
-        scheduler.register_to_config(lower_order_final=False)
 
 
 def _run_stage(

@@ -15,18 +15,18 @@ from engine.caches.flops import counted_flops
 from engine.calibrate import probe, probe_rates
 from engine.conditions import pixels_of
 from engine.cost import Cost, schedule_cost
+from engine.device import trim_heap
 from engine.events import StepEvent
 from engine.experiment import Experiment, Track
 from engine.listeners import Learner, Listener
 from engine.memo import RunMemo
-from engine.meter import trim_heap
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
+from engine.patching import patched
 from engine.request import StagedRequest, StagedResult
 from engine.runner import Runner
 from engine.schedule import flat
 from engine.sizes import LatentSize, full_size, latent_size
 from engine.staged import run_staged
-from engine.views import patched
 
 
 class ScheduledRunner(Runner[StagedResult]):

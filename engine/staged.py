@@ -22,20 +22,22 @@ import torch
 from torch import Tensor
 
 from engine.caches.apply import CachedRun, cached
+from engine.device import free, out_of_memory, wait_for
 from engine.errors import RunFailed, UnsupportedPipeline
 from engine.events import OnStep, StepEvent
 from engine.fixed_work import Kept, done_once
 from engine.handover import Handover, StagePlan, noise_for, plan_stages
 from engine.layouts import LAYOUTS, Adapter
 from engine.memo import RunMemo, Start
-from engine.meter import Meter, wait_for
+from engine.meter import Meter
+from engine.patching import patched
 from engine.preview import Glance, LatentPreview
 from engine.processes import process_of, shift_of
 from engine.request import StagedRequest, StagedResult, frames_of
-from engine.sampler import enter_stage
+from engine.scheduler_window import enter_stage
 from engine.sigmas import Table
 from engine.sizes import LatentSize
-from engine.views import free, out_of_memory, patched, reset_caches, stage_view
+from engine.views import reset_caches, stage_view
 
 Watch = Callable[[Tensor, Tensor, float], None]  # what the model saw, what it answered, the level it was told
 

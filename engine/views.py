@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import inspect
-from collections.abc import Iterator
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 
@@ -52,42 +48,8 @@ def stage_view(base: Any, run: StageListener) -> Any:
     return view
 
 
-@contextlib.contextmanager
-def patched(target: Any, **attributes: Any) -> Iterator[None]:
-    """Set instance attributes while the block runs, and put back exactly what was there."""
-    missing = object()
-    before = {name: target.__dict__.get(name, missing) for name in attributes}
-    try:
-        for name, value in attributes.items():
-            setattr(target, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            if value is missing:
-                with contextlib.suppress(AttributeError):
-                    delattr(target, name)
-            else:
-                setattr(target, name, value)
-
-
 def reset_caches(pipe: Any) -> None:
     """Between stages no offload round trip is made, but caches of another size must go."""
     for component in pipe.components.values():
         if hasattr(component, "_reset_stateful_cache"):
             component._reset_stateful_cache()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; some libraries raise a plain RuntimeError for it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("out of memory", "can't allocate memory", "alloc_failed", "cublas_status_alloc")
-    )
-
-
-def free(device: torch.device) -> None:
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from engine import clips
-from engine.clips import clip_file, frames_of, read_clip, resized
+from engine.clips import clip_file, frames_of, read_clip
 from engine.compare import compare
 from engine.conditions import Conditions
 from engine.errors import InvalidInput
@@ -24,6 +24,7 @@ from engine.models.loading import load_model
 from engine.policies import policy_named
 from engine.presets import load_preset
 from engine.reproduce import load_experiment
+from engine.request import resized
 from engine.schedule import flat
 from engine.share import pack, unpack
 from engine.sizes import full_size, stage_sizes

@@ -16,7 +16,7 @@ from engine.compare import compare
 from engine.errors import InvalidInput
 from engine.experiment import Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
-from engine.lightx2v import RunSettings, parse_config
+from engine.lightx2v_config import RunSettings, parse_config
 from engine.models.catalogue import ModelSpec, catalogue, find_model
 from engine.models.loading import load_model, scheduler_for
 from engine.outcome import environment

@@ -15,9 +15,9 @@ from engine import fixed_work, staged
 from engine.errors import Cancelled
 from engine.fixed_work import KeyMemo, Memo, Room, done_once
 from engine.models.loading import scheduler_for
+from engine.patching import patched
 from engine.schedule import flat
 from engine.staged import run_staged
-from engine.views import patched
 from tests.test_staged import CALL, TWO, U, request, untouched
 
 

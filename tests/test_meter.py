@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.meter import Meter, trim_heap
+from engine.device import trim_heap
+from engine.meter import Meter
 
 CPU = torch.device("cpu")
 

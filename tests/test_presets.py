@@ -14,7 +14,8 @@ from engine import strict_json
 from engine.cli import app
 from engine.errors import InvalidInput
 from engine.hpdm.choice import LevelChoice
-from engine.lightx2v import export, parse_config, schedule_of
+from engine.lightx2v import export, schedule_of
+from engine.lightx2v_config import parse_config
 from engine.presets import PRESETS, Preset, load_preset, parse_preset, preset_names, to_json
 from engine.schedule import parse_schedule
 

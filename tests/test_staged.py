@@ -15,6 +15,7 @@ from engine.errors import Cancelled, RunFailed, UnsupportedPipeline
 from engine.memo import RunMemo
 from engine.models.families import family_of
 from engine.models.loading import scheduler_for
+from engine.patching import patched
 from engine.policies import POLICIES, policy_named
 from engine.preview import fit_preview
 from engine.request import StagedRequest
@@ -22,7 +23,6 @@ from engine.sampler import sample
 from engine.schedule import flat, parse_schedule
 from engine.sizes import Geometry, full_size, stage_sizes
 from engine.staged import run_staged
-from engine.views import patched
 
 GEOMETRY = Geometry((4, 8, 8), (1, 2, 2), 4)
 FULL = full_size(GEOMETRY, 64, 96, 5)

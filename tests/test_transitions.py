@@ -13,8 +13,9 @@ from engine.handover import plan_stages
 from engine.noise import NoiseField, NoiseSource, dct2, graft, idct2, resize_dct
 from engine.policies import POLICIES, policy_named
 from engine.resample import lanczos, nearest
-from engine.sampler import make_solver, sample, solver_table
+from engine.sampler import sample
 from engine.schedule import flat, parse_schedule
+from engine.scheduler_window import make_solver, solver_table
 from engine.sigmas import reshift, wan_table
 from engine.sizes import LatentSize, stage_sizes
 from engine.transitions import SWITCHES, Switch, spectral

@@ -14,7 +14,8 @@ from engine.conditions import ROLES, pictures_of, roles_of
 from engine.errors import InvalidInput, ResoluteError
 from engine.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.jobs.service import Jobs
-from engine.lightx2v import export, with_cache
+from engine.lightx2v import export
+from engine.lightx2v_config import with_cache
 from engine.models.availability import studio_models
 from engine.models.catalogue import catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named

@@ -17,7 +17,8 @@ from engine.errors import InvalidInput
 from engine.experiment import Experiment, Track
 from engine.hpdm.choice import KEYS, LevelChoice, checked_level_schedule, checked_levels, parse_level_words
 from engine.hpdm.tracks import default_level_tracks
-from engine.lightx2v import export, with_cache
+from engine.lightx2v import export
+from engine.lightx2v_config import with_cache
 from engine.models.catalogue import ModelSpec, catalogue_model
 from engine.policies import DEFAULT_POLICY, policy_named
 from engine.presets import SHORTHAND, Preset, load_preset, parse_preset, preset_names, to_json

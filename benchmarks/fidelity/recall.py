@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.views import patched
+from engine.patching import patched
 
 
 class Recall:

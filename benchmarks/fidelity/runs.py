@@ -27,10 +27,10 @@ from engine.experiment import Experiment, make_experiment
 from engine.memo import RunMemo
 from engine.metrics import Metric, psnr, ssim, vmaf
 from engine.models.loading import LoadedModel, scheduler_for
+from engine.patching import patched
 from engine.request import StagedResult
 from engine.schedule import ResolutionSchedule
 from engine.staged import run_staged
-from engine.views import patched
 from training.judge import Judge
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {"psnr": psnr, "ssim": ssim, "vmaf": vmaf}

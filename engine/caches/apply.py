@@ -20,8 +20,8 @@ from engine.caches.choice import CacheChoice
 from engine.caches.evaluations import Evaluations, PassCounter, StageCount
 from engine.caches.support import TURNED_BLOCKS
 from engine.errors import UnsupportedPipeline
+from engine.patching import patched
 from engine.schedule import Stage
-from engine.views import patched
 
 DENOISERS = ("transformer", "transformer_2", "unet")
 _MISSING = object()

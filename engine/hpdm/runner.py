@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.bands import BandWatch
 from engine.caches.evaluations import Evaluations, StageCount
 from engine.cost import Cost, StageCost
+from engine.device import trim_heap
 from engine.events import StepEvent
 from engine.experiment import Track
 from engine.hpdm.choice import level_steps
@@ -24,7 +25,7 @@ from engine.hpdm.flops import run_flops
 from engine.hpdm.request import HpdmRequest, make_request, tile_batch
 from engine.hpdm.run import HpdmResult, LevelResult, frames, run_hpdm
 from engine.hpdm.seams import seam_lines, seam_ratio
-from engine.meter import Readings, trim_heap
+from engine.meter import Readings
 from engine.report import LevelVideo, Seams, Similarity
 from engine.runner import Runner
 from engine.video import write_mp4

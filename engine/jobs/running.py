@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from engine.compare import compare
+from engine.device import free, trim_heap
 from engine.experiment import Experiment
 from engine.jobs.learning import Learner, learn
 from engine.jobs.logs import event
 from engine.jobs.store import Store
 from engine.jobs.worker import Task
-from engine.meter import trim_heap
 from engine.models.catalogue import ModelSpec
 from engine.models.fetching import fetching_text
 from engine.models.loading import LoadedModel, load_model
@@ -22,7 +22,6 @@ from engine.models.options import LoadOptions
 from engine.outcome import environment
 from engine.report import Report, Run
 from engine.timings import TimingKey, timing_key
-from engine.views import free
 
 
 class TorchRunner:

@@ -8,7 +8,7 @@ import pytest
 
 from engine.caches.choice import parse_cache, parse_shorthand
 from engine.errors import InvalidInput
-from engine.lightx2v import cache_of, parse_config, with_cache
+from engine.lightx2v_config import cache_of, parse_config, with_cache
 from engine.presets import load_preset, parse_preset, to_json
 
 TEA = {

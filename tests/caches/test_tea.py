@@ -11,7 +11,7 @@ import torch
 from engine.caches.choice import parse_cache
 from engine.caches.support import WAN_1_3B
 from engine.caches.tea import TeaRule, TeaState, relative_change
-from engine.views import patched
+from engine.patching import patched
 from tests.caches.runs import STEPS, U, run
 
 FLAT = ([], [])

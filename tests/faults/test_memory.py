@@ -12,8 +12,8 @@ from engine.jobs.listening import JobListener
 from engine.jobs.store import Store
 from engine.models.loading import load_model
 from engine.page import write_index
+from engine.patching import patched
 from engine.report import load
-from engine.views import patched
 from tests.faults.conftest import resident
 from tests.test_compare import experiment
 from tests.tiny import saved_tiny_wan

@@ -15,7 +15,7 @@ import torch
 from engine.errors import InvalidInput
 from engine.experiment import Track, make_experiment
 from engine.jobs.limits import Limits
-from engine.lightx2v import RunSettings
+from engine.lightx2v_config import RunSettings
 from engine.models.catalogue import PUBLISHED, catalogue
 from engine.models.solvers import SCHEDULERS
 from engine.policies import policy_named
