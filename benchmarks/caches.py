@@ -18,17 +18,17 @@ from pathlib import Path
 
 import torch
 
-from engine.caches.choice import parse_shorthand
-from engine.caches.record import Track as Recording
-from engine.caches.record import explained, fit_coefficients, fitted_points, recorded
-from engine.compare import compare
-from engine.experiment import Track, make_experiment
+from engine.caches.cache_choice import parse_shorthand
+from engine.caches.recording import Track as Recording
+from engine.caches.recording import explained, fit_coefficients, fitted_points, recorded
+from engine.comparing.comparison import compare
+from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.presets import load_preset
 from engine.models.catalogue import find_model
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.patching import patched
-from engine.policies import DEFAULT_POLICY, policy_named
-from engine.presets import load_preset
-from engine.report import Report, Run
+from engine.reports.schema import Report, Run
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 CACHES = (
     *("teacache:0.05", "teacache:0.1", "teacache:0.2", "teacache:0.1,ret_steps=false"),
@@ -104,7 +104,7 @@ def _line(name: str, cache: str, runs: Sequence[Run]) -> str:
 
 
 def _fit(model: LoadedModel) -> None:
-    """Record a flat run of every example, fit, and write the polynomials where `engine.caches.support` finds them."""
+    """Record a flat run of every example, fit, and write the polynomials where `which_model` finds them."""
     recordings: list[Recording] = []
     for seed, prompt in enumerate(_prompts(model, len(model.spec.examples) or 1)):
         experiment = make_experiment(model.spec, [], prompt=prompt, seed=seed)

@@ -14,11 +14,11 @@ from typing import Annotated
 
 import typer
 
-from engine.compare import compare
-from engine.experiment import Track, make_experiment
+from engine.comparing.comparison import compare
+from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.presets import load_preset
 from engine.models.loading import load_model
-from engine.policies import policy_named
-from engine.presets import load_preset
+from engine.switching.policies import policy_named
 
 FOLDER = Path(__file__).parent.parent / "ui" / "example"
 PROMPT = "a red apple bouncing over blue stripes"

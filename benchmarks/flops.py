@@ -2,7 +2,7 @@
 
 Six counts at small sizes give the six coefficients; two more at other sizes must be met exactly. Networks that look at
 values while they run (no meta device) are counted on the CPU with two and three layers, as work is linear in them.
-Writes `engine/models/flops.json`; with ids, only their networks are counted anew.
+Writes `engine/costs/flops.json`; with ids, only their networks are counted anew.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.arithmetic import COUNTED, WANS, evaluate
-from engine.cost import LOOK_AT_VALUES, forward_flops
+from engine.costs.flops_count import LOOK_AT_VALUES, forward_flops
+from engine.costs.flops_formula import COUNTED, WANS, evaluate
+from engine.costs.forward_inputs import inputs_of
 from engine.models.catalogue import ModelSpec, catalogue
-from engine.models.inputs import inputs_of
-from engine.sizes import Geometry, LatentSize, full_size
+from engine.schedules.latent_sizes import Geometry, LatentSize, full_size
 
 SIDES = ((8, 8), (8, 12), (16, 12), (16, 24))  # in patches: multiples of 32 tokens, to which Z-Image pads
 TEXTS = (32, 64, 128)

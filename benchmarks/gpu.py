@@ -22,7 +22,7 @@ import torch
 from benchmarks.gpu_measures import FLAT_PAIRS, FLAT_STEPS, RATES, Measures
 from benchmarks.gpu_table import table
 from benchmarks.random_weights import described
-from engine.allocator import let_segments_grow
+from engine.cuda_allocator import let_segments_grow
 from engine.errors import ResoluteError
 
 MODELS = ("wan2.1-1.3b", "sd3-medium")

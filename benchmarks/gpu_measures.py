@@ -11,17 +11,17 @@ from typing import Any
 import torch
 
 from benchmarks.random_weights import Subject, subject
-from engine.caches.choice import CacheChoice
-from engine.cost import forward_flops, schedule_cost
-from engine.device import wait_for
-from engine.memo import RunMemo
+from engine.caches.cache_choice import CacheChoice
+from engine.costs.flops_count import forward_flops, schedule_cost
+from engine.experiments.presets import load_preset
+from engine.measuring.device import wait_for
 from engine.models.acceleration import accelerate
-from engine.policies import DEFAULT_POLICY, policy_named
-from engine.presets import load_preset
-from engine.request import StagedRequest, StagedResult
-from engine.schedule import ResolutionSchedule, flat
-from engine.sizes import LatentSize, full_size, latent_size, stage_sizes
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
+from engine.sampling.run_request import StagedRequest, StagedResult
+from engine.sampling.shared_start import RunMemo
+from engine.schedules.latent_sizes import LatentSize, full_size, latent_size, stage_sizes
+from engine.schedules.schedule import ResolutionSchedule, flat
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 RATES = (1.0, 0.75, 0.5)
 FLAT_PAIRS, FLAT_STEPS = 4, 4

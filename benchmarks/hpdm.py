@@ -26,14 +26,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.live_bytes import LiveBytes
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.model import Hpdm, LevelInput
-from engine.hpdm.pyramid import draw_offsets
-from engine.hpdm.request import make_request
-from engine.hpdm.run import run_hpdm
-from engine.hpdm.sampler import Cascade, Sampling, sample
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.hpdm_model import Hpdm, LevelInput
+from engine.hpdm.nested_patches import draw_offsets
+from engine.hpdm.pyramid_run import run_hpdm
+from engine.hpdm.sampling_request import make_request
 from engine.hpdm.seams import disagreement, seam_ratio
-from engine.hpdm.store import load_hpdm
+from engine.hpdm.tile_sampler import Cascade, Sampling, sample
+from engine.hpdm.weights_folder import load_hpdm
 from training.data import Scenes
 from training.hpdm_data import HELD_OUT, Clips
 from training.recipes import HPDM_RECIPES

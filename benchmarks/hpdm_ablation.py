@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool3d
 
-from engine.hpdm.model import Hpdm, LevelInput
-from engine.hpdm.noise import PHI_MIN, add_noise, net_input, x0_from_v
-from engine.hpdm.pyramid import crop, draw_offsets, pyramid
-from engine.hpdm.sampler import Cascade, Sampling, sample
+from engine.hpdm.hpdm_model import Hpdm, LevelInput
+from engine.hpdm.nested_patches import crop, draw_offsets, pyramid
+from engine.hpdm.patch_noise import PHI_MIN, add_noise, net_input, x0_from_v
 from engine.hpdm.seams import disagreement, seam_ratio
+from engine.hpdm.tile_sampler import Cascade, Sampling, sample
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.hpdm_data import FIRST, HELD_OUT, Clips

@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from engine.compare import compare
-from engine.experiment import make_experiment
-from engine.hpdm.choice import LevelChoice
-from engine.hpdm.costs import LevelCosts
-from engine.hpdm.tracks import level_track
+from engine.comparing.comparison import compare
+from engine.costs.level_prediction import LevelCosts
+from engine.costs.timings import Timings, timing_key
+from engine.experiments.experiment import make_experiment
+from engine.experiments.level_tracks import level_track
+from engine.hpdm.level_choice import LevelChoice
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
-from engine.timings import Timings, timing_key
 
 MODEL, GUIDANCE = "emoji-hpdm", 2.0
 CHOICES = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from engine.policies import POLICIES
-from engine.sampler import sample
-from engine.schedule import flat, parse_schedule
+from engine.sampling.bare_loop import sample
+from engine.schedules.schedule import flat, parse_schedule
+from engine.switching.policies import POLICIES
 from tests.oracles import GaussianWorld, correlation
 
 CASES = ((50, 8.0, [0.75], [25]), (50, 8.0, [1.0, 0.75], [10, 35]), (40, 3.0, [1.0, 0.75], [5, 25]))

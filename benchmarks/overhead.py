@@ -20,13 +20,13 @@ from unittest.mock import patch
 
 from benchmarks.schedules import NAMES
 from benchmarks.speed import Watch
-from engine.artefacts import Artefacts
-from engine.compare import compare
-from engine.experiment import Experiment, Track, make_experiment
+from engine.comparing.comparison import compare
+from engine.comparing.result_files import Artefacts
+from engine.comparing.run_entry import environment
+from engine.experiments.experiment import Experiment, Track, make_experiment
+from engine.experiments.presets import load_preset
 from engine.models.loading import LoadedModel, load_model
-from engine.outcome import environment
-from engine.policies import DEFAULT_POLICY, policy_named
-from engine.presets import load_preset
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 
 def one(model: LoadedModel, experiment: Experiment, heat: bool = True) -> dict[str, float]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from engine.report import Report, Run, load
-from engine.video import read_mp4, to_uint8
+from engine.measuring.video import read_mp4, to_uint8
+from engine.reports.schema import Report, Run, load
 
 FRAMES = 6
 CELL = 176

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.compare import compare
-from engine.experiment import Experiment, Track, make_experiment
-from engine.listeners import Silent
+from engine.comparing.comparison import compare
+from engine.comparing.listeners import Silent
+from engine.comparing.run_entry import environment
+from engine.costs.prediction import CostModel, Prediction
+from engine.costs.timings import HW, Probe, Timings, timing_key
+from engine.experiments.experiment import Experiment, Track, make_experiment
+from engine.experiments.presets import load_preset, preset_names
 from engine.models.loading import LoadedModel, load_model
-from engine.outcome import environment
-from engine.policies import DEFAULT_POLICY, policy_named
-from engine.predict import CostModel, Prediction
-from engine.presets import load_preset, preset_names
-from engine.report import Run
-from engine.timings import HW, Probe, Timings, timing_key
+from engine.reports.schema import Run
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 
 class Foresight(Silent):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.presets import load_preset
-from engine.schedule import ResolutionSchedule
+from engine.experiments.presets import load_preset
+from engine.schedules.schedule import ResolutionSchedule
 
 NAMES = {
     "two-stage 0.75 @ 50 %": "0.75@50%",

@@ -15,11 +15,11 @@ import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.page import URL, server
-from engine.experiment import make_experiment
-from engine.hpdm.choice import LevelChoice
-from engine.hpdm.tracks import level_track
+from engine.experiments.experiment import make_experiment
+from engine.experiments.level_tracks import level_track
+from engine.experiments.share_link import pack
+from engine.hpdm.level_choice import LevelChoice
 from engine.models.catalogue import find_model
-from engine.share import pack
 from tests.browser.install import chromium_path
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"

@@ -2,8 +2,9 @@
 
     python -m benchmarks.soak --minutes 10 --out out/soak.json
 
-The runner is the tests' fake one, unless `--runner engine.jobs.running:TorchRunner` runs the shipped model. What must
-hold at the end: no accepted job lost or run twice, one job at a time, memory, files and threads flat after a minute.
+The runner is the tests' fake one, unless `--runner engine.jobs.model_runner:TorchRunner` runs the shipped
+model. What must hold at the end: no accepted job lost or run twice, one job at a time, memory, files and threads
+flat after a minute.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from typing import Any
 import psutil
 
 from engine.errors import ResoluteError
-from engine.experiment import Experiment, Track, make_experiment
+from engine.experiments.experiment import Experiment, Track, make_experiment
+from engine.experiments.presets import load_preset
 from engine.jobs import logs
-from engine.jobs.allocator import share_pools
-from engine.jobs.errors import NotFound
+from engine.jobs.job_errors import NotFound
 from engine.jobs.limits import Limits
+from engine.jobs.malloc_pools import share_pools
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from engine.policies import DEFAULT_POLICY, policy_named
-from engine.presets import load_preset
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 FAKE = "tests.jobs.fakes:FakeRunner"
 CLIENTS = 10

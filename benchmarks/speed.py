@@ -24,15 +24,15 @@ import torch
 
 from benchmarks.fidelity.driving import run
 from benchmarks.schedules import study_schedules
-from engine.cost import schedule_cost
-from engine.device import wait_for
-from engine.experiment import Experiment, make_experiment
-from engine.memo import RunMemo
+from engine.comparing.run_entry import environment
+from engine.costs.flops_count import schedule_cost
+from engine.experiments.experiment import Experiment, make_experiment
+from engine.measuring.device import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
-from engine.outcome import environment
 from engine.patching import patched
-from engine.policies import DEFAULT_POLICY
-from engine.schedule import ResolutionSchedule, flat
+from engine.sampling.shared_start import RunMemo
+from engine.schedules.schedule import ResolutionSchedule, flat
+from engine.switching.policies import DEFAULT_POLICY
 
 
 def schedules_against_baseline(model: LoadedModel, experiment: Experiment, rounds: int) -> list[dict[str, Any]]:

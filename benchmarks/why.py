@@ -13,12 +13,12 @@ import statistics
 import torch
 
 from benchmarks.fidelity.driving import run
-from engine.experiment import make_experiment
-from engine.memo import RunMemo
-from engine.metrics import psnr
+from engine.experiments.experiment import make_experiment
+from engine.experiments.presets import load_preset
+from engine.measuring.similarity import psnr
 from engine.models.loading import load_model, scheduler_for
 from engine.patching import patched
-from engine.presets import load_preset
+from engine.sampling.shared_start import RunMemo
 
 PROMPTS = (
     "a panda bouncing over blue stripes",

@@ -1,7 +1,7 @@
 import os
 
-from engine.allocator import let_segments_grow
-from engine.cli import main
+from engine.cli.commands import main
+from engine.cuda_allocator import let_segments_grow
 
 let_segments_grow(os.environ)
 main()

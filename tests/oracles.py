@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from engine.noise import dct2, idct2
+from engine.switching.noise_field import dct2, idct2
 
 WAN_SPECTRUM = (219.485, 2.4227)  # A, beta of P(w) = A·w^-beta, fitted on Wan 2.1 latents (arXiv 2605.18736)
 

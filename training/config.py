@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.hpdm.config import HpdmConfig
+from engine.hpdm.hpdm_config import HpdmConfig
 
 RATES = (1.0, 0.75, 0.5)
 MOTIONS = (

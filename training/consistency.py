@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.noise import dct2, idct2, resize_dct
+from engine.switching.noise_field import dct2, idct2, resize_dct
 
 Size = tuple[int, int]
 EVEN = 2  # the transformer's patch

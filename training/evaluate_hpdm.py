@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.hpdm.model import Hpdm
-from engine.hpdm.prompt import understand
-from engine.hpdm.pyramid import pyramid
-from engine.hpdm.sampler import Sampling, sample
-from engine.hpdm.store import load_hpdm
+from engine.hpdm.hpdm_model import Hpdm
+from engine.hpdm.nested_patches import pyramid
+from engine.hpdm.prompt_words import understand
+from engine.hpdm.tile_sampler import Sampling, sample
+from engine.hpdm.weights_folder import load_hpdm
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.hpdm_data import HELD_OUT, scene

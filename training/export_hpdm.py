@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engine.hpdm.store import save_hpdm
+from engine.hpdm.weights_folder import save_hpdm
 from training.config import HpdmRecipe
 from training.recipes import HPDM_RECIPES
 from training.train_hpdm import build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.hpdm.config import HpdmConfig
+from engine.hpdm.hpdm_config import HpdmConfig
 from training.config import (
     MOTIONS,
     NANO_EMOJI,

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.model import Hpdm, LevelInput
-from engine.hpdm.noise import PHI_MIN, add_noise, draw_phi, net_input, target
-from engine.hpdm.pyramid import crop, draw_offsets, pyramid
-from engine.hpdm.sampler import Sampling, sample
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.hpdm_model import Hpdm, LevelInput
+from engine.hpdm.nested_patches import crop, draw_offsets, pyramid
+from engine.hpdm.patch_noise import PHI_MIN, add_noise, draw_phi, net_input, target
+from engine.hpdm.tile_sampler import Sampling, sample
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.hpdm_data import FIRST, HELD_OUT, Clips, conditions, labels, scene

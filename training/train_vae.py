@@ -13,7 +13,7 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor
 from torch.optim import Optimizer
 
-from engine.noise import resize_dct
+from engine.switching.noise_field import resize_dct
 from training.autoencoder import build_vae, decode, encode, quicken, stats
 from training.config import Recipe, VaeConfig
 from training.data import UNSEEN, Scenes, crops

@@ -28,7 +28,7 @@ def serve(
 
     from engine.errors import ResoluteError
     from engine.jobs.service import Jobs
-    from ui.server import create_app
+    from ui.server.web_app import create_app
 
     try:
         jobs = Jobs.open(data_dir)

@@ -9,19 +9,20 @@ from typing import Any
 import gradio as gr
 
 from engine.jobs.service import Jobs
-from ui import api, following
-from ui.border import Page
-from ui.figures.value import figures_of
-from ui.files import first_tracks
-from ui.forecast import board_context, forecast_html
-from ui.form import default_model, default_values
-from ui.library.view import build_library
-from ui.studio import build_studio
-from ui.theme import TITLE
+from ui.figures.figures_value import figures_of
+from ui.library.library_view import build_library
+from ui.server import program_api
+from ui.server.border import Page
+from ui.shared.theme import TITLE
+from ui.studio import job_display
+from ui.studio.forecast import board_context, forecast_html
+from ui.studio.form import default_model, default_values
+from ui.studio.opened_files import first_tracks
+from ui.studio.studio_view import build_studio
+from ui.studio.wiring import Wiring
 from ui.timeline.board import board_of, parse_board
-from ui.wiring import Wiring
 
-MARK = Path(__file__).with_name("mark.svg")
+MARK = Path(__file__).parent / "shared" / "mark.svg"
 
 
 def build_page(jobs: Jobs) -> gr.Blocks:
@@ -38,7 +39,7 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         wiring = Wiring(studio, jobs)
         wiring.connect(page)
         library.connect(jobs, tab, views, wiring)
-        api.add_endpoints(jobs)
+        program_api.add_endpoints(jobs)
     return page
 
 
@@ -47,12 +48,12 @@ def _initial(jobs: Jobs) -> dict[str, Any]:
     spec = default_model()
     values = default_values(spec)
     board = board_of(first_tracks(spec, values["steps"]), values["steps"])
-    report = following.example_report()
+    report = job_display.example_report()
     return {
         "board": board,
         "context": board_context(values, jobs, None),
         "forecast": forecast_html(values, parse_board(board), jobs),
-        "comparison": following.example_comparison(),
+        "comparison": job_display.example_comparison(),
         "figures": figures_of(report).to_json() if report else None,
     }
 

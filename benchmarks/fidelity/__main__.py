@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.fidelity.matrix import Pair, cells, pairs, part_of
 from benchmarks.fidelity.rows import digest_of, read_rows
 from engine.errors import InvalidInput, ResoluteError
-from engine.policies import POLICIES
+from engine.switching.policies import POLICIES
 
 
 def main(words: list[str] | None = None) -> int:

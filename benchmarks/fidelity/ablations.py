@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.fidelity.matrix import FRESH, OWN, REFERENCE, SIGMAS
-from engine.noise import resize_dct
-from engine.policies import POLICIES, Policy, policy_named
-from engine.transitions import SWITCHES, Switch
+from engine.switching.noise_field import resize_dct
+from engine.switching.policies import POLICIES, Policy, policy_named
+from engine.switching.switches import SWITCHES, Switch
 
 
 def x0_of(s: Switch) -> Tensor:

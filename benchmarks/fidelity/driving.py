@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from engine.caches.choice import CacheChoice
-from engine.experiment import Experiment
-from engine.memo import RunMemo
+from engine.caches.cache_choice import CacheChoice
+from engine.experiments.experiment import Experiment
 from engine.models.loading import LoadedModel
-from engine.policies import Policy, policy_named
-from engine.request import StagedRequest, StagedResult
-from engine.schedule import ResolutionSchedule
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
+from engine.sampling.run_request import StagedRequest, StagedResult
+from engine.sampling.shared_start import RunMemo
+from engine.schedules.schedule import ResolutionSchedule
+from engine.switching.policies import Policy, policy_named
 
 
 def request_of(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine.caches.choice import CacheChoice
+from engine.caches.cache_choice import CacheChoice
 from engine.errors import InvalidInput
-from engine.presets import PRESETS, load_preset
-from engine.schedule import ResolutionSchedule
+from engine.experiments.presets import PRESETS, load_preset
+from engine.schedules.schedule import ResolutionSchedule
 
 STEPS = 20
 FEW_STEPS = (6, 10)

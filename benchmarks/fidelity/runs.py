@@ -19,22 +19,22 @@ from benchmarks.fidelity.matrix import FLAT, NONE, OWN, Cell, Pair, cache_of, re
 from benchmarks.fidelity.prompts import Wanted, marks
 from benchmarks.fidelity.recall import Recall
 from benchmarks.fidelity.rows import Row, append_row, check_setup, digest_of, done, read_rows, weights_of
-from engine.caches.calibration import Calibration
-from engine.caches.flops import counted_flops
-from engine.cost import schedule_cost
+from engine.costs.cached_flops import counted_flops
+from engine.costs.flops_count import schedule_cost
 from engine.errors import InvalidInput
-from engine.experiment import Experiment, make_experiment
-from engine.memo import RunMemo
-from engine.metrics import Metric, psnr, ssim, vmaf
+from engine.experiments.experiment import Experiment, make_experiment
+from engine.measuring.similarity import Metric, psnr, ssim, vmaf
 from engine.models.loading import LoadedModel, scheduler_for
 from engine.patching import patched
-from engine.request import StagedResult
-from engine.schedule import ResolutionSchedule
-from engine.staged import run_staged
+from engine.sampling.cache_calibration import Calibration
+from engine.sampling.pipeline_run import run_staged
+from engine.sampling.run_request import StagedResult
+from engine.sampling.shared_start import RunMemo
+from engine.schedules.schedule import ResolutionSchedule
 from training.judge import Judge
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {"psnr": psnr, "ssim": ssim, "vmaf": vmaf}
-ENGINE = Path(engine.__file__).parent  # its own files, without packages: what decides a switch
+DECIDES = ("schedules", "switching", "sampling")  # the packages of the engine that decide what a run computes
 OTHER_SEED = 1000  # added to the seed for a run that shares no noise with the baseline
 
 
@@ -61,7 +61,7 @@ class Study:
             "dtype": str(self.model.pipe.dtype).removeprefix("torch."),
             "guidance": spec.defaults.guidance,
             "shift": spec.defaults.shift,
-            "code": digest_of(ENGINE.glob("*.py")),
+            "code": digest_of(path for name in DECIDES for path in Path(engine.__file__).parent.glob(f"{name}/*.py")),
         }
 
     def run(self, found: Iterable[Pair]) -> int:

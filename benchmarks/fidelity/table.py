@@ -28,7 +28,7 @@ class Table:
     @cached_property
     def policies(self) -> tuple[str, ...]:
         """Policies in the file, in the order in which they were run, variants of the benchmark left out."""
-        from engine.policies import POLICIES
+        from engine.switching.policies import POLICIES
 
         seen = {key.split("|")[1] for key in self._by_cell}
         return tuple(name for name in POLICIES if name in seen)

@@ -15,13 +15,13 @@ from typing import Any
 
 from torch import nn
 
-from engine.caches import library, tea
-from engine.caches.choice import CacheChoice
-from engine.caches.evaluations import Evaluations, PassCounter, StageCount
-from engine.caches.support import TURNED_BLOCKS
+from engine.caches import diffusers_caches, teacache
+from engine.caches.cache_choice import CacheChoice
+from engine.caches.counting import Evaluations, PassCounter, StageCount
+from engine.caches.which_model import TURNED_BLOCKS
 from engine.errors import UnsupportedPipeline
 from engine.patching import patched
-from engine.schedule import Stage
+from engine.schedules.schedule import Stage
 
 DENOISERS = ("transformer", "transformer_2", "unet")
 _MISSING = object()
@@ -31,8 +31,8 @@ _MISSING = object()
 def cached(pipe: Any, choice: CacheChoice | None, stages: Sequence[Stage]) -> Iterator[CachedRun]:
     """While the block runs, stages entered by `stage(index)` run under the cache, and evaluations are counted.
 
-    `stages` are the schedule's. Enter it inside of `engine.fixed_work.done_once`. Raises UnsupportedPipeline where the
-    pipeline cannot take this cache; the pipeline is then as it was.
+    `stages` are the schedule's. Enter it inside of `engine.sampling.done_once.done_once`. Raises
+    UnsupportedPipeline where the pipeline cannot take this cache; the pipeline is then as it was.
     """
     run = CachedRun(pipe, choice, stages)
     try:
@@ -55,7 +55,7 @@ class CachedRun:
     def stage(self, index: int) -> Iterator[None]:
         """Run one stage, `index` from 0: its count begins anew, and its cache empty."""
         count = self.evaluations.stages[index] = StageCount()
-        clock = tea.Clock()  # one for all transformers: a step is evaluated by one of them
+        clock = teacache.Clock()  # one for all transformers: a step is evaluated by one of them
         with contextlib.ExitStack() as stack:
             for model in self.models.values():
                 counter = stack.enter_context(_counted(model, count))
@@ -65,16 +65,16 @@ class CachedRun:
 
     @contextlib.contextmanager
     def _under_cache(
-        self, model: Any, counter: PassCounter, choice: CacheChoice, stage: Stage, clock: tea.Clock
+        self, model: Any, counter: PassCounter, choice: CacheChoice, stage: Stage, clock: teacache.Clock
     ) -> Iterator[None]:
-        parts = library.parts_of(model, choice)
+        parts = diffusers_caches.parts_of(model, choice)
         counter.count.watched = tuple(parts)
         with as_it_was(model), contextlib.ExitStack() as stack:
             for name, part in parts.items():
                 stack.enter_context(patched(part, forward=_noted(part.forward, counter, name)))
             if choice.name == "pab":
-                library.install_broadcast(model, parts, choice, lambda: counter.once(self._timestep))
-                remove: Callable[[], None] = functools.partial(library.uninstall_broadcast, model, parts)
+                diffusers_caches.install_broadcast(model, parts, choice, lambda: counter.once(self._timestep))
+                remove: Callable[[], None] = functools.partial(diffusers_caches.uninstall_broadcast, model, parts)
             else:
                 remove = self._install(model, choice, stage, clock)
             try:
@@ -83,14 +83,16 @@ class CachedRun:
                 forget(model)
                 remove()
 
-    def _install(self, model: Any, choice: CacheChoice, stage: Stage, clock: tea.Clock) -> Callable[[], None]:
+    def _install(self, model: Any, choice: CacheChoice, stage: Stage, clock: teacache.Clock) -> Callable[[], None]:
         """Put the hooks on; gives back what takes them off."""
         steps = self.stages[-1].last
         if choice.name == "teacache":
-            rule = tea.TeaRule(choice["threshold"], choice["coefficients"], choice["ret_steps"], stage.first - 1, steps)
-            tea.install(model, rule, clock)
-            return functools.partial(tea.uninstall, model)
-        model.enable_cache(library.config_of(choice, stage, steps, model.dtype))
+            rule = teacache.TeaRule(
+                choice["threshold"], choice["coefficients"], choice["ret_steps"], stage.first - 1, steps
+            )
+            teacache.install(model, rule, clock)
+            return functools.partial(teacache.uninstall, model)
+        model.enable_cache(diffusers_caches.config_of(choice, stage, steps, model.dtype))
         removed: Callable[[], None] = model.disable_cache
         return removed
 
@@ -177,7 +179,7 @@ def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
         raise UnsupportedPipeline("TeaCache has no coefficients for this model; give them as `coefficients`.")
     for model in models:
         _check_model(model, choice)
-        library.parts_of(model, choice)
+        diffusers_caches.parts_of(model, choice)
 
 
 def _check_model(model: Any, choice: CacheChoice) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.hpdm.config import Axes, HpdmConfig
-from engine.hpdm.pyramid import box, centres, inside
+from engine.hpdm.hpdm_config import Axes, HpdmConfig
+from engine.hpdm.nested_patches import box, centres, inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from engine.hpdm.config import HpdmConfig
+from engine.hpdm.hpdm_config import HpdmConfig
 
 
 class Conditioning(nn.Module):

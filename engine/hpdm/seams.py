@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.noise import add_noise, angle
-from engine.hpdm.sampler import LevelSampler
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.patch_noise import add_noise, angle
+from engine.hpdm.tile_sampler import LevelSampler
 from engine.hpdm.tiles import axes_of
 
 Lines = tuple[tuple[float, ...], ...]

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Literal, get_args
 
 from engine.errors import InvalidInput
-from engine.hpdm.config import Axes, HpdmConfig
+from engine.hpdm.hpdm_config import Axes, HpdmConfig
 
 Overlap = Literal["none", "spatial", "full"]
 OVERLAPS: dict[str, tuple[bool, bool, bool]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engine.hpdm.config import Axes, HpdmConfig
+from engine.hpdm.hpdm_config import Axes, HpdmConfig
 
 
 def patchify(x: Tensor, token: Axes) -> Tensor:

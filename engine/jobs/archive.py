@@ -19,19 +19,20 @@ from typing import IO, Any, NoReturn
 
 from PIL import Image
 
-from engine import clips, strict_json
-from engine.conditions import FILE, MAX_KEPT, ROLES, Conditions, input_file
+from engine import strict_json
 from engine.errors import InvalidInput
-from engine.experiment import MAX_TRACKS, Experiment
-from engine.jobs import folders, queue, recovery
+from engine.experiments import control_video
+from engine.experiments.conditions import FILE, MAX_KEPT, ROLES, Conditions, input_file
+from engine.experiments.documents import parse_experiment
+from engine.experiments.experiment import MAX_TRACKS, Experiment
+from engine.jobs import job_folders, queue, recovery
 from engine.jobs.data_dir import DataDir, new_id
-from engine.jobs.errors import NotFound, StorageError
+from engine.jobs.database import Store, now
+from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits
-from engine.jobs.store import Store, now
+from engine.measuring.video import VideoFailed, check_mp4
 from engine.models.catalogue import catalogue_model
-from engine.report import Report, load
-from engine.reproduce import parse_experiment
-from engine.video import VideoFailed, check_mp4
+from engine.reports.schema import Report, load
 
 MIB = 2**20
 MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked
@@ -45,7 +46,7 @@ _KINDS = (
     (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
     (re.compile(r"[0-9]{2}-level-[1-8]\.mp4"), 64 * MIB),
     (re.compile(r"[0-9]{2}\.png"), 16 * MIB),
-    (FILE, max(MAX_KEPT, clips.MAX_BYTES)),
+    (FILE, max(MAX_KEPT, control_video.MAX_BYTES)),
 )
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
@@ -61,18 +62,22 @@ def pack(folder: Path) -> Iterator[bytes]:
 
     The id stays out of it: whoever is given the file is not given the job.
     """
-    record, report = folders.record_of(folder), folders.report_of(folder)
+    record, report = job_folders.record_of(folder), job_folders.report_of(folder)
     if record is None or report is None:
         raise NotFound("there is nothing to export yet.")
-    names = [name for name in folders.plain_names(folder) if _limit(name) and name not in (folders.JOB, folders.REPORT)]
+    names = [
+        name
+        for name in job_folders.plain_names(folder)
+        if _limit(name) and name not in (job_folders.JOB, job_folders.REPORT)
+    ]
     request = json.dumps({"created": record.get("created"), "document": record.get("document")}, ensure_ascii=False)
-    return _pieces(folder, request.encode(), [folders.REPORT, *names])
+    return _pieces(folder, request.encode(), [job_folders.REPORT, *names])
 
 
 def _pieces(folder: Path, request: bytes, names: list[str]) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
-        archive.writestr(zipfile.ZipInfo(folders.JOB), request, zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(job_folders.JOB), request, zipfile.ZIP_DEFLATED)
         for name in names:
             member = zipfile.ZipInfo(name)
             member.compress_type = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
@@ -118,14 +123,14 @@ def take_in(path: Path, store: Store, data: DataDir, limits: Limits) -> str:
             _unpack(path, staging, _room(store, data, limits))
             experiment = _checked(staging, limits)
             record = {"id": job_id, "created": now(), "pinned": False, "document": queue.dumps(experiment)}
-            folders.write_record(staging, record)
-            folders.move(staging, data.job(job_id))
+            job_folders.write_record(staging, record)
+            job_folders.move(staging, data.job(job_id))
         finally:
-            folders.remove(staging)
+            job_folders.remove(staging)
     except OSError as error:
         raise StorageError(f"the archive was not taken in: {(error.strerror or str(error)).lower()}.") from error
     if not recovery.adopt(store, data, job_id):
-        folders.remove(data.job(job_id))
+        job_folders.remove(data.job(job_id))
         raise StorageError("the archive was not taken in: its files could not be kept.")
     return job_id
 
@@ -167,7 +172,7 @@ def _check_members(members: list[zipfile.ZipInfo], room: int) -> None:
             _refuse(f"{name} is encrypted or packed in a way that is not read here")
         if member.file_size > limit:
             _refuse(f"{name} has {member.file_size:,} bytes, at most {limit:,} are taken")
-    for name in (folders.JOB, folders.REPORT):
+    for name in (job_folders.JOB, job_folders.REPORT):
         if name not in names:
             _refuse(f"it holds no {name}")
     total = sum(member.file_size for member in members)
@@ -191,12 +196,12 @@ def _copy(source: IO[bytes], target: IO[bytes], member: zipfile.ZipInfo) -> None
 
 def _checked(folder: Path, limits: Limits) -> Experiment:
     """The experiment of an unpacked archive: request, report and files agree, and the files are what they say."""
-    record = strict_json.loads((folder / folders.JOB).read_bytes(), folders.JOB)
+    record = strict_json.loads((folder / job_folders.JOB).read_bytes(), job_folders.JOB)
     document = record.get("document")
     if not isinstance(document, str):
-        _refuse(f"{folders.JOB} holds no experiment")
-    experiment = parse_experiment(document, folders.JOB, catalogue_model)
-    report = load(folder / folders.REPORT)
+        _refuse(f"{job_folders.JOB} holds no experiment")
+    experiment = parse_experiment(document, job_folders.JOB, catalogue_model)
+    report = load(folder / job_folders.REPORT)
     _agree(experiment, report)
     for path in sorted(folder.iterdir()):
         if FILE.fullmatch(path.name):
@@ -209,7 +214,7 @@ def _checked(folder: Path, limits: Limits) -> Experiment:
         elif path.suffix in _PICTURES:
             _check_picture(path)
     names = [track.name for track in queue.tracks_of(experiment)]
-    if len(folders.finished_runs(folder, names)) < len(names):
+    if len(job_folders.finished_runs(folder, names)) < len(names):
         limits.check(experiment)  # what is missing can be run here, so it has to be within what may be run
     return experiment
 
@@ -227,18 +232,18 @@ def _agree(experiment: Experiment, report: Report) -> None:
         *((role, _document(experiment.conditions, role), _document(report, role)) for role in ROLES),
     ):
         if asked != told:
-            _refuse(f"{folders.JOB} and {folders.REPORT} differ in {name}")
+            _refuse(f"{job_folders.JOB} and {job_folders.REPORT} differ in {name}")
     names = [track.name for track in queue.tracks_of(experiment)]
     for run in report.runs:
         if run.name not in names:
-            _refuse(f"{folders.REPORT} tells of the run “{strict_json.shown(run.name)}”, which was not asked for")
+            _refuse(f"{job_folders.REPORT} tells of the run “{strict_json.shown(run.name)}”, which was not asked for")
         stem = f"{names.index(run.name):02d}"
         own = {f"{stem}.mp4", f"{stem}.webp", None}
         differing = {f"{stem}-difference.mp4", f"{stem}-difference.webp", None}
         if run.video not in own or run.heatmap not in differing:
-            _refuse(f"{folders.REPORT} gives “{strict_json.shown(run.name)}” the files of another run")
+            _refuse(f"{job_folders.REPORT} gives “{strict_json.shown(run.name)}” the files of another run")
         if any(level.video != f"{stem}-level-{level.level}.mp4" for level in run.pyramid):
-            _refuse(f"{folders.REPORT} gives “{strict_json.shown(run.name)}” the levels of another run")
+            _refuse(f"{job_folders.REPORT} gives “{strict_json.shown(run.name)}” the levels of another run")
 
 
 def _document(holder: Conditions | Report, role: str) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from engine.jobs.errors import NotFound, StorageError
+from engine.jobs.job_errors import NotFound, StorageError
 
 ENVIRONMENT = "RESOLUTE_DATA"
 ID = re.compile(r"[A-Za-z0-9_-]{16}")

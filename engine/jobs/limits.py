@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from engine.errors import InvalidInput
-from engine.experiment import Experiment
-from engine.jobs.errors import OverLimit
+from engine.experiments.experiment import Experiment
+from engine.jobs.job_errors import OverLimit
 from engine.models.catalogue import catalogue
-from engine.schedule import ResolutionSchedule
+from engine.schedules.schedule import ResolutionSchedule
 
 PREFIX = "RESOLUTE_MAX_"
 

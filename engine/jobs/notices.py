@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.jobs.database import Store, now
 from engine.jobs.logs import event
-from engine.jobs.store import Store, now
 
 KEPT = 50
 SHOWN_S = 24 * 3600.0

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.experiment import Experiment, Track
-from engine.jobs.errors import NotFound, NotNow, QueueFull
+from engine.experiments.experiment import Experiment, Track
+from engine.jobs.database import Store, now
+from engine.jobs.job_errors import NotFound, NotNow, QueueFull
 from engine.jobs.limits import Limits
-from engine.jobs.store import Store, now
-from engine.report import Run
+from engine.reports.schema import Run
 
 _INSERT_RUN = "INSERT INTO runs (job_id, number, name, policy, plan, steps) VALUES (?, ?, ?, ?, ?, ?)"
 End = Literal["done", "failed", "cancelled", "interrupted"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from engine.baselines import Baselines
-from engine.jobs import folders
+from engine.comparing.baseline_store import Baselines
+from engine.jobs import job_folders
 from engine.jobs.data_dir import DataDir
-from engine.jobs.errors import StorageError
+from engine.jobs.database import Store, now
+from engine.jobs.job_errors import StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.notices import notice
-from engine.jobs.store import Store, now
 
 TRASH_S = 7 * 24 * 3600.0  # how long a deleted job can be brought back
 
@@ -71,6 +71,6 @@ def purge(store: Store, data: DataDir, job_id: str) -> bool:
             (job_id,),
         ).rowcount
     if gone:  # the row first: a folder without a row is found and removed at the next start
-        folders.remove(data.trash / job_id)
-        folders.remove(data.job(job_id))
+        job_folders.remove(data.trash / job_id)
+        job_folders.remove(data.job(job_id))
     return bool(gone)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from engine.baselines import Baselines
+from engine.comparing.baseline_store import Baselines
 from engine.errors import ResoluteError
-from engine.jobs import folders, queue
+from engine.experiments.documents import parse_experiment
+from engine.jobs import job_folders, queue
 from engine.jobs.data_dir import DataDir
+from engine.jobs.database import Store, now
 from engine.jobs.logs import event
 from engine.jobs.notices import notice
-from engine.jobs.store import Store, now
 from engine.models.catalogue import catalogue_model
-from engine.page import write_index
-from engine.reproduce import parse_experiment
+from engine.reports.html import write_index
 
 
 def settle_running(store: Store, data: DataDir, why: str) -> list[str]:
@@ -27,10 +27,10 @@ def settle_running(store: Store, data: DataDir, why: str) -> list[str]:
     for job_id in queue.running(store):
         folder = data.job(job_id)
         rows = store.read("SELECT name FROM runs WHERE job_id = ? ORDER BY number", job_id)
-        done = folders.finished_runs(folder, [name for (name,) in rows])
-        folders.tidy(folder)
+        done = job_folders.finished_runs(folder, [name for (name,) in rows])
+        job_folders.tidy(folder)
         _write_page(folder)
-        state = queue.settle(store, job_id, done.items(), folders.size_of(folder), why)
+        state = queue.settle(store, job_id, done.items(), job_folders.size_of(folder), why)
         event("job settled", job=job_id, status=state, why=why)
         if state == "interrupted":
             interrupted.append(job_id)
@@ -41,20 +41,20 @@ def recover(store: Store, data: DataDir, why: str) -> None:
     """At a start: settle what was running, empty the trash of strangers, take lost folders in, drop lost files."""
     settle_running(store, data, why)
     known = {row["id"]: row for row in store.read("SELECT id, deleted FROM jobs")}
-    for job_id in folders.ids_in(data.trash):
+    for job_id in job_folders.ids_in(data.trash):
         if job_id not in known:
-            folders.remove(data.trash / job_id)
+            job_folders.remove(data.trash / job_id)
         elif known[job_id]["deleted"] is None:
-            folders.move(data.trash / job_id, data.jobs / job_id)
+            job_folders.move(data.trash / job_id, data.jobs / job_id)
     taken = 0
-    for job_id in folders.ids_in(data.jobs):
+    for job_id in job_folders.ids_in(data.jobs):
         if job_id not in known:
             taken += adopt(store, data, job_id)
         elif known[job_id]["deleted"] is not None:
-            folders.move(data.jobs / job_id, data.trash / job_id)
+            job_folders.move(data.jobs / job_id, data.trash / job_id)
         else:
             _agree(store, data, job_id)
-    for job_id in known.keys() - folders.ids_in(data.jobs) - folders.ids_in(data.trash):
+    for job_id in known.keys() - job_folders.ids_in(data.jobs) - job_folders.ids_in(data.trash):
         _agree(store, data, job_id)
     Baselines(data.baselines, 0).tidy()
     if taken:
@@ -64,10 +64,12 @@ def recover(store: Store, data: DataDir, why: str) -> None:
 def adopt(store: Store, data: DataDir, job_id: str) -> bool:
     """Take a folder into the database by its `job.json` and report; what tells nothing is left, or removed if empty."""
     folder = data.job(job_id)
-    folders.tidy(folder)
-    record = folders.record_of(folder) or {}
+    job_folders.tidy(folder)
+    record = job_folders.record_of(folder) or {}
     try:
-        experiment = parse_experiment(str(record.get("document", "")), f"jobs/{job_id}/{folders.JOB}", catalogue_model)
+        experiment = parse_experiment(
+            str(record.get("document", "")), f"jobs/{job_id}/{job_folders.JOB}", catalogue_model
+        )
     except ResoluteError as error:
         event("folder not understood", job=job_id, error=str(error))
         with contextlib.suppress(OSError):
@@ -80,8 +82,8 @@ def adopt(store: Store, data: DataDir, job_id: str) -> bool:
         experiment,
         created=_moment(record.get("created")),
         pinned=record.get("pinned") is True,
-        runs=folders.finished_runs(folder, names),
-        size=folders.size_of(folder),
+        runs=job_folders.finished_runs(folder, names),
+        size=job_folders.size_of(folder),
     )
     _write_page(folder)
     event("folder taken in", job=job_id)
@@ -96,7 +98,7 @@ def _agree(store: Store, data: DataDir, job_id: str) -> None:
     if lost:
         event("files lost", job=job_id, runs=lost)
         queue.lose(store, job_id, lost)
-    folders.remove_parts(folder)
+    job_folders.remove_parts(folder)
 
 
 def _moment(value: object) -> float:
@@ -105,7 +107,7 @@ def _moment(value: object) -> float:
 
 def _write_page(folder: Path) -> None:
     """`index.html` of what has finished, where the process died before it was written."""
-    report = folders.report_of(folder)
-    if report is not None and not (folder / folders.PAGE).exists():
+    report = job_folders.report_of(folder)
+    if report is not None and not (folder / job_folders.PAGE).exists():
         with contextlib.suppress(ResoluteError, OSError):
             write_index(report, folder)

@@ -10,24 +10,24 @@ from json import dumps
 from pathlib import Path
 from sqlite3 import Row
 
-from engine.clips import Clip
-from engine.conditions import Picture, check_complete
-from engine.experiment import Experiment
-from engine.jobs import archive, folders, inputs, learning, logs, queue, quota, recovery, shelves
+from engine.costs.timings import Timings, workload_of
+from engine.experiments.conditions import Picture, check_complete
+from engine.experiments.control_video import Clip
+from engine.experiments.experiment import Experiment
+from engine.jobs import archive, job_folders, kept_inputs, library_query, logs, queue, quota, recovery, timing_book
 from engine.jobs import notices as noticing
-from engine.jobs.allocator import share_pools
 from engine.jobs.data_dir import DataDir, default_folder, new_id
-from engine.jobs.errors import NotFound, NotNow
+from engine.jobs.database import now, open_or_renew
+from engine.jobs.job_errors import NotFound, NotNow
+from engine.jobs.job_view import JobView, job_view, without_previews
+from engine.jobs.library_query import Sort
 from engine.jobs.limits import Limits
+from engine.jobs.malloc_pools import share_pools
 from engine.jobs.notices import Notice
 from engine.jobs.quota import DiskUse
-from engine.jobs.shelves import Sort
-from engine.jobs.store import now, open_or_renew
 from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
-from engine.jobs.views import JobView, job_view, without_previews
 from engine.models.catalogue import ModelSpec
-from engine.report import Report
-from engine.timings import Timings, workload_of
+from engine.reports.schema import Report
 
 REMEMBERED = 64  # views and reports kept in memory
 
@@ -117,10 +117,10 @@ class Jobs:
                 visitor=visitor,
                 noise_floor=noise_floor,
                 limits=self.limits,
-                write=lambda: folders.make(folder, record, conditions),
+                write=lambda: job_folders.make(folder, record, conditions),
             )
         except BaseException:
-            folders.remove(folder)
+            job_folders.remove(folder)
             raise
         logs.event("job submitted", job=job_id, model=experiment.spec.id, runs=len(experiment.tracks) + 1)
         self._supervisor.wake()
@@ -147,19 +147,19 @@ class Jobs:
 
     def add_picture(self, content: bytes) -> Picture | Clip:
         """Keep a stranger's picture or mp4, for runs to start from. Raises InvalidInput for any other, StorageError."""
-        return inputs.add(self.data, self.limits, content)
+        return kept_inputs.add(self.data, self.limits, content)
 
     def picture(self, sha256: object, role: str) -> Picture | Clip:
         """A picture or video that was added. Raises InvalidInput naming the role where it is not here."""
-        return inputs.named(self.data, sha256, role)
+        return kept_inputs.named(self.data, sha256, role)
 
     def picture_path(self, sha256: object, kind: str = "png") -> Path:
         """Its file, for handing out. Raises NotFound."""
-        return inputs.path_of(self.data, sha256, kind)
+        return kept_inputs.path_of(self.data, sha256, kind)
 
     def lend_pictures(self, job_id: str, experiment: Experiment) -> None:
         """Have a job's pictures among those that were added, for the next run to start from."""
-        inputs.lend(self.data, self.limits, experiment.conditions, self.data.job(job_id))
+        kept_inputs.lend(self.data, self.limits, experiment.conditions, self.data.job(job_id))
 
     # ---- looking ------------------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Jobs:
 
     def report(self, job_id: str) -> Report | None:
         """The report of what has finished so far; None where nothing has."""
-        path = self.data.job(job_id) / folders.REPORT
+        path = self.data.job(job_id) / job_folders.REPORT
         try:
             changed = path.stat().st_mtime_ns
         except OSError:
@@ -194,14 +194,14 @@ class Jobs:
             known = self._reports.get(job_id)
         if known and known[0] == changed:
             return known[1]
-        report = folders.report_of(path.parent)
+        report = job_folders.report_of(path.parent)
         if report is not None:
             self._remember(self._reports, job_id, (changed, report))
         return report
 
     def timings(self, spec: ModelSpec, *, frames: int, guidance: float) -> Timings | None:
         """What runs of a model have taken here; None where none has run. Of the device that the last one ran on."""
-        return learning.known(self._store, workload_of(spec, frames, guidance))
+        return timing_book.known(self._store, workload_of(spec, frames, guidance))
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a job's file, for handing out. Raises NotFound for everything that is none."""
@@ -209,7 +209,7 @@ class Jobs:
 
     def files(self, job_id: str) -> list[str]:
         """The names of a job's files."""
-        return folders.plain_names(self.data.job(job_id))
+        return job_folders.plain_names(self.data.job(job_id))
 
     def _look(self, job_id: str) -> JobView:
         view = self._views_of("WHERE id = ?", job_id)
@@ -255,23 +255,23 @@ class Jobs:
         pinned: bool | None = None,
         *,
         deleted: bool = False,
-        limit: int | None = shelves.PAGE,
+        limit: int | None = library_query.PAGE,
     ) -> list[JobView]:
         """The first `limit` jobs (all if None) without previews; `library_count` says how many there are.
 
         Every word of `search` must be in the prompt, the model or a run's name.
         """
-        ids = shelves.page(self._store, sort, limit, search, pinned, deleted)
+        ids = library_query.page(self._store, sort, limit, search, pinned, deleted)
         views = {view.id: view for view in self._views_of("WHERE id IN (SELECT value FROM json_each(?))", dumps(ids))}
         return [without_previews(views[job_id]) for job_id in ids if job_id in views]
 
     def library_count(self, search: str = "", pinned: bool | None = None, *, deleted: bool = False) -> int:
         """How many jobs `library` would list without a limit."""
-        return shelves.count(self._store, search, pinned, deleted)
+        return library_query.count(self._store, search, pinned, deleted)
 
     def first_to_go(self) -> JobView | None:
         """The job that would be removed first if the disk were full, the trash apart."""
-        job_id = shelves.first_to_go(self._store)
+        job_id = library_query.first_to_go(self._store)
         views = self._views_of("WHERE id = ?", job_id) if job_id else []
         return without_previews(views[0]) if views else None
 
@@ -283,9 +283,9 @@ class Jobs:
         """Keep a job whatever the quota says, or no longer."""
         folder = self.data.job(job_id)
         self._change(job_id, "pinned = ?", int(pinned))
-        record = folders.record_of(folder)
+        record = job_folders.record_of(folder)
         if record:  # only for the case that the database is lost
-            folders.write_record(folder, record | {"pinned": pinned})
+            job_folders.write_record(folder, record | {"pinned": pinned})
 
     def delete(self, job_id: str) -> None:
         """Move a job to the trash, where it stays for a week. Raises NotNow for one that runs."""
@@ -294,7 +294,7 @@ class Jobs:
         if status == "queued":
             self.cancel(job_id)
         self._change(job_id, "deleted = ?", now(), unless_running=True)
-        folders.move(folder, self.data.trash / job_id)
+        job_folders.move(folder, self.data.trash / job_id)
         self._forget(job_id)
         logs.event("job deleted", job=job_id)
 
@@ -302,7 +302,7 @@ class Jobs:
         """Bring a deleted job back."""
         folder = self.data.job(job_id)
         self._change(job_id, "deleted = ?", None)
-        folders.move(self.data.trash / job_id, folder)
+        job_folders.move(self.data.trash / job_id, folder)
         logs.event("job restored", job=job_id)
 
     def purge(self, job_id: str) -> None:

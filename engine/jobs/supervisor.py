@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from engine.allocator import let_segments_grow
+from engine.cuda_allocator import let_segments_grow
 from engine.jobs import logs, recovery
 from engine.jobs.data_dir import DataDir
-from engine.jobs.errors import StorageError
+from engine.jobs.database import Store, now
+from engine.jobs.job_errors import StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.notices import notice
-from engine.jobs.store import Store, now
 
-RUNNER = "engine.jobs.running:TorchRunner"
+RUNNER = "engine.jobs.model_runner:TorchRunner"
 EXIT_AGAIN = 75  # a worker ended itself on purpose; start another
 EXIT_DEVICE = 70  # a worker's device failed; start another
 DEATHS, WITHIN_S = 5, 300.0  # so many deaths in so many seconds, and no job done between them, are too many

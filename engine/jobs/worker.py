@@ -22,22 +22,22 @@ from typing import Protocol
 
 import psutil
 
-from engine.baselines import Baselines
+from engine.comparing.baseline_store import Baselines
+from engine.costs.timings import by_area, workload_of
 from engine.errors import Cancelled, ResoluteError
-from engine.experiment import Experiment
-from engine.jobs import folders, logs, queue, quota
+from engine.experiments.documents import parse_experiment
+from engine.experiments.experiment import Experiment
+from engine.jobs import job_folders, logs, queue, quota
 from engine.jobs.data_dir import DataDir
-from engine.jobs.errors import DeviceLost, StorageError, TimeUp
-from engine.jobs.learning import known
+from engine.jobs.database import Store
+from engine.jobs.job_errors import DeviceLost, StorageError, TimeUp
+from engine.jobs.job_listener import JobListener, Watchdog
 from engine.jobs.limits import Limits
-from engine.jobs.listening import JobListener, Watchdog
 from engine.jobs.queue import Claimed, End
-from engine.jobs.store import Store
 from engine.jobs.supervisor import EXIT_AGAIN, EXIT_DEVICE, RUNNER
+from engine.jobs.timing_book import known
 from engine.models.catalogue import ModelSpec, catalogue_model
-from engine.report import Report, Run
-from engine.reproduce import parse_experiment
-from engine.timings import by_area, workload_of
+from engine.reports.schema import Report, Run
 
 GRACE_S = 20.0  # for a cancel to be heard before the process is ended
 IDLE_S = 1.0  # between two looks into the queue where nobody wakes the worker
@@ -93,10 +93,10 @@ class Worker:
         logs.event("job started", job=claimed.id)
         status, error, lost = self._run(claimed)
         folder = self.data.job(claimed.id)
-        folders.tidy(folder)
+        job_folders.tidy(folder)
         rows = self.store.read("SELECT name FROM runs WHERE job_id = ? ORDER BY number", claimed.id)
-        done = folders.finished_runs(folder, [name for (name,) in rows])
-        _until_stored(lambda: queue.end_job(self.store, claimed.id, status, error, folders.size_of(folder), done))
+        done = job_folders.finished_runs(folder, [name for (name,) in rows])
+        _until_stored(lambda: queue.end_job(self.store, claimed.id, status, error, job_folders.size_of(folder), done))
         logs.event("job ended", job=claimed.id, status=status, error=error)
         _until_stored(lambda: quota.prune(self.store, self.data, self.limits))
         if lost:
@@ -144,7 +144,7 @@ class Worker:
                 self.runner.load(experiment.spec, tell)
             folder = self.data.job(claimed.id)
             baselines = Baselines(self.data.baselines, self.limits.baseline_bytes)
-            earlier = folders.report_of(folder)
+            earlier = job_folders.report_of(folder)
             report = self.runner.run(Task(experiment, folder, listener, claimed.noise_floor, baselines, earlier))
             if any(run.status == "cancelled" for run in report.runs) or listener.lost:
                 listener.check_job()

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from engine.errors import InvalidInput
 from engine.models.catalogue import ModelSpec, catalogue
-from engine.models.memory import GB, fits, needed, parts_of
-from engine.models.options import LoadOptions
+from engine.models.load_options import LoadOptions
+from engine.models.memory_estimate import GB, fits, needed, parts_of
 
 Place = Literal["here", "cached", "incomplete", "to fetch"]
 PLACES: Mapping[Place, str] = {

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InvalidInput, ModelNotFound
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.request import MAX_GUIDANCE
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.sampling_request import MAX_GUIDANCE
 from engine.models.families import FAMILIES, LEVELS, Family, family_of
 from engine.models.geometry import geometry_of
-from engine.models.solvers import UNIPC_FLOW, Kind, kind_of, shift_in, solvers_for
-from engine.sizes import Geometry
+from engine.models.solver_choice import UNIPC_FLOW, Kind, kind_of, shift_in, solvers_for
+from engine.schedules.latent_sizes import Geometry
 from engine.strict_json import shown
 
 ROOT = Path(__file__).parent.parent.parent
@@ -203,7 +203,7 @@ def _shipped_levels() -> ModelSpec:
 
 
 def _levels_in(folder: Path) -> HpdmConfig | None:
-    """The config of a hierarchical patch model, as `engine.hpdm.store` writes it; None for any other folder."""
+    """The config of a hierarchical patch model, as `hpdm.weights_folder` writes it; None for any other folder."""
     if (folder / "model_index.json").is_file() or not (folder / "config.json").is_file():
         return None
     config = _config(folder / "config.json")

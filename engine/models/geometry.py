@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.errors import InvalidInput
-from engine.sizes import Geometry
+from engine.schedules.latent_sizes import Geometry
 
 Config = Mapping[str, Any]
 Configs = Mapping[str, Config]  # by component: "vae", "transformer", "unet", …

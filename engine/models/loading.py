@@ -13,14 +13,14 @@ import torch
 import transformers
 
 from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
-from engine.hpdm.loaded import load_pipe
 from engine.models.acceleration import accelerate
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.fetching import INDEX, OnFetch, folder_of
-from engine.models.options import QUANTISATIONS, LoadOptions
-from engine.models.solvers import SCHEDULERS, kind_of, shift_in
-from engine.preview import LatentPreview, preview_of
-from engine.processes import process_of
+from engine.models.hpdm_pipe import load_pipe
+from engine.models.load_options import QUANTISATIONS, LoadOptions
+from engine.models.preview import LatentPreview, preview_of
+from engine.models.solver_choice import SCHEDULERS, kind_of, shift_in
+from engine.switching.noise_process import process_of
 
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")  # of components; the last is a safety checker's
 FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.install import AXE_FILE, chromium_path
 
-STYLE = Path(__file__).parent.parent.parent / "ui" / "style.css"
+STYLE = Path(__file__).parent.parent.parent / "ui" / "shared" / "style.css"
 
 
 _running: list[Browser] = []

@@ -9,11 +9,11 @@ from fastapi import FastAPI
 
 from engine.jobs.service import Jobs
 from tests.browser.conftest import STYLE
-from ui import theme
 from ui.comparator.comparator import Comparator
-from ui.comparator.value import Comparison
-from ui.library.view import build_library
-from ui.media import add_files
+from ui.comparator.comparator_value import Comparison
+from ui.library.library_view import build_library
+from ui.server.job_files import add_files
+from ui.shared import theme
 
 
 class Studio:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from engine.caches.support import offered
+from engine.caches.which_model import offered
 from engine.models.catalogue import find_model
 from tests.browser.test_timeline import AXE, TWO, U, boards, open_board  # noqa: F401  (fixtures)
 

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import serving_blocks
-from tests.test_figures import changed
-from tests.test_page import HOSTILE
-from ui.charts import memory_chart, similarity_chart, steps_chart
+from tests.reports.test_html import HOSTILE
+from tests.ui.test_figures import changed
+from ui.studio.charts import memory_chart, similarity_chart, steps_chart
 
 CONTRAST = """() => {
   const light = (text) => {

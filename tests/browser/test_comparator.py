@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from engine.page import colour_of
-from engine.video import write_mp4, write_webp
+from engine.measuring.video import write_mp4, write_webp
+from engine.reports.html import colour_of
 from tests.browser.conftest import serving_blocks
 from tests.browser.install import AXE_FILE
 from ui.comparator.comparator import Comparator
-from ui.comparator.value import Comparison, Curve, Fact, PlannedStage, Tile, parse_action
+from ui.comparator.comparator_value import Comparison, Curve, Fact, PlannedStage, Tile, parse_action
 
 FRAMES, FPS, BITS = 24, 16.0, 6
 

@@ -10,10 +10,10 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.report import Report
+from engine.reports.schema import Report
 from tests.browser.conftest import serving_blocks
-from tests.test_page import HOSTILE, MEASURED
-from tests.test_report import fields
+from tests.reports.test_html import HOSTILE, MEASURED
+from tests.reports.test_schema import fields
 from ui.figures.figures import FiguresPanel, figures_of, parse_action
 
 NAMES = ("baseline", "two-stage", "U-shaped", "two-stage again", "slower than the baseline", HOSTILE, "broken")

@@ -10,15 +10,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import ui.timeline
-from engine.hpdm.choice import LevelChoice, level_schedule
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.costs import LevelCosts, level_context
+from engine.costs.level_prediction import LevelCosts, level_context
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.level_choice import LevelChoice, level_schedule
 from engine.jobs.service import Jobs
 from engine.models.catalogue import find_model
 from tests.browser.conftest import serious, serving
 from tests.browser.test_timeline import boards, open_board, phone  # noqa: F401  (fixtures)
 from tests.hpdm.test_costs import timed
-from ui.server import create_app
+from ui.server.web_app import create_app
 
 HPDM = find_model("emoji-hpdm")
 STEPS = 30

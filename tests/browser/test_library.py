@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
-from tests import shelf
 from tests.browser.conftest import serious, serving
 from tests.browser.library_page import library_page
+from tests.jobs import shelf
 
 DRAWN = "() => [...document.querySelectorAll('#library .well img')].every((i) => i.complete && i.naturalWidth > 0)"
 expect.set_options(timeout=30_000)  # two cores may be shared

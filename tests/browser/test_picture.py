@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serious, serving
-from tests.test_clips import moving, mp4
-from tests.test_conditions import drawn, saved
-from ui.server import create_app
+from tests.experiments.test_conditions import drawn, saved
+from tests.experiments.test_control_video import moving, mp4
+from ui.server.web_app import create_app
 
 PHOTO = saved(drawn(300, 200), "JPEG")
 

@@ -13,20 +13,20 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from engine.experiment import make_experiment
-from engine.hpdm.choice import LevelChoice
-from engine.hpdm.runner import doubled
+from engine.comparing.level_runner import doubled
+from engine.experiments.experiment import make_experiment
+from engine.experiments.level_tracks import level_track
+from engine.hpdm.level_choice import LevelChoice
 from engine.hpdm.tiles import parents_of, tile_grid
-from engine.hpdm.tracks import level_track
 from engine.jobs.service import Jobs
+from engine.measuring.video import write_mp4
 from engine.models.catalogue import find_model
-from engine.video import write_mp4
 from tests.browser.conftest import serious, serving, serving_blocks
-from tests.test_page import found
-from tests.test_pyramid_value import CONFIG, level, report
+from tests.reports.test_html import found
+from tests.ui.test_pyramid_value import CONFIG, level, report
 from ui.pyramid.pyramid import PyramidView
-from ui.pyramid.value import Pyramid, pyramid_of
-from ui.server import create_app
+from ui.pyramid.pyramid_value import Pyramid, pyramid_of
+from ui.server.web_app import create_app
 
 FPS, FRAMES = 8.0, 16
 BITS = 4

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serious, serving
-from ui.server import create_app
+from ui.server.web_app import create_app
 
 RUN_MS = 240_000  # a run of four steps on a busy machine, model loading included
 NASTY = '<img src=x onerror="alert(1)">${alert(1)}{{value}}'

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from diffusers.hooks.hooks import StateManager
 
-from engine.caches.choice import parse_cache, parse_shorthand
+from engine.caches.cache_choice import parse_cache, parse_shorthand
 from engine.models.families import family_of
-from engine.policies import policy_named
-from engine.request import StagedRequest, StagedResult
-from engine.schedule import parse_schedule
-from engine.sizes import Geometry, full_size, stage_sizes
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
+from engine.sampling.run_request import StagedRequest, StagedResult
+from engine.schedules.latent_sizes import Geometry, full_size, stage_sizes
+from engine.schedules.schedule import parse_schedule
+from engine.switching.policies import policy_named
 
 STEPS = 12
 GEOMETRY = Geometry((4, 8, 8), (1, 2, 2), 4)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine import fixed_work, staged
 from engine.caches import apply
-from engine.caches.calibration import Calibration
-from engine.caches.choice import parse_cache, parse_shorthand
+from engine.caches.cache_choice import parse_cache, parse_shorthand
 from engine.errors import Cancelled, RunFailed, UnsupportedPipeline
 from engine.models.catalogue import find_model
+from engine.sampling import done_once, pipeline_run
+from engine.sampling.cache_calibration import Calibration
 from tests.caches.runs import CHOICES, STEPS, at_step, poison, request, run, states_of, tensors_in
 
 FLAT = ([], [])
@@ -79,7 +79,7 @@ def test_a_threshold_that_nothing_passes_changes_no_bit(tiny, name):
 @techniques
 def test_work_done_once_and_a_cache_are_right_together(tiny, name, monkeypatch):
     together = run(tiny, CHOICES[name])
-    monkeypatch.setattr(fixed_work, "_transformers", lambda pipe: [])
+    monkeypatch.setattr(done_once, "_transformers", lambda pipe: [])
     alone = run(tiny, CHOICES[name])
     assert np.array_equal(together.frames, alone.frames)
     assert together.evaluations == alone.evaluations
@@ -94,7 +94,7 @@ def test_poison_in_what_the_old_stage_cached_never_reaches_the_new_one(tiny, nam
         poisoned.append(poison(model))
         forget(model)
 
-    monkeypatch.setattr(staged, "reset_caches", lambda pipe: poisoned.append(poison(pipe.transformer)))
+    monkeypatch.setattr(pipeline_run, "reset_caches", lambda pipe: poisoned.append(poison(pipe.transformer)))
     monkeypatch.setattr(apply, "forget", poisoned_first)
     found = run(tiny, CHOICES[name])
     assert sum(poisoned) > 0
@@ -164,7 +164,7 @@ def test_no_cached_tensor_stays_referenced(tiny, name, monkeypatch):
         held.extend(weakref.ref(x) for state in states_of(model) for x in tensors_in(state) if x.ndim == 3)
         forget(model)
 
-    monkeypatch.setattr(staged, "reset_caches", lambda pipe: None)
+    monkeypatch.setattr(pipeline_run, "reset_caches", lambda pipe: None)
     monkeypatch.setattr(apply, "forget", noted)
     run(tiny, CHOICES[name])
     gc.collect()

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from engine.caches.apply import CachedRun, names_passes
-from engine.caches.choice import parse_cache, parse_shorthand
-from engine.caches.support import SILENT, STRANGE_BLOCKS, TURNED_BLOCKS, offered, refusal
+from engine.caches.cache_choice import parse_cache, parse_shorthand
+from engine.caches.which_model import SILENT, STRANGE_BLOCKS, TURNED_BLOCKS, offered, refusal
 from engine.errors import UnsupportedPipeline
 from engine.models.catalogue import catalogue
 from engine.models.families import FAMILIES
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
 from tests.families.cases import CASES, STEPS, U, request
 
 CHOICES = {

@@ -12,10 +12,10 @@ from diffusers import ConfigMixin
 
 from engine.models.families import family_of
 from engine.models.geometry import geometry_of
-from engine.policies import DEFAULT_POLICY, policy_named
-from engine.request import StagedRequest
-from engine.schedule import ResolutionSchedule, parse_schedule
-from engine.sizes import Geometry, full_size, stage_sizes
+from engine.sampling.run_request import StagedRequest
+from engine.schedules.latent_sizes import Geometry, full_size, stage_sizes
+from engine.schedules.schedule import ResolutionSchedule, parse_schedule
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 from tests.families import builders_image, builders_video, builders_wan
 from tests.families.parts import Case
 

@@ -2,7 +2,7 @@
 
 What the network computes is thrown away, so every family and scheduler can be checked for exactness: levels, layout
 and prediction type all have to be right for the target to come out. Written from the schedulers' own definitions,
-not from `engine.processes`.
+not from `engine.switching.noise_process`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import engine.staged
-from engine.layouts import Adapter
-from engine.request import StagedRequest
-from engine.staged import run_staged
-from engine.views import stage_view
+import engine.sampling.pipeline_run
+from engine.sampling.latent_layouts import Adapter
+from engine.sampling.pipeline_run import run_staged
+from engine.sampling.run_request import StagedRequest
+from engine.sampling.stage_view import stage_view
 
 
 @dataclass
@@ -78,7 +78,7 @@ def answer(scheduler: Any, index: int, t: Tensor, x: Tensor, x0: Tensor) -> Tens
 @contextlib.contextmanager
 def oracle(told: Told, adapter: Adapter) -> Iterator[None]:
     """While the block runs, every staged run's scheduler is answered by the oracle."""
-    original = engine.staged.stage_view
+    original = engine.sampling.pipeline_run.stage_view
 
     def view_of(base: Any, run: Any) -> Any:
         view = stage_view(base, run)
@@ -101,11 +101,11 @@ def oracle(told: Told, adapter: Adapter) -> Iterator[None]:
         view.step = step
         return view
 
-    engine.staged.stage_view = view_of
+    engine.sampling.pipeline_run.stage_view = view_of
     try:
         yield
     finally:
-        engine.staged.stage_view = original
+        engine.sampling.pipeline_run.stage_view = original
 
 
 def _laid_out(adapter: Adapter, grid: Tensor, x: Tensor) -> Tensor:
@@ -119,7 +119,9 @@ def oracle_run(asked: StagedRequest) -> Told:
     told = Told()
     denoiser = getattr(asked.pipe, asked.family.denoisers[0])
     adapter = Adapter(
-        engine.staged.LAYOUTS[asked.family.layout], asked.geometry.channels, asked.family.holds_first(denoiser.config)
+        engine.sampling.pipeline_run.LAYOUTS[asked.family.layout],
+        asked.geometry.channels,
+        asked.family.holds_first(denoiser.config),
     )
 
     def watch(x: Tensor, velocity: Tensor, sigma: float) -> None:

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from benchmarks.flops import counted_pass
-from engine.arithmetic import WANS, denoiser_flops, polynomial_of
-from engine.cost import LOOK_AT_VALUES, forward_flops, schedule_cost
+from engine.costs.flops_count import LOOK_AT_VALUES, forward_flops, schedule_cost
+from engine.costs.flops_formula import WANS, denoiser_flops, polynomial_of
+from engine.costs.forward_inputs import INPUTS, inputs_of
 from engine.models.catalogue import catalogue, find_model
 from engine.models.families import FAMILIES, family_of
-from engine.models.inputs import INPUTS, inputs_of
-from engine.schedule import flat
-from engine.sizes import LatentSize, full_size, latent_size
+from engine.schedules.latent_sizes import LatentSize, full_size, latent_size
+from engine.schedules.schedule import flat
 from tests.families.cases import CASES, configs, geometry, untouched
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")

@@ -9,12 +9,12 @@ import diffusers
 import pytest
 
 from engine.errors import InvalidInput
-from engine.layouts import LAYOUTS
 from engine.models.catalogue import ROOT, find_model
 from engine.models.families import FAMILIES, REFUSED, family_of
 from engine.models.geometry import geometry_of
-from engine.schedule import flat
-from engine.sizes import Geometry
+from engine.sampling.latent_layouts import LAYOUTS
+from engine.schedules.latent_sizes import Geometry
+from engine.schedules.schedule import flat
 from tests.families.cases import CASES, configs, geometry, request
 
 CONDITIONS = {"image": "image", "last_image": "last_image", "video": "video"}

@@ -7,8 +7,8 @@ import pytest
 from diffusers import ClassifierFreeGuidance
 
 from engine.errors import Cancelled
-from engine.schedule import flat
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
+from engine.schedules.schedule import flat
 from tests.families.cases import CASES, STEPS, U, call_of, expected, request, untouched
 
 CASE = CASES["hunyuan-1.5"]

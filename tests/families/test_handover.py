@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-import engine.staged
+import engine.sampling.pipeline_run
 from engine.errors import Cancelled
-from engine.layouts import LAYOUTS, Adapter
-from engine.schedule import flat
-from engine.sizes import LatentSize
-from engine.staged import run_staged
-from engine.views import stage_view
+from engine.sampling.latent_layouts import LAYOUTS, Adapter
+from engine.sampling.pipeline_run import run_staged
+from engine.sampling.stage_view import stage_view
+from engine.schedules.latent_sizes import LatentSize
+from engine.schedules.schedule import flat
 from tests.families.cases import CASES, SCHEDULES, U, expected, request, untouched
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
@@ -39,7 +39,7 @@ def test_first_sample_of_each_stage_is_what_was_handed_over(name, monkeypatch):
         return stage_view(base, run)
 
     monkeypatch.setattr(Adapter, "ungrid", laid_out)
-    monkeypatch.setattr(engine.staged, "stage_view", view_of)
+    monkeypatch.setattr(engine.sampling.pipeline_run, "stage_view", view_of)
     for schedule in SCHEDULES.values():
         handed.clear()
         stepped.clear()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.noise import dct2
-from engine.schedule import flat
+from engine.schedules.schedule import flat
+from engine.switching.noise_field import dct2
 from tests.families.cases import CASES, SCHEDULES, STEPS, request
 from tests.families.oracle import oracle_run, target
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from engine.schedule import flat
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
+from engine.schedules.schedule import flat
 from tests.families.cases import CASES, STEPS, expected, request
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")  # Mochi asks for it in float32

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from engine.errors import InvalidInput, UnsupportedPipeline
-from engine.policies import POLICIES
-from engine.staged import run_staged
+from engine.sampling.pipeline_run import run_staged
+from engine.switching.policies import POLICIES
 from tests.families.builders_image import euler
 from tests.families.builders_wan import unipc
 from tests.families.cases import CASES, SCHEDULES, U, request

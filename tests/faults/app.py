@@ -9,7 +9,7 @@ import uvicorn
 
 from engine.jobs.service import Jobs
 from tests.jobs.conftest import FAKE
-from ui.server import create_app
+from ui.server.web_app import create_app
 
 
 def main() -> None:

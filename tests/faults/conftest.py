@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.device import trim_heap
 from engine.jobs.supervisor import ROOT
+from engine.measuring.device import trim_heap
 from tests.browser.conftest import browser, new_page  # noqa: F401 - fixtures
 from tests.faults.arguments import LAST
 from tests.jobs.conftest import jobs, opened, until  # noqa: F401 - fixtures

@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.errors import InvalidInput
-from engine.experiment import MAX_PROMPT
+from engine.experiments.experiment import MAX_PROMPT
 from engine.jobs.service import Jobs
-from tests import shelf
 from tests.browser.conftest import serving
+from tests.jobs import shelf
 from tests.jobs.conftest import FAKE, at_step, experiment, finished
-from ui.server import create_app
+from ui.server.web_app import create_app
 
 PROMPTS = {
     "right to left": "תפוח אדום على خلفية زرقاء \u202ereversed",

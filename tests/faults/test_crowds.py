@@ -9,13 +9,13 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from engine.jobs.errors import QueueFull
+from engine.jobs.job_errors import QueueFull
 from engine.jobs.service import Jobs
-from engine.report import load
-from engine.video import read_mp4
+from engine.measuring.video import read_mp4
+from engine.reports.schema import load
 from tests.faults.conftest import parts, resident
 from tests.jobs.conftest import experiment, finished, trace, until
-from ui.server import create_app
+from ui.server.web_app import create_app
 
 
 def test_past_a_full_queue_a_thousand_submissions_are_refused_while_memory_stays_and_the_page_answers(opened):

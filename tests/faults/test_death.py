@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.video import read_mp4
+from engine.measuring.video import read_mp4
 from tests.faults.conftest import parts
 from tests.jobs.conftest import experiment, finished, trace, until
 

@@ -6,10 +6,10 @@ import stat
 
 import pytest
 
-from engine.compare import compare
+from engine.comparing.comparison import compare
 from engine.models.loading import load_model
-from engine.page import write_index
-from tests.test_compare import experiment
+from engine.reports.html import write_index
+from tests.comparing.test_comparison import experiment
 from tests.tiny import saved_tiny_wan
 
 BROKEN = {

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.compare import Silent, compare
-from engine.jobs import folders, recovery
-from engine.jobs.errors import StorageError
+from engine.comparing.comparison import Silent, compare
+from engine.jobs import job_folders, recovery
+from engine.jobs.job_errors import StorageError
+from engine.measuring.video import read_mp4
 from engine.models.loading import load_model
-from engine.report import load
-from engine.video import read_mp4
+from engine.reports.schema import load
+from tests.comparing.test_comparison import experiment
 from tests.faults.conftest import mountable, parts
 from tests.jobs.conftest import at_step, finished, until
 from tests.jobs.conftest import experiment as faked
-from tests.test_compare import experiment
 from tests.tiny import saved_tiny_wan
 
 REAL = ["a small tmpfs"] if mountable() else []
@@ -142,7 +142,7 @@ if REAL:  # a system that lets nobody mount has the injected faults above
         mounted.fill(0)
         with pytest.raises(StorageError, match="the disk is full"):
             jobs.submit(faked())
-        assert folders.ids_in(jobs.data.jobs) == {job, waiting}
+        assert job_folders.ids_in(jobs.data.jobs) == {job, waiting}
         until(lambda: jobs.view(job).finished or any("not stored" in str(vars(one)) for one in caplog.records))
         mounted.empty()
         view = finished(jobs, job)

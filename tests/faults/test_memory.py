@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.compare import Silent, compare
+from engine.comparing.comparison import Silent, compare
 from engine.jobs import queue
+from engine.jobs.database import Store
+from engine.jobs.job_listener import JobListener
 from engine.jobs.limits import Limits
-from engine.jobs.listening import JobListener
-from engine.jobs.store import Store
 from engine.models.loading import load_model
-from engine.page import write_index
 from engine.patching import patched
-from engine.report import load
+from engine.reports.html import write_index
+from engine.reports.schema import load
+from tests.comparing.test_comparison import experiment
 from tests.faults.conftest import resident
-from tests.test_compare import experiment
 from tests.tiny import saved_tiny_wan
 
 SCRATCH = 50_000_000  # floats that a step holds when its memory runs out: 200 MB

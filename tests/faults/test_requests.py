@@ -8,14 +8,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from engine.errors import InvalidInput
-from engine.jobs.errors import OverLimit
+from engine.experiments.presets import PRESETS, load_preset, preset_names
+from engine.jobs.job_errors import OverLimit
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
-from engine.presets import PRESETS, load_preset, preset_names
 from tests.faults.arguments import LAST, NULLS
 from tests.faults.conftest import resident
 from tests.jobs.conftest import experiment
-from ui.server import create_app
+from ui.server.web_app import create_app
 
 RATES = ("NaN", "Infinity", "-Infinity", "-0.5", "0", "1e999", '"0.5"', "true", "null", "[]", "{}")
 

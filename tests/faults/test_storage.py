@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from engine.jobs.errors import StorageError
-from engine.jobs.store import BUSY_S
+from engine.jobs.database import BUSY_S
+from engine.jobs.job_errors import StorageError
 from engine.jobs.supervisor import ROOT
-from engine.video import read_mp4
+from engine.measuring.video import read_mp4
 from tests.jobs.conftest import experiment, finished
 
 HOLD = """

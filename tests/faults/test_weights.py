@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from engine.errors import ModelNotFound
-from engine.experiment import make_experiment
-from engine.jobs.running import TorchRunner
+from engine.experiments.experiment import make_experiment
+from engine.jobs.model_runner import TorchRunner
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
 from engine.models.loading import load_model
@@ -68,7 +68,7 @@ def test_a_damaged_model_leaves_the_runner_usable_for_another(whole, folder, mon
     def load(name, **more):
         return load_model(str(paths[name]), device="cpu")
 
-    monkeypatch.setattr("engine.jobs.running.load_model", load)
+    monkeypatch.setattr("engine.jobs.model_runner.load_model", load)
     spec = type("Spec", (), {"id": "whole", "levels": None})
     runner.load(spec)
     with pytest.raises(ModelNotFound):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.model import Hpdm, LevelInput
-from engine.hpdm.pyramid import draw_offsets
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.hpdm_model import Hpdm, LevelInput
+from engine.hpdm.nested_patches import draw_offsets
 
 CONFIG = HpdmConfig(
     patch=(2, 8, 8), levels=3, token=(1, 2, 2), dim=16, latent_dim=24, latents=6, compute=1, heads=2,

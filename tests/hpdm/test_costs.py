@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from engine.experiment import baseline_of, make_experiment
-from engine.hpdm.choice import LevelChoice, checked_levels, level_schedule, level_steps
-from engine.hpdm.costs import LevelCosts, level_context
-from engine.hpdm.tracks import default_level_tracks, offered_choices
+from engine.costs.level_prediction import LevelCosts, level_context
+from engine.costs.timings import TimingKey, Timings, hw_text
+from engine.experiments.experiment import baseline_of, make_experiment
+from engine.experiments.level_tracks import default_level_tracks, offered_choices
+from engine.hpdm.level_choice import LevelChoice, checked_levels, level_schedule, level_steps
 from engine.models.catalogue import find_model
-from engine.timings import TimingKey, Timings, hw_text
 
 SPEC = find_model("emoji-hpdm")
 OVERLAPS = ("none", "spatial", "full")

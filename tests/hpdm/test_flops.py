@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.flops import context_flops, features_bytes, run_flops, run_work, tile_flops
-from engine.hpdm.model import Features, Hpdm, LevelInput
-from engine.hpdm.request import make_request
-from engine.hpdm.run import run_hpdm
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.hpdm_model import Features, Hpdm, LevelInput
+from engine.hpdm.patch_flops import context_flops, features_bytes, run_flops, run_work, tile_flops
+from engine.hpdm.pyramid_run import run_hpdm
+from engine.hpdm.sampling_request import make_request
 from tests.hpdm.conftest import CONFIG, make_model
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from engine.errors import InvalidInput
-from engine.hpdm.config import HpdmConfig
-from engine.hpdm.model import Features, LevelInput
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.hpdm_model import Features, LevelInput
 from engine.hpdm.tokens import patchify, unpatchify
 from tests.hpdm.conftest import CONFIG, make_inputs, make_model
 
@@ -123,7 +123,7 @@ def test_previous_latents_change_the_result_once_the_norm_has_learned(model):
 
 
 def test_a_new_model_says_zero_and_ignores_previous_latents():
-    from engine.hpdm.model import Hpdm
+    from engine.hpdm.hpdm_model import Hpdm
 
     model = Hpdm(CONFIG)
     levels = make_inputs(CONFIG)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from engine.hpdm.noise import (
+from engine.hpdm.patch_noise import (
     PHI_RANGE,
     add_noise,
     draw_phi,
@@ -17,7 +17,7 @@ from engine.hpdm.noise import (
     schedule,
     target,
     x0_from_v,
-)  # fmt: skip
+)
 
 SCALES = [1.0, 0.5, 0.35, 0.25, 0.125]
 

@@ -10,14 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from engine.hpdm.fusion import alignment, coordinates
-from engine.hpdm.pyramid import (
-    box,
-    centres,
-    crop,
-    draw_offsets,
-    inside,
-    pyramid,
-)  # fmt: skip
+from engine.hpdm.nested_patches import box, centres, crop, draw_offsets, inside, pyramid
 from engine.hpdm.tiles import centred_parent, parents_of, tile_grid
 from tests.hpdm.conftest import CONFIG
 

@@ -9,11 +9,11 @@ import torch
 
 from benchmarks.live_bytes import LiveBytes
 from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
-from engine.hpdm.model import Features
-from engine.hpdm.prompt import understand
-from engine.hpdm.request import make_request, row_bytes, tile_batch
-from engine.hpdm.run import frames, run_hpdm
-from engine.hpdm.store import is_hpdm, load_hpdm, save_hpdm
+from engine.hpdm.hpdm_model import Features
+from engine.hpdm.prompt_words import understand
+from engine.hpdm.pyramid_run import frames, run_hpdm
+from engine.hpdm.sampling_request import make_request, row_bytes, tile_batch
+from engine.hpdm.weights_folder import is_hpdm, load_hpdm, save_hpdm
 from tests.hpdm.conftest import CONFIG, make_inputs, make_model
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from engine.errors import Cancelled
-from engine.hpdm.noise import eps_from_x0, schedule
-from engine.hpdm.sampler import Cascade, LevelSampler, Sampling, average, guided, sample
+from engine.hpdm.patch_noise import eps_from_x0, schedule
 from engine.hpdm.seams import disagreement, seam_ratio
+from engine.hpdm.tile_sampler import Cascade, LevelSampler, Sampling, average, guided, sample
 from engine.hpdm.tiles import tile_grid
 from tests.hpdm.conftest import CONFIG, make_model
 
@@ -94,7 +94,7 @@ def test_the_same_seed_is_the_same_video_and_another_is_not(model):
 
 def test_an_exact_denoiser_gives_the_clean_video_at_any_number_of_steps(model, monkeypatch):
     """The solver alone: with the true x0 at every step, the canvas ends there, with Heun and without."""
-    from engine.hpdm.sampler import sample_level
+    from engine.hpdm.tile_sampler import sample_level
 
     truth = torch.rand(2, 3, *CONFIG.size(0)) * 2 - 1
     monkeypatch.setattr(LevelSampler, "denoise", lambda self, z, phi, remember=True: truth)
@@ -105,7 +105,7 @@ def test_an_exact_denoiser_gives_the_clean_video_at_any_number_of_steps(model, m
 
 def test_heun_beats_the_first_order_on_a_problem_with_a_known_answer(model, monkeypatch):
     """Data N(0, 1) at b = 1: x0^ = c z, and the true flow leaves z where it is. Heun must be much nearer than Euler."""
-    from engine.hpdm.sampler import sample_level
+    from engine.hpdm.tile_sampler import sample_level
 
     monkeypatch.setattr(LevelSampler, "denoise", lambda self, z, phi, remember=True: torch.cos(torch.tensor(phi)) * z)
     errors = {}

@@ -10,10 +10,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from engine.hpdm.runner import doubled
+from engine.comparing.level_runner import doubled
 from engine.hpdm.seams import seam_lines, seam_ratio
-from engine.report import LevelVideo, Seams
-from engine.video import read_mp4, write_mp4
+from engine.measuring.video import read_mp4, write_mp4
+from engine.reports.schema import LevelVideo, Seams
 from tests.hpdm.conftest import CONFIG
 
 CONFIG = replace(CONFIG, patch=(2, 8, 8))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.hpdm.noise import PHI_MIN, PHI_RANGE
-from engine.hpdm.prompt import understand
-from engine.hpdm.store import load_hpdm
+from engine.hpdm.patch_noise import PHI_MIN, PHI_RANGE
+from engine.hpdm.prompt_words import understand
+from engine.hpdm.weights_folder import load_hpdm
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.evaluate_hpdm import as_judged, prompts

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.experiment import Experiment, Track, make_experiment
+from engine.experiments.experiment import Experiment, Track, make_experiment
+from engine.experiments.presets import load_preset
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from engine.policies import policy_named
-from engine.presets import load_preset
+from engine.switching.policies import policy_named
 
 FAKE = "tests.jobs.fakes:FakeRunner"
 PATIENCE_S = 60.0

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from engine import report as schema
 from engine.errors import Cancelled, Skipped
-from engine.events import StepEvent
 from engine.jobs.queue import tracks_of
-from engine.lightx2v import export
-from engine.video import write_mp4, write_png
+from engine.measuring.step_event import StepEvent
+from engine.measuring.video import write_mp4, write_png
+from engine.reports import schema as schema
+from engine.schedules.lightx2v_keys import export
 
 
 class FakeRunner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from engine.jobs.allocator import POOLS, share_pools
+from engine.jobs.malloc_pools import POOLS, share_pools
 from engine.jobs.supervisor import ROOT
 
 CROWD = """

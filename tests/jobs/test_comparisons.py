@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from engine import artefacts
-from engine import baselines as caching
-from engine.baselines import Baselines, fingerprint, key_of
-from engine.compare import compare
+from engine.comparing import baseline_store as caching
+from engine.comparing import result_files
+from engine.comparing.baseline_store import Baselines, fingerprint, key_of
+from engine.comparing.comparison import compare
+from engine.comparing.listeners import Silent
+from engine.comparing.run_entry import environment
 from engine.errors import Cancelled, RunFailed, Skipped
-from engine.experiment import Track, make_experiment
-from engine.jobs.running import TorchRunner, interruptible
-from engine.listeners import Silent
+from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.presets import load_preset
+from engine.jobs.model_runner import TorchRunner, interruptible
+from engine.measuring.video import read_mp4
 from engine.models.loading import load_model
-from engine.outcome import environment
-from engine.policies import policy_named
-from engine.presets import load_preset
-from engine.report import load
-from engine.video import read_mp4
+from engine.reports.schema import load
+from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
 
 
@@ -223,8 +223,8 @@ def test_a_disk_that_fills_up_fails_the_run_and_leaves_no_half_video(model, tmp_
     def full(path, *args):
         raise RunFailed(f"{path.name} was not written: the disk is full.")
 
-    original = artefacts.write_mp4
-    monkeypatch.setattr(artefacts, "write_mp4", lambda path, *rest: (full if path.name == "01.mp4" else original)(path, *rest))  # fmt: skip  # noqa: E501
+    original = result_files.write_mp4
+    monkeypatch.setattr(result_files, "write_mp4", lambda path, *rest: (full if path.name == "01.mp4" else original)(path, *rest))  # fmt: skip  # noqa: E501
     report = compared(experiment(model, "0.5@2", "0.75@2"), model, tmp_path)
     assert [run.status for run in report.runs] == ["done", "failed", "done"]
     assert "the disk is full" in report.runs[1].error
@@ -289,7 +289,7 @@ def test_another_model_is_loaded_only_after_the_one_before_is_gone(model, monkey
         assert alive == []
         return Fake(replace(model.spec, id=name))
 
-    monkeypatch.setattr("engine.jobs.running.load_model", load_fake)
+    monkeypatch.setattr("engine.jobs.model_runner.load_model", load_fake)
     runner = TorchRunner()
     for name in ("one", "one", "two"):
         runner.load(replace(model.spec, id=name))

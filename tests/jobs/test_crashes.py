@@ -20,7 +20,7 @@ from engine.jobs import recovery
 from engine.jobs.data_dir import FileLock
 from engine.jobs.service import Jobs
 from engine.jobs.supervisor import ROOT
-from engine.video import read_mp4
+from engine.measuring.video import read_mp4
 from tests.jobs.conftest import FAKE, alive, at_step, experiment, finished, trace, until
 
 

@@ -11,13 +11,13 @@ from dataclasses import fields, replace
 import pytest
 
 from engine.errors import InvalidInput
-from engine.experiment import make_experiment
-from engine.jobs import service, shelves
-from engine.jobs.errors import NotFound, NotNow, OverLimit
+from engine.experiments.experiment import make_experiment
+from engine.jobs import library_query, service
+from engine.jobs.database import MIGRATIONS, STATES, Store
+from engine.jobs.job_errors import NotFound, NotNow, OverLimit
+from engine.jobs.job_view import job_view
 from engine.jobs.limits import Limits, work_of
-from engine.jobs.store import MIGRATIONS, STATES, Store
 from engine.jobs.supervisor import ROOT
-from engine.jobs.views import job_view
 from engine.models.catalogue import catalogue_model
 from tests.jobs.conftest import experiment, finished
 
@@ -70,8 +70,8 @@ def test_jobs_of_the_first_schema_are_found_by_their_words(tmp_path):
         db.execute("PRAGMA user_version = 1")
         db.commit()
     with closing(Store(path)) as store:
-        assert shelves.page(store, "prompt", None, "", None, False) == ["job 1", "job 0"]
-        assert shelves.page(store, "newest", 9, "ÄPFEL emoji u", None, False) == ["job 0"]
+        assert library_query.page(store, "prompt", None, "", None, False) == ["job 1", "job 0"]
+        assert library_query.page(store, "newest", 9, "ÄPFEL emoji u", None, False) == ["job 0"]
 
 
 TEXTS = ["„Apfel“ 🍎", "שלום עולם", "<script>alert(1)</script>", "'; DROP TABLE jobs; --", "a\r\nb\tc", "x" * 2000]

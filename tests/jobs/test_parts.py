@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.costs.timings import Probe, timing_key, workload_of
 from engine.errors import Cancelled
-from engine.jobs import learning, logs, queue
-from engine.jobs.errors import DeviceLost, StorageError, TimeUp
+from engine.jobs import logs, queue, timing_book
+from engine.jobs.database import Store
+from engine.jobs.job_errors import DeviceLost, StorageError, TimeUp
+from engine.jobs.job_listener import JobListener, Watchdog
 from engine.jobs.limits import Limits
-from engine.jobs.listening import JobListener, Watchdog
-from engine.jobs.previews import MAX_BYTES, data_uri
+from engine.jobs.preview_uri import MAX_BYTES, data_uri
 from engine.jobs.queue import Flags
-from engine.jobs.store import Store
-from engine.report import Latency, Memory, Run, Similarity, Stage
-from engine.timings import Probe, timing_key, workload_of
+from engine.reports.schema import Latency, Memory, Run, Similarity, Stage
 from tests.jobs.conftest import experiment, until
 
 
@@ -149,28 +149,28 @@ def test_finished_runs_are_learned_from_and_found_by_what_they_were(store):
     asked = experiment()
     key = timing_key(asked.spec, asked.frames, asked.guidance, None)
     workload = workload_of(asked.spec, asked.frames, asked.guidance)
-    assert learning.known(store, workload) is None
-    learning.learn(store, key, finished_run(1.0))
-    learning.learn(store, key, finished_run(3.0))
-    learning.learn(store, key, finished_run(9.0, reused="computed on 2026-11-26"))
-    learning.learn(store, key, finished_run(9.0, status="cancelled"))
-    known = learning.known(store, workload)
+    assert timing_book.known(store, workload) is None
+    timing_book.learn(store, key, finished_run(1.0))
+    timing_book.learn(store, key, finished_run(3.0))
+    timing_book.learn(store, key, finished_run(9.0, reused="computed on 2026-11-26"))
+    timing_book.learn(store, key, finished_run(9.0, status="cancelled"))
+    known = timing_book.known(store, workload)
     assert known.runs == 2
     assert known.step_seconds() == {(16, 16): 2.0}
-    assert learning.known(store, workload_of(asked.spec, asked.frames + 4, asked.guidance)) is None
+    assert timing_book.known(store, workload_of(asked.spec, asked.frames + 4, asked.guidance)) is None
     other = key.model_copy(update={"device": "another"})
-    learning.learn(store, other, finished_run(0.1))
-    assert learning.known(store, workload).key == other  # the device that ran last
-    learner = learning.Learner(store, other)
+    timing_book.learn(store, other, finished_run(0.1))
+    assert timing_book.known(store, workload).key == other  # the device that ran last
+    learner = timing_book.Learner(store, other)
     assert not learner.has((8, 8))
     learner.probed([Probe((8, 8), (0.5, 0.5, 0.5), 0.6)])
     assert learner.has((8, 8))
-    assert learning.known(store, workload).step_seconds()[8, 8] == 0.5
+    assert timing_book.known(store, workload).step_seconds()[8, 8] == 0.5
     with store.transaction() as db:
         db.execute("UPDATE timings SET document = '{}'")
-    assert learning.known(store, workload) is None
-    learning.learn(store, key, finished_run(1.0))
-    assert learning.known(store, workload).runs == 1
+    assert timing_book.known(store, workload) is None
+    timing_book.learn(store, key, finished_run(1.0))
+    assert timing_book.known(store, workload).runs == 1
 
 
 def test_an_event_is_one_json_line_with_its_job(tmp_path):

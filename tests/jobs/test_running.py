@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from engine.jobs.errors import NotFound, NotNow, QueueFull
-from engine.video import read_mp4
+from engine.jobs.job_errors import NotFound, NotNow, QueueFull
+from engine.measuring.video import read_mp4
 from tests.jobs.conftest import at_step, experiment, finished, trace, until
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engine.experiment import Track, make_experiment
+from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.presets import load_preset
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from engine.policies import policy_named
-from engine.presets import load_preset
-from engine.report import load
+from engine.reports.schema import load
+from engine.switching.policies import policy_named
 from tests.jobs.conftest import until
 
 PATIENCE_S = 300.0  # torch loads slowly on a busy machine

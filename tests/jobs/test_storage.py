@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.jobs import folders, queue
+from engine.jobs import job_folders, queue
 from engine.jobs.data_dir import ID, DataDir, default_folder, new_id
-from engine.jobs.errors import NotFound, StorageError
+from engine.jobs.database import MIGRATIONS, VERSION, Store, open_or_renew
+from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
-from engine.jobs.store import MIGRATIONS, VERSION, Store, open_or_renew
 from engine.jobs.supervisor import ROOT
 from tests.jobs.conftest import experiment, finished
 
@@ -163,8 +163,8 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypa
     path = tmp_path / "resolute.db"
     Store(path).close()
     broken = (*MIGRATIONS, "ALTER TABLE jobs ADD COLUMN extra TEXT;\nNOT SQL AT ALL;\n")
-    monkeypatch.setattr("engine.jobs.store.MIGRATIONS", broken)
-    monkeypatch.setattr("engine.jobs.store.VERSION", len(broken))
+    monkeypatch.setattr("engine.jobs.database.MIGRATIONS", broken)
+    monkeypatch.setattr("engine.jobs.database.VERSION", len(broken))
     with pytest.raises(StorageError, match="syntax error"):
         Store(path)
     monkeypatch.undo()
@@ -265,7 +265,7 @@ def test_a_full_database_refuses_a_submission_and_leaves_nothing(opened):
             refusals.append(str(error))
     assert set(refusals) == {"the disk is full; delete results or make room."}
     rows = {view.id for view in jobs.library()}
-    assert rows == folders.ids_in(jobs.data.jobs)
+    assert rows == job_folders.ids_in(jobs.data.jobs)
 
 
 def test_fifty_openings_leave_no_file_and_no_thread_behind(opened, tmp_path):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.caches.library import blocks_of
+from engine.caches.diffusers_caches import blocks_of
+from engine.costs.forward_inputs import inputs_of
 from engine.errors import InvalidInput
 from engine.models.acceleration import accelerate
 from engine.models.families import family_of
-from engine.models.inputs import inputs_of
-from engine.models.options import LoadOptions
-from engine.sizes import LatentSize
+from engine.models.load_options import LoadOptions
+from engine.schedules.latent_sizes import LatentSize
 from tests.families.builders_image import aura_flow, sana, sd3
 from tests.families.builders_video import cog, mochi, sana_video
 from tests.families.cases import CASES

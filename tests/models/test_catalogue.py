@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from engine.errors import InvalidInput
-from engine.experiment import Track, make_experiment
+from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.lightx2v_config import RunSettings
+from engine.experiments.presets import load_preset
 from engine.jobs.limits import Limits
-from engine.lightx2v_config import RunSettings
 from engine.models.catalogue import PUBLISHED, catalogue
-from engine.models.solvers import SCHEDULERS
-from engine.policies import policy_named
-from engine.presets import load_preset
+from engine.models.solver_choice import SCHEDULERS
+from engine.switching.policies import policy_named
 
 BOOK = tomllib.loads(PUBLISHED.read_text("utf-8"))
 SPECS = catalogue()
@@ -102,8 +102,8 @@ def test_a_lightx2v_configs_shift_is_for_flows_alone():
 
 
 def test_a_document_without_a_shift_means_the_models_own():
-    from engine.reproduce import experiment_of
-    from engine.share import pack, unpack
+    from engine.experiments.documents import experiment_of
+    from engine.experiments.share_link import pack, unpack
 
     one = make_experiment(SPECS["flux.1-dev"], [], prompt="a cat")
     assert one.shift is None

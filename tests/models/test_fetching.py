@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from engine.errors import ModelNotFound
-from engine.jobs.running import TorchRunner
+from engine.jobs.model_runner import TorchRunner
 from engine.models import fetching
 from engine.models.catalogue import catalogue
 
@@ -66,7 +66,7 @@ def test_a_job_tells_how_far_the_download_is(monkeypatch):
         on_fetch(1_500_000_000, 28_000_000_000)
         raise ModelNotFound("gone")
 
-    monkeypatch.setattr("engine.jobs.running.load_model", load)
+    monkeypatch.setattr("engine.jobs.model_runner.load_model", load)
     with pytest.raises(ModelNotFound):
         TorchRunner().load(FLUX, phases.append)
     assert phases == ["fetching the model, 1.5 of 28.0 GB"]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.latent_space import LatentSpace
-from engine.layouts import LAYOUTS, Adapter
 from engine.models.families import family_of
-from engine.preview import GOOD, FramePreview, LinearPreview, fit_preview, preview_of
-from engine.sizes import Geometry, full_size
+from engine.models.latent_space import LatentSpace
+from engine.models.preview import GOOD, FramePreview, LinearPreview, fit_preview, preview_of
+from engine.sampling.latent_layouts import LAYOUTS, Adapter
+from engine.schedules.latent_sizes import Geometry, full_size
 from tests.families.cases import CASES, call_of, geometry
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")  # Mochi asks for it, whatever the device is

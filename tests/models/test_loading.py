@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from engine.errors import InvalidInput, ModelNotFound
-from engine.jobs.running import TorchRunner
+from engine.jobs.model_runner import TorchRunner
 from engine.models.catalogue import find_model, spec_of_folder
 from engine.models.families import REFUSED
+from engine.models.load_options import LoadOptions
 from engine.models.loading import load_model, scheduler_for, solver_name
-from engine.models.options import LoadOptions
-from engine.models.solvers import SCHEDULERS
-from engine.processes import process_of
+from engine.models.solver_choice import SCHEDULERS
+from engine.switching.noise_process import process_of
 from tests.families.cases import CASES, geometry, untouched
 from tests.tiny import saved_tiny_wan
 
@@ -210,7 +210,7 @@ def test_the_model_before_is_released_whole_before_the_next_is_loaded(whole, mon
         assert [one for one in alive if one() is not None] == []
         return load_model(name, device="cpu")
 
-    monkeypatch.setattr("engine.jobs.running.load_model", load)
+    monkeypatch.setattr("engine.jobs.model_runner.load_model", load)
     spec = find_model(str(whole))
     for _ in range(2):
         runner.load(type("Spec", (), {"id": spec.location, "levels": None})())

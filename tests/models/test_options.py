@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidInput
-from engine.models.options import LoadOptions
+from engine.models.load_options import LoadOptions
 
 
 def test_the_environment_and_the_flags_mean_the_same(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.noise import dct2, resize_dct
+from engine.switching.noise_field import dct2, resize_dct
 from tests.oracles import GaussianWorld
 from training.consistency import disagreement, lower_size, twin
 

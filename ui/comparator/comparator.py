@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.heatmap import HEAT
-from ui.comparator.value import Comparison
-from ui.widget import Display
+from engine.measuring.heatmap import HEAT
+from ui.comparator.comparator_value import Comparison
+from ui.shared.widget import Display
 
 
 class Comparator(Display):
     """Runs side by side in lockstep: grid, wipe, flip, difference, heat-map, with live previews of what still runs.
 
     The value is a `Comparison`; updates of the same key change the page in place and never restart a video. A person's
-    wishes come as data of `.input`: read them with `ui.comparator.value.parse_action(event._data)`.
+    wishes come as data of `.input`: read them with `ui.comparator.comparator_value.parse_action(event._data)`.
     """
 
     scripts = ("lockstep.js", "slides.js", "media.js", "tiles.js", "zoom.js", "timebar.js", "toolbar.js", "keys.js")

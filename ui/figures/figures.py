@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ui.figures.value import Figures, Select, figures_of, parse_action
-from ui.widget import Widget
+from ui.figures.figures_value import Figures, Select, figures_of, parse_action
+from ui.shared.widget import Widget
 
 __all__ = ["Figures", "FiguresPanel", "Select", "figures_of", "parse_action"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ui.widget import Widget
+from ui.shared.widget import Widget
 
 
 class LibraryList(Widget):
-    """All jobs as cards with pictures, figures and what can be done with them. The value is `ui.library.value`'s.
+    """All jobs as cards with pictures, figures and what can be done with them. The value is `library_value`'s.
 
-    `.input` brings what `ui.library.asking.parse_change` reads, `.select` what `parse_leave` reads. Another `revision`
+    `.input` brings what `library_requests.parse_change` reads, `.select` what `parse_leave` reads. Another `revision`
     makes the widget ask for what it shows; another `address` puts that query into the address of the page; another
     `refusal` is said. The last two are lists of a text and whatever makes them another.
     """

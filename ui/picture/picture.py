@@ -1,7 +1,7 @@
 """The field for a picture or a control video. Its value names one as documents do, or is None.
 
-The bytes go to `/inputs` and stay there: browsers send a file to `ui.inputs`, which reads it once and answers with its
-name. So no event carries a file's path.
+The bytes go to `/inputs` and stay there: browsers send a file to `ui.server.input_routes`, which reads it once
+and answers with its name. So no event carries a file's path.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.widget import Widget
+from ui.shared.widget import Widget
 
 
 class PictureField(Widget):

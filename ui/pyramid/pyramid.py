@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ui.pyramid.value import Pyramid
-from ui.widget import Display
+from ui.pyramid.pyramid_value import Pyramid
+from ui.shared.widget import Display
 
 
 class PyramidView(Display):

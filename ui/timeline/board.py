@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.caches.choice import CacheChoice, parse_optional
+from engine.caches.cache_choice import CacheChoice, parse_optional
 from engine.errors import InvalidInput
-from engine.experiment import Track
-from engine.hpdm.choice import LevelChoice, checked_level_schedule, level_schedule, parse_optional_levels
-from engine.hpdm.config import HpdmConfig
-from engine.policies import policy_named
-from engine.schedule import ResolutionSchedule, checked_steps, parse_schedule
+from engine.experiments.experiment import Track
+from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.level_choice import LevelChoice, checked_level_schedule, level_schedule, parse_optional_levels
+from engine.schedules.schedule import ResolutionSchedule, checked_steps, parse_schedule
 from engine.strict_json import shown
+from engine.switching.policies import policy_named
 
 MAX_TRACKS = 8
 MAX_NAME = 80

@@ -135,7 +135,7 @@ function comparedCost(track, steps, context) {
 
 // ---- noise levels -----------------------------------------------------------------------------------------
 
-/** What each stage's shift is, policy by policy (engine/policies.py). */
+/** What each stage's shift is, policy by policy (engine/switching/policies.py). */
 function shiftsOf(track, steps, context) {
   const stages = stagesOf(track, steps);
   const sizes = stages.map(({ rate }) => sizeOf(context, rate) ?? context.rates[0]);

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from engine.errors import InvalidInput
+from ui.shared.widget import Widget
 from ui.timeline.board import MAX_TRACKS, Board, parse_board
-from ui.widget import Widget
 
 
 class Timeline(Widget):

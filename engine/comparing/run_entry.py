@@ -1,0 +1,86 @@
+"""What a run gave, in the words of the report."""
+
+from __future__ import annotations
+
+import platform
+
+import diffusers
+import torch
+
+from engine import __version__
+from engine.comparing.runner import RunResult
+from engine.costs.flops_count import Cost
+from engine.experiments.experiment import Experiment
+from engine.models.loading import LoadedModel
+from engine.reports import schema as schema
+from engine.schedules.latent_sizes import LatentSize
+
+
+def environment(model: LoadedModel) -> schema.Environment:
+    """What the runs are made with."""
+    cuda = model.device.type == "cuda"
+    return schema.Environment(
+        resolute=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        diffusers=diffusers.__version__,
+        platform=platform.system(),
+        device=model.device.type,
+        device_name=torch.cuda.get_device_name(model.device) if cuda else platform.processor() or platform.machine(),
+        dtype=str(model.pipe.dtype).removeprefix("torch."),
+        threads=None if cuda else torch.get_num_threads(),
+        loading=model.options.told(),
+    )
+
+
+def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
+    """The stages of a schedule as they run, in pixels and in latent cells."""
+    stride = experiment.spec.geometry.stride
+
+    def stage(size: LatentSize, first: int, last: int, rate: float) -> schema.Stage:
+        return schema.Stage(
+            first_step=first,
+            last_step=last,
+            rate=rate,
+            width=size.width * stride[2],
+            height=size.height * stride[1],
+            latent_width=size.width,
+            latent_height=size.height,
+            tokens=size.tokens,
+        )
+
+    return tuple(stage(s.size, s.stage.first, s.stage.last, s.stage.rate) for s in cost.stages)
+
+
+def evaluations_of(result: RunResult) -> schema.Evaluations:
+    """How many of the run's model evaluations were computed whole."""
+    found = result.evaluations
+    stages = (schema.StageEvaluations(computed=one.computed, skipped=one.skipped) for one in found.stages)
+    return schema.Evaluations(computed=found.computed, skipped=found.skipped, stages=tuple(stages))
+
+
+def latency_of(result: RunResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:
+    """Where the time of a run went."""
+    readings = result.readings
+    return schema.Latency(
+        total_s=result.text_s + readings.denoise_s + readings.decode_s + encode_s,
+        text_s=result.text_s,
+        denoise_s=readings.denoise_s,
+        decode_s=readings.decode_s,
+        encode_s=encode_s,
+        warm_up_s=warm_up_s,
+        steps_s=readings.steps_s,
+    )
+
+
+def memory_of(result: RunResult) -> schema.Memory:
+    """What memory a run took."""
+    readings = result.readings
+    return schema.Memory(
+        kind=readings.memory_kind,
+        peak_bytes=readings.peak_bytes,
+        reserved_bytes=readings.reserved_bytes,
+        steps_bytes=readings.steps_bytes,
+        before_bytes=readings.before_bytes,
+        decode_bytes=readings.decode_bytes,
+    )
