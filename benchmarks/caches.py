@@ -19,8 +19,7 @@ from pathlib import Path
 import torch
 
 from engine.caches.cache_choice import parse_shorthand
-from engine.caches.recording import Track as Recording
-from engine.caches.recording import explained, fit_coefficients, fitted_points, recorded
+from engine.caches.recording import Recording, explained, fit_coefficients, fitted_points, recorded
 from engine.comparing.comparison import compare
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset

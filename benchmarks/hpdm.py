@@ -32,7 +32,7 @@ from engine.hpdm.nested_patches import draw_offsets
 from engine.hpdm.pyramid_run import run_hpdm
 from engine.hpdm.sampling_request import make_request
 from engine.hpdm.seams import disagreement, seam_ratio
-from engine.hpdm.tile_sampler import Cascade, Sampling, sample
+from engine.hpdm.tile_sampler import Cascade, Sampling, sample_levels
 from engine.hpdm.weights_folder import load_hpdm
 from training.data import Scenes
 from training.hpdm_data import HELD_OUT, Clips
@@ -165,7 +165,7 @@ def seams(options: argparse.Namespace) -> list[Row]:
     for overlap in ("none", "spatial", "full"):
         how = Sampling(tuple(options.steps), overlap, "device", options.guidance, tile_batch=64)
         begun = time.process_time()
-        videos = sample(model, clips.labels, how, seed=options.seed)
+        videos = sample_levels(model, clips.labels, how, seed=options.seed)
         row: Row = {"overlap": overlap, "seconds_a_video": (time.process_time() - begun) / len(videos[0])}
         row["seam_ratio"] = _mean([seam_ratio(v, model.config) for v in videos[top]])
         across = Cascade(model, clips.labels, replace(how, overlap="full", guidance=1.0), options.seed)

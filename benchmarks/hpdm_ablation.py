@@ -25,7 +25,7 @@ from engine.hpdm.hpdm_model import Hpdm, LevelInput
 from engine.hpdm.nested_patches import crop, draw_offsets, pyramid
 from engine.hpdm.patch_noise import PHI_MIN, add_noise, net_input, x0_from_v
 from engine.hpdm.seams import disagreement, seam_ratio
-from engine.hpdm.tile_sampler import Cascade, Sampling, sample
+from engine.hpdm.tile_sampler import Cascade, Sampling, sample_levels
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.hpdm_data import FIRST, HELD_OUT, Clips
@@ -86,7 +86,7 @@ def errors(model: Hpdm, clips: Clips, level: int) -> dict[str, float]:
 def seams(model: Hpdm, clips: Clips) -> dict[str, Any]:
     """Of samples with tiles side by side: seams, what level 2 keeps of level 1, how far neighbours disagree."""
     labels = clips.labels[:6]
-    videos = sample(model, labels, HOW, seed=3)
+    videos = sample_levels(model, labels, HOW, seed=3)
     top = len(videos) - 1
     across = Cascade(model, labels, replace(HOW, overlap="spatial"), seed=3)
     for k in range(top):

@@ -23,7 +23,7 @@ from torch import Tensor
 from engine.hpdm.hpdm_model import Hpdm
 from engine.hpdm.nested_patches import pyramid
 from engine.hpdm.prompt_words import understand
-from engine.hpdm.tile_sampler import Sampling, sample
+from engine.hpdm.tile_sampler import Sampling, sample_levels
 from engine.hpdm.weights_folder import load_hpdm
 from training.config import HpdmRecipe
 from training.data import Scenes
@@ -71,7 +71,7 @@ def generate(model: Hpdm, wanted: Sequence[Scene], how: Sampling, batch: int, se
     rows = []
     for start in range(0, len(wanted), batch):
         said = [understand(s.caption, model.config.conditions).labels for s in wanted[start : start + batch]]
-        rows.append(sample(model, torch.tensor(said), how, seed=seed + start))
+        rows.append(sample_levels(model, torch.tensor(said), how, seed=seed + start))
     return [torch.cat(level) for level in zip(*rows, strict=True)]
 
 

@@ -21,7 +21,7 @@ from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.hpdm_model import Hpdm, LevelInput
 from engine.hpdm.nested_patches import crop, draw_offsets, pyramid
 from engine.hpdm.patch_noise import PHI_MIN, add_noise, draw_phi, net_input, target
-from engine.hpdm.tile_sampler import Sampling, sample
+from engine.hpdm.tile_sampler import Sampling, sample_levels
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.hpdm_data import FIRST, HELD_OUT, Clips, conditions, labels, scene
@@ -121,7 +121,7 @@ def review(run: Run, recipe: HpdmRecipe, scenes: Scenes, name: str, count: int =
     ]
     said = torch.tensor([labels(recipe, scenes.names, s) for s in wanted])
     how = Sampling(tuple(max(4, s // 2) for s in recipe.steps), "none", "device", recipe.guidance, tile_batch=64)
-    videos = sample(model, said, how, seed=1)
+    videos = sample_levels(model, said, how, seed=1)
     rows = []
     for n in range(count):
         big = [enlarge(level[n], model.config) for level in videos]

@@ -67,7 +67,7 @@ class CachedRun:
     def _under_cache(
         self, model: Any, counter: PassCounter, choice: CacheChoice, stage: Stage, clock: teacache.Clock
     ) -> Iterator[None]:
-        parts = diffusers_caches.parts_of(model, choice)
+        parts = diffusers_caches.cached_parts(model, choice)
         counter.count.watched = tuple(parts)
         with as_it_was(model), contextlib.ExitStack() as stack:
             for name, part in parts.items():
@@ -179,7 +179,7 @@ def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
         raise UnsupportedPipeline("TeaCache has no coefficients for this model; give them as `coefficients`.")
     for model in models:
         _check_model(model, choice)
-        diffusers_caches.parts_of(model, choice)
+        diffusers_caches.cached_parts(model, choice)
 
 
 def _check_model(model: Any, choice: CacheChoice) -> None:

@@ -36,7 +36,7 @@ def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def parts_of(model: nn.Module, choice: CacheChoice) -> dict[str, nn.Module]:
+def cached_parts(model: nn.Module, choice: CacheChoice) -> dict[str, nn.Module]:
     """The modules that a cache can stand in for. Raises UnsupportedPipeline where there are none, or unknown ones."""
     title, kind = choice.technique.title, type(model).__name__
     if choice.name == "taylorseer":

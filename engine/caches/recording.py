@@ -28,7 +28,7 @@ _BLOCK = "resolute_record_block"
 
 
 @dataclass
-class Track:
+class Recording:
     """One kind of pass, step by step: changes since the pass before, so one entry fewer than there are passes.
 
     `growth`: mean over tokens of the blocks' residual's norm, over that before (MagCache's ratio). `output`,
@@ -77,7 +77,7 @@ class Recorder:
     """Gathers what one pass shows, and compares it with the pass of the same name before."""
 
     def __init__(self) -> None:
-        self.tracks: dict[str, Track] = {}
+        self.tracks: dict[str, Recording] = {}
         self.name = ""
         self.seen: dict[str, Tensor] = {}
         self._before: dict[str, dict[str, Tensor]] = {}
@@ -87,7 +87,7 @@ class Recorder:
 
     def ended(self, _module: Any, _args: Any, out: Any) -> None:
         self.seen["output"] = out[0] if isinstance(out, tuple) else out.sample
-        before, track = self._before.get(self.name), self.tracks.setdefault(self.name, Track())
+        before, track = self._before.get(self.name), self.tracks.setdefault(self.name, Recording())
         for key, now in self.seen.items() if before else ():
             compare = growth if key == "growth" else relative_change
             getattr(track, key).append(compare(before[key], now))  # type: ignore[index]
@@ -127,13 +127,13 @@ def mag_ratios(recorder: Recorder) -> tuple[float, ...]:
     return (1.0, *np.mean([track.growth for track in recorder.tracks.values()], axis=0).tolist())
 
 
-def fit_coefficients(tracks: Iterable[Track]) -> Coefficients:
+def fit_coefficients(tracks: Iterable[Recording]) -> Coefficients:
     """TeaCache's polynomials from recorded runs, each over the steps whose change its rule looks at."""
     modulation, embedding = fitted_points(tracks)
     return Coefficients(fit_polynomial(*modulation), fit_polynomial(*embedding))
 
 
-def fitted_points(tracks: Iterable[Track]) -> tuple[Points, Points]:
+def fitted_points(tracks: Iterable[Recording]) -> tuple[Points, Points]:
     """Changes of the modulation and of the embedding, each with the output's, over the steps that its rule looks at."""
     found = list(tracks)
     later = slice(RET_STEPS - 1, None)  # entry i is the change from step i to step i + 1, from 0

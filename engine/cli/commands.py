@@ -174,13 +174,13 @@ def _run(
     check_complete(experiment.spec, experiment.conditions)
     _checked_out(out)
     experiment.conditions.filled(out).check_here()
-    from engine.cli.terminal import Fetching, Progress, print_report
+    from engine.cli.terminal import Fetching, ProgressLines, print_report
     from engine.comparing.comparison import compare as run_comparison
     from engine.models.loading import load_model
 
     with Fetching(quiet=json_only) as fetching:
         loaded = load_model(model, options=options, on_fetch=fetching)
-    with Progress(quiet=json_only) as listener:
+    with ProgressLines(quiet=json_only) as listener:
         report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor)
     if json_only:
         sys.stdout.write((out / "report.json").read_text("utf-8"))

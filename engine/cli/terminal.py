@@ -27,7 +27,7 @@ from engine.reports.memory_advice import memory_sentence
 from engine.reports.schema import Report, Run
 
 
-class Progress:
+class ProgressLines:
     """A bar a run: step, stage, latent size. Ctrl-C cancels within one step; what is finished is kept."""
 
     def __init__(self, quiet: bool = False) -> None:
@@ -44,7 +44,7 @@ class Progress:
         self._cancelled = False
         self._before: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressLines:
         self._before = signal.signal(signal.SIGINT, self._interrupted)
         self._bars.start()
         return self

@@ -274,7 +274,7 @@ class Comparison:
             prompt=experiment.prompt,
             negative_prompt=experiment.negative_prompt,
             seed=experiment.seed,
-            size=schema.Size(width=experiment.width, height=experiment.height, frames=experiment.frames),
+            size=schema.VideoSize(width=experiment.width, height=experiment.height, frames=experiment.frames),
             fps=experiment.fps,
             steps=experiment.steps,
             guidance=experiment.guidance,

@@ -33,12 +33,12 @@ def environment(model: LoadedModel) -> schema.Environment:
     )
 
 
-def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
+def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.StageEntry, ...]:
     """The stages of a schedule as they run, in pixels and in latent cells."""
     stride = experiment.spec.geometry.stride
 
-    def stage(size: LatentSize, first: int, last: int, rate: float) -> schema.Stage:
-        return schema.Stage(
+    def stage(size: LatentSize, first: int, last: int, rate: float) -> schema.StageEntry:
+        return schema.StageEntry(
             first_step=first,
             last_step=last,
             rate=rate,
@@ -52,11 +52,11 @@ def stages_of(cost: Cost, experiment: Experiment) -> tuple[schema.Stage, ...]:
     return tuple(stage(s.size, s.stage.first, s.stage.last, s.stage.rate) for s in cost.stages)
 
 
-def evaluations_of(result: RunResult) -> schema.Evaluations:
+def evaluations_of(result: RunResult) -> schema.EvaluationCounts:
     """How many of the run's model evaluations were computed whole."""
     found = result.evaluations
     stages = (schema.StageEvaluations(computed=one.computed, skipped=one.skipped) for one in found.stages)
-    return schema.Evaluations(computed=found.computed, skipped=found.skipped, stages=tuple(stages))
+    return schema.EvaluationCounts(computed=found.computed, skipped=found.skipped, stages=tuple(stages))
 
 
 def latency_of(result: RunResult, encode_s: float, warm_up_s: float | None) -> schema.Latency:

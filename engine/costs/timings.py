@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from engine.models.catalogue import ModelSpec
-from engine.reports.schema import Environment, Run, Stage
+from engine.reports.schema import Environment, Run, StageEntry
 
 MAX_JITTER = 1.5  # what interrupts a run more than this is not the machine's ordinary noise
 KEPT = 9  # recent values a figure: odd, so that the median is one of them
@@ -183,7 +183,7 @@ class Timings(_Frozen):
         """Median peak bytes of a step by latent (height, width)."""
         return _medians(self.step_bytes)
 
-    def _with_stage(self, stage: Stage, seconds: Sequence[float]) -> Timings:
+    def _with_stage(self, stage: StageEntry, seconds: Sequence[float]) -> Timings:
         if len(seconds) < 2:  # a first step alone says nothing of the others
             return self
         typical = undisturbed_s(seconds[1:])
@@ -195,7 +195,7 @@ class Timings(_Frozen):
             }
         )
 
-    def _with_bytes(self, stage: Stage, counts: Sequence[int | None]) -> Timings:
+    def _with_bytes(self, stage: StageEntry, counts: Sequence[int | None]) -> Timings:
         known = [float(count) for count in counts if count is not None]
         if not known:
             return self

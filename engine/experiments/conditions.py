@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.errors import InvalidInput
-from engine.experiments.control_video import Clip, bytes_of, clip_file, frames_of, named_clip
+from engine.experiments.control_video import Clip, bytes_of, clip_file, clip_frames, named_clip
 from engine.measuring.video import whole_file
 from engine.models.catalogue import ModelSpec
 from engine.strict_json import shown
@@ -185,7 +185,7 @@ def pixels_of(conditions: Conditions, folder: Path, height: int, width: int, fra
     there.check_here()
     for role, picture in there.given():
         if isinstance(picture, Clip):
-            found[role] = frames_of(picture.content or b"", frames, height, width)
+            found[role] = clip_frames(picture.content or b"", frames, height, width)
             continue
         with Image.open(io.BytesIO(picture.png or b""), formats=["PNG"]) as image:
             found[role] = _cut(image, height, width)

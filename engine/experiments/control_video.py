@@ -111,7 +111,7 @@ def named_clip(role: str, value: object) -> Clip:
     return Clip(name, *sides, frames)
 
 
-def frames_of(content: bytes, frames: int, height: int, width: int) -> list[Image.Image]:
+def clip_frames(content: bytes, frames: int, height: int, width: int) -> list[Image.Image]:
     """The first `frames` frames, cut around the middle to the aspect and resized by Lanczos, as a call takes them.
 
     Raises VideoFailed where they cannot be decoded.
@@ -130,7 +130,7 @@ def frames_of(content: bytes, frames: int, height: int, width: int) -> list[Imag
 
 def cut_clip(path: str, frames: int, height: int, width: int) -> list[Image.Image]:
     """The control video in a file as a pipeline's call takes it, for scripts. Raises InvalidInput, VideoFailed."""
-    return frames_of(clip_file(Path(path)).content or b"", frames, height, width)
+    return clip_frames(clip_file(Path(path)).content or b"", frames, height, width)
 
 
 def _decoder(path: Path) -> list[str]:

@@ -12,10 +12,10 @@ from engine.errors import InvalidInput
 from engine.hpdm.hpdm_config import Axes
 from engine.hpdm.hpdm_model import Features, Hpdm, LevelInput
 from engine.hpdm.patch_noise import PHI_MIN, net_input
+from engine.hpdm.sampling_request import GROUP
 from engine.hpdm.tiles import parents_of
 
 Where = Literal["off", "device", "cpu"]
-GROUP = 4  # finished patches in one pass: always as many, since other shapes are summed in another order
 
 
 class ContextCache:

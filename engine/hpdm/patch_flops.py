@@ -11,9 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.hpdm.context_cache import GROUP
 from engine.hpdm.hpdm_config import Axes, HpdmConfig
-from engine.hpdm.sampling_request import HpdmRequest
+from engine.hpdm.sampling_request import GROUP, HpdmRequest
 from engine.hpdm.tiles import parents_of, tile_grid
 
 TIME_WIDTH = 64  # of the noise level's embedding, as `engine.hpdm.latents.Conditioning` has it

@@ -13,6 +13,7 @@ from engine.hpdm.prompt_words import Understood, understand
 from engine.hpdm.tiles import OVERLAPS
 
 CACHES = ("off", "device", "cpu")
+GROUP = 4  # finished patches in one pass: always as many, since other shapes are summed in another order
 MAX_STEPS = 256
 MAX_GUIDANCE = 20.0
 MIB = 1 << 20

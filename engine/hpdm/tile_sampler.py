@@ -176,7 +176,7 @@ class Cascade:
 
 
 @torch.no_grad()
-def sample(
+def sample_levels(
     model: Hpdm,
     labels: Tensor,
     how: Sampling,

@@ -20,7 +20,7 @@ from engine.jobs.database import Store
 from engine.jobs.job_errors import DeviceLost, StorageError, TimeUp
 from engine.jobs.logs import event as log_event
 from engine.jobs.preview_uri import data_uri
-from engine.jobs.queue import Flags, Progress
+from engine.jobs.queue import Flags, RunProgress
 from engine.measuring.step_event import StepEvent
 from engine.reports.schema import Run
 
@@ -102,7 +102,7 @@ class JobListener:
         self.check()
         if phase == self.told and time.monotonic() - self._written < WRITE_EVERY_S:
             return
-        self._write(Progress(phase, seconds_left=self.after_s or None if phase == "decoding" else None))
+        self._write(RunProgress(phase, seconds_left=self.after_s or None if phase == "decoding" else None))
 
     def run_ended(self, run: Run) -> None:
         number = self.numbers[run.name]
@@ -145,11 +145,11 @@ class JobListener:
             log_event("flags not read", job=self.job_id, error=str(error))
             return Flags(False, frozenset())
 
-    def _progress(self, event: StepEvent, moment: float) -> Progress:
+    def _progress(self, event: StepEvent, moment: float) -> RunProgress:
         share = self.shares[self._number][event.step - 1]
         left = (moment - self._begun) * (1 - share) / share + self.after_s
         phase = "denoising" if self._started else "warming up"
-        return Progress(phase, event.step, event.stage + 1, event.rate, left, self._preview(event))
+        return RunProgress(phase, event.step, event.stage + 1, event.rate, left, self._preview(event))
 
     def _preview(self, event: StepEvent) -> str | None:
         try:
@@ -158,7 +158,7 @@ class JobListener:
             log_event("no preview", job=self.job_id, error=repr(error)[:200])
             return None
 
-    def _write(self, at: Progress) -> None:
+    def _write(self, at: RunProgress) -> None:
         self._written, self.told = time.monotonic(), at.phase
         with self._unharmed():
             queue.progress(self.store, self.job_id, self._number, at)

@@ -16,7 +16,7 @@ FINISHED = ("done", "failed", "cancelled", "interrupted")
 
 
 @dataclass(frozen=True, slots=True)
-class StagePlan:
+class StageSpan:
     """Consecutive steps at one rate, as the experiment asks for them; steps count from 1."""
 
     first: int
@@ -50,7 +50,7 @@ class RunView:
     heatmap: str | None
     poster: str | None
     skipping: bool
-    stages_plan: tuple[StagePlan, ...]
+    stages_plan: tuple[StageSpan, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ _FROM_DOCUMENT = ("model", "prompt", "negative_prompt", "seed", "steps", "width"
 
 def run_view(row: sqlite3.Row) -> RunView:
     """A snapshot from a run's row."""
-    plan = tuple(StagePlan(*stage) for stage in json.loads(row["plan"]))
+    plan = tuple(StageSpan(*stage) for stage in json.loads(row["plan"]))
     return RunView(
         number=row["number"],
         name=row["name"],

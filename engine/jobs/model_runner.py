@@ -14,7 +14,7 @@ from engine.costs.timings import TimingKey, timing_key
 from engine.experiments.experiment import Experiment
 from engine.jobs.database import Store
 from engine.jobs.logs import event
-from engine.jobs.timing_book import Learner, learn
+from engine.jobs.timing_book import TimingBook, learn
 from engine.jobs.worker import Task
 from engine.measuring.device import free, trim_heap
 from engine.models.catalogue import ModelSpec
@@ -60,7 +60,7 @@ class TorchRunner:
                     baselines=task.baselines,
                     earlier=task.earlier,
                     numbered=True,
-                    learner=Learner(task.listener.store, _key(task.experiment, model)),
+                    learner=TimingBook(task.listener.store, _key(task.experiment, model)),
                 )
         finally:
             free(model.device)

@@ -42,7 +42,7 @@ class Flags:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """Where a run is; what is None is left as it is."""
 
     phase: str
@@ -191,7 +191,7 @@ def start_run(store: Store, job_id: str, number: int) -> None:
         )
 
 
-def progress(store: Store, job_id: str, number: int, at: Progress) -> None:
+def progress(store: Store, job_id: str, number: int, at: RunProgress) -> None:
     """Record where a run is."""
     with store.transaction(lasting=False) as db:
         db.execute(

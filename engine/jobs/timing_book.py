@@ -19,7 +19,7 @@ def learn(store: Store, key: TimingKey, run: Run) -> None:
 
 
 @dataclass(frozen=True)
-class Learner:
+class TimingBook:
     """Keeps what a comparison has timed besides its runs; `engine.comparing.listeners.Learner`."""
 
     store: Store

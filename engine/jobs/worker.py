@@ -56,7 +56,7 @@ class Task:
     earlier: Report | None
 
 
-class Runner(Protocol):
+class TaskRunner(Protocol):
     """What runs comparisons; one at a time, in the worker's main thread."""
 
     def load(self, spec: ModelSpec, tell: Callable[[str], None]) -> None:
@@ -72,7 +72,7 @@ class Runner(Protocol):
 class Worker:
     """Takes jobs until the process ends."""
 
-    def __init__(self, data: DataDir, store: Store, runner: Runner, limits: Limits) -> None:
+    def __init__(self, data: DataDir, store: Store, runner: TaskRunner, limits: Limits) -> None:
         self.data, self.store, self.runner, self.limits = data, store, runner, limits
 
     def work(self, wait: Callable[[float], None]) -> None:
@@ -205,10 +205,10 @@ def end_now(code: int) -> None:
     os._exit(code)
 
 
-def runner_named(entry: str) -> Runner:
+def runner_named(entry: str) -> TaskRunner:
     """The runner of an entry `module:factory`."""
     module, _, factory = entry.partition(":")
-    runner: Runner = getattr(importlib.import_module(module), factory)()
+    runner: TaskRunner = getattr(importlib.import_module(module), factory)()
     return runner
 
 

@@ -60,7 +60,7 @@ class Metric(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MetricKind:
     """How to show a metric: its label, unit ("" for none), direction, and decimals worth printing."""
 
     label: str
@@ -69,14 +69,14 @@ class Kind:
     decimals: int
 
 
-KINDS: dict[str, Kind] = {
-    "psnr": Kind("PSNR", "dB", True, 2),
-    "ssim": Kind("SSIM", "", True, 4),
-    "ms_ssim": Kind("MS-SSIM", "", True, 4),
-    "vmaf": Kind("VMAF", "", True, 1),
-    "xpsnr": Kind("XPSNR", "dB", True, 2),
-    "flicker": Kind("Flicker difference", "/255", False, 3),
-    "lpips": Kind("LPIPS", "", False, 4),
+KINDS: dict[str, MetricKind] = {
+    "psnr": MetricKind("PSNR", "dB", True, 2),
+    "ssim": MetricKind("SSIM", "", True, 4),
+    "ms_ssim": MetricKind("MS-SSIM", "", True, 4),
+    "vmaf": MetricKind("VMAF", "", True, 1),
+    "xpsnr": MetricKind("XPSNR", "dB", True, 2),
+    "flicker": MetricKind("Flicker difference", "/255", False, 3),
+    "lpips": MetricKind("LPIPS", "", False, 4),
 }
 HIGHER_IS_BETTER = {name: kind.higher_is_better for name, kind in KINDS.items()}
 UNITS = {name: kind.unit for name, kind in KINDS.items()}

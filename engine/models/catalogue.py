@@ -21,7 +21,7 @@ from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.sampling_request import MAX_GUIDANCE
 from engine.models.families import FAMILIES, LEVELS, Family, family_of
 from engine.models.geometry import geometry_of
-from engine.models.solver_choice import UNIPC_FLOW, Kind, kind_of, shift_in, solvers_for
+from engine.models.solver_choice import UNIPC_FLOW, SolverKind, kind_of, shift_in, solvers_for
 from engine.schedules.latent_sizes import Geometry
 from engine.strict_json import shown
 
@@ -95,7 +95,7 @@ class ModelSpec:
         return self.defaults.guidance_2 is not None
 
     @property
-    def process(self) -> Kind:
+    def process(self) -> SolverKind:
         """The noise process that it was trained for."""
         return kind_of(self.scheduler)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from engine.errors import InvalidInput
 
-Layout = Literal["video", "frames_first", "channels_last", "image", "packed", "tokens"]
+LayoutName = Literal["video", "frames_first", "channels_last", "image", "packed", "tokens"]
 Condition = Literal["image", "last_image", "video"]
 Sized = Callable[[tuple[int, int], tuple[int, int]], Mapping[str, Any]]
 Configured = Callable[[Mapping[str, Any]], bool]
@@ -46,7 +46,7 @@ class Family:
     """One pipeline class of diffusers, as a run needs to know it."""
 
     pipeline: str
-    layout: Layout = "video"  # of the latents that the pipeline prepares; see engine.sampling.latent_layouts
+    layout: LayoutName = "video"  # of the latents that the pipeline prepares; see engine.sampling.latent_layouts
     # Of the denoiser's config: whether the first frame is a condition's, and the scheduler steps the others alone.
     holds_first: Configured = _never
     denoisers: tuple[str, ...] = ("transformer",)  # components, the one with the config first

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from engine.errors import InvalidInput
 
-Kind = Literal["flow", "inverted", "diffusion", "cogvideox"]
+SolverKind = Literal["flow", "inverted", "diffusion", "cogvideox"]
 SOLVERS = ("unipc", "euler", "dpm++", "ddim")
-SCHEDULERS: Mapping[Kind, Mapping[str, str]] = {
+SCHEDULERS: Mapping[SolverKind, Mapping[str, str]] = {
     "flow": {
         "unipc": "UniPCMultistepScheduler",
         "euler": "FlowMatchEulerDiscreteScheduler",
@@ -38,7 +38,7 @@ ASK_FOR_TABLE = (
 UNIPC_FLOW: Mapping[str, Any] = {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True}  # Wan's
 
 
-def kind_of(scheduler: Mapping[str, Any]) -> Kind:
+def kind_of(scheduler: Mapping[str, Any]) -> SolverKind:
     """The noise process of a scheduler, from its config with `_class_name`."""
     name = str(scheduler.get("_class_name", ""))
     if name.startswith("CogVideoX"):

@@ -22,7 +22,7 @@ from engine.measuring.heatmap import HEAT
 from engine.measuring.similarity import KINDS, Metric
 from engine.measuring.video import whole_file
 from engine.reports import schema
-from engine.reports.schema import Report, Run, Similarity, Stage
+from engine.reports.schema import Report, Run, Similarity, StageEntry
 
 COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
 PLACE = b"<script></script>"  # of the charts' library in the template
@@ -302,7 +302,7 @@ def _settings(found: Report) -> dict[str, str]:
     return shown | ({"diffusers": own.diffusers} if own.diffusers else {})
 
 
-def stages_text(stages: tuple[Stage, ...]) -> str:
+def stages_text(stages: tuple[StageEntry, ...]) -> str:
     """The stages in words: 96×96 for 15 steps, 128×128 for 15."""
     parts = [f"{stage.width}×{stage.height} for {stage.last_step - stage.first_step + 1}" for stage in stages]
     return ", ".join([parts[0] + (" steps" if stages[0].last_step > 1 else " step"), *parts[1:]]) if parts else ""

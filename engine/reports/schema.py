@@ -75,7 +75,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Size(_Part):
+class VideoSize(_Part):
     """Size of the video: pixels and frames."""
 
     width: Count
@@ -83,7 +83,7 @@ class Size(_Part):
     frames: Count
 
 
-class Picture(_Part):
+class PictureName(_Part):
     """A picture that the runs started from: its name, and its size in pixels. Its file is `input-SHA256.png`."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -91,7 +91,7 @@ class Picture(_Part):
     height: Count
 
 
-class ControlVideo(Picture):
+class ControlVideoName(PictureName):
     """A video that the runs followed; `frames` is how many it has. Its file is `input-SHA256.mp4`."""
 
     frames: Count
@@ -112,7 +112,7 @@ class Environment(_Part):
     loading: tuple[str, ...] = ()  # offload, tiling, quantised weights, LoRA
 
 
-class Stage(_Part):
+class StageEntry(_Part):
     """Consecutive steps at one resolution."""
 
     first_step: Count
@@ -125,7 +125,7 @@ class Stage(_Part):
     tokens: Count
 
     @model_validator(mode="after")
-    def _ends_after_it_starts(self) -> Stage:
+    def _ends_after_it_starts(self) -> StageEntry:
         if self.last_step < self.first_step:
             raise ValueError(f"last_step {self.last_step} lies before first_step {self.first_step}")
         return self
@@ -196,7 +196,7 @@ class StageEvaluations(_Part):
     skipped: Annotated[int, Field(ge=0)]
 
 
-class Evaluations(_Part):
+class EvaluationCounts(_Part):
     """Forward passes of the transformer in one run (with guidance two a step), counted as they happened.
 
     `computed`: every part that a cache could replace was computed. `skipped`: something cached stood in for at least
@@ -208,7 +208,7 @@ class Evaluations(_Part):
     stages: tuple[StageEvaluations, ...] = ()
 
     @model_validator(mode="after")
-    def _adds_up(self) -> Evaluations:
+    def _adds_up(self) -> EvaluationCounts:
         for name in ("computed", "skipped"):
             total = sum(getattr(stage, name) for stage in self.stages)
             if self.stages and total != getattr(self, name):
@@ -302,7 +302,7 @@ class Run(_Part):
     schedule: ScheduleKeys
     status: Literal["done", "failed", "cancelled"]
     error: str | None = None
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageEntry, ...] = ()
     sigmas: tuple[FiniteFloat, ...] = ()
     latency: Latency = Latency()
     memory: Memory
@@ -310,7 +310,7 @@ class Run(_Part):
     speedup: Speedup = Speedup()
     similarity: Similarity
     cache: CacheKeys | None = None
-    evaluations: Evaluations | None = None
+    evaluations: EvaluationCounts | None = None
     uncached: Uncached | None = None
     video: FileName | None = None
     heatmap: FileName | None = None
@@ -341,7 +341,7 @@ class Run(_Part):
         levels = parse_levels(self.levels).told if self.levels else None
         return ", ".join(word for word in (self.policy, cache, levels) if word) or None
 
-    def stage_of(self, step: int) -> Stage | None:
+    def stage_of(self, step: int) -> StageEntry | None:
         """The stage that a step (from 1) belongs to; None where the stages are not known."""
         return next((stage for stage in self.stages if stage.first_step <= step <= stage.last_step), None)
 
@@ -355,16 +355,16 @@ class Report(_Part):
     prompt: str
     negative_prompt: str = ""
     seed: Annotated[int, Field(ge=0)]
-    size: Size
+    size: VideoSize
     fps: Annotated[FiniteFloat, Field(gt=0)]
     steps: Annotated[int, Field(ge=1, le=1000)]
     guidance: FiniteFloat
     guidance_2: FiniteFloat | None = None  # of the second expert
     shift: Annotated[FiniteFloat, Field(gt=0)] | None
     solver: str
-    image: Picture | None = None
-    last_image: Picture | None = None
-    video: ControlVideo | None = None
+    image: PictureName | None = None
+    last_image: PictureName | None = None
+    video: ControlVideoName | None = None
     environment: Environment
     heatmap_gain: Annotated[FiniteFloat, Field(gt=0)] | None = None
     noise_floor: Similarity | None = None

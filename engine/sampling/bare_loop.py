@@ -22,7 +22,7 @@ from engine.switching.sigma_tables import wan_table
 
 Solver = Literal["unipc", "euler"]
 Velocity = Callable[[Tensor, Tensor], Tensor]
-OnStep = Callable[[int, StagePlan, Tensor], None]
+OnBareStep = Callable[[int, StagePlan, Tensor], None]
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def sample(
     solver: Solver = "unipc",
     patch: tuple[int, int, int] = (1, 2, 2),
     device: torch.device | str = "cpu",
-    on_step: OnStep | None = None,
+    on_step: OnBareStep | None = None,
 ) -> Tensor:
     """Sample with `velocity(x, t)` along a schedule and return the final latents (C, T, H, W) float32.
 
@@ -73,7 +73,7 @@ def _run_stage(
     last: StagePlan,
     handover: Handover,
     scheduler: Any,
-    on_step: OnStep | None,
+    on_step: OnBareStep | None,
 ) -> Tensor:
     """All steps of one stage; x (1, C, T, h, w) in and out."""
     scheduler.set_timesteps(last.stage.last, device=x.device)

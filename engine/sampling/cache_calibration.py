@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from engine.caches.apply import check_counting
 from engine.caches.cache_choice import CacheChoice
 from engine.caches.recording import mag_ratios, recorded
 from engine.caches.which_model import resolved
-from engine.measuring.step_event import StepEvent
+from engine.measuring.step_event import OnStep
 from engine.models.catalogue import ModelSpec
 from engine.sampling.pipeline_run import run_staged
 from engine.sampling.run_request import StagedRequest
 from engine.sampling.shared_start import RunMemo
 from engine.schedules.schedule import flat
-
-OnStep = Callable[[StepEvent], None]
 
 
 class Calibration:

@@ -20,7 +20,7 @@ from engine.strict_json import shown
 MAX_STEPS = 1000
 MAX_STAGES = 32
 
-Kind = Literal["flat", "two-stage", "U-shaped", "multi-stage"]
+ScheduleKind = Literal["flat", "two-stage", "U-shaped", "multi-stage"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ResolutionSchedule:
         return tuple(Stage(k, rate, start + 1, end) for k, (rate, start, end) in enumerate(spans))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ScheduleKind:
         """The shape of the rate over the steps; neighbouring stages of one rate count as one."""
         levels = [stage.rate for stage in self.stages]
         levels = [rate for k, rate in enumerate(levels) if k == 0 or rate != levels[k - 1]]

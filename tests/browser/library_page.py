@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from engine.jobs.service import Jobs
 from tests.browser.conftest import STYLE
 from ui.comparator.comparator import Comparator
-from ui.comparator.comparator_value import Comparison
+from ui.comparator.comparator_value import ComparatorValue
 from ui.library.library_view import build_library
 from ui.server.job_files import add_files
 from ui.shared import theme
@@ -29,7 +29,7 @@ class Studio:
     def open_job(self, job: str) -> dict[Any, Any]:
         return {self.told: f"open {self.jobs.view(job).prompt}"}
 
-    def show_comparison(self, shown: Comparison) -> dict[Any, Any]:
+    def show_comparison(self, shown: ComparatorValue) -> dict[Any, Any]:
         return {self.comparator: shown, self.told: f"compare {len(shown.tiles)}: {shown.note}"}
 
 

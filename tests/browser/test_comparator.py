@@ -18,7 +18,7 @@ from engine.reports.html import colour_of
 from tests.browser.conftest import serving_blocks
 from tests.browser.install import AXE_FILE
 from ui.comparator.comparator import Comparator
-from ui.comparator.comparator_value import Comparison, Curve, Fact, PlannedStage, Tile, parse_action
+from ui.comparator.comparator_value import ComparatorValue, Fact, MetricCurve, PlannedStage, Tile, parse_action
 
 FRAMES, FPS, BITS = 24, 16.0, 6
 
@@ -58,14 +58,14 @@ def done(number: int, **changes) -> Tile:
     return dataclasses.replace(tile, **changes)
 
 
-def comparison(tiles: int | tuple[Tile, ...], **changes) -> Comparison:
+def comparison(tiles: int | tuple[Tile, ...], **changes) -> ComparatorValue:
     """A finished comparison; track k is worst at frame 5 + k, track 2 is the worst of all."""
     own = tuple(done(number) for number in range(tiles)) if isinstance(tiles, int) else tiles
     values = {
         tile.number: tuple(20.0 + abs(frame - 5 - tile.number) + abs(tile.number - 2) for frame in range(FRAMES))
         for tile in own[1:]
     }
-    found = Comparison(
+    found = ComparatorValue(
         key="job",
         title="a red apple",
         status="done",
@@ -76,8 +76,8 @@ def comparison(tiles: int | tuple[Tile, ...], **changes) -> Comparison:
         gain=4.0,
         tiles=own,
         curves=(
-            Curve("psnr", "PSNR", "dB", "higher", values),
-            Curve("vmaf", "VMAF", "", "higher", {}, "The frames are too small."),
+            MetricCurve("psnr", "PSNR", "dB", "higher", values),
+            MetricCurve("vmaf", "VMAF", "", "higher", {}, "The frames are too small."),
         ),
     )
     return dataclasses.replace(found, **changes)
@@ -151,7 +151,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def stage(clips):
     """One server for all tests: `?case=k` shows the values of cases[k] one after the other, as #next is clicked."""
-    cases: list[tuple[Comparison | None, ...]] = []
+    cases: list[tuple[ComparatorValue | None, ...]] = []
     with gr.Blocks() as blocks:
         comparator, place = Comparator(), gr.State((0, 0))
         following, bring = gr.Button("next", elem_id="next"), gr.Button("bring", elem_id="bring")
@@ -182,7 +182,7 @@ def open_desk(stage, new_page):
     """Opens a page that shows the first of the values; `desk.next()` brings the following one."""
     url, cases = stage
 
-    def opened(*values: Comparison | None, **options) -> Desk:
+    def opened(*values: ComparatorValue | None, **options) -> Desk:
         cases.append(values)
         page = new_page(**options)
         page.set_default_timeout(60_000)
@@ -271,7 +271,7 @@ def test_who_wants_less_motion_gets_frame_one_and_no_playing(open_desk):
 PIXEL = "data:image/webp;base64,UklGRiQAAABXRUJQVlA4IBgAAAAwAQCdASoBAAEAAwA0JaQAA3AA/vuUAAA="
 
 
-def running(step: int, **changes) -> Comparison:
+def running(step: int, **changes) -> ComparatorValue:
     alive = done(
         1,
         status="running",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine.cli import commands
-from engine.cli.terminal import Progress
+from engine.cli.terminal import ProgressLines
 from engine.comparing import pipeline_runner
 from engine.comparing.comparison import compare
 from engine.comparing.listeners import Silent
@@ -170,7 +170,7 @@ def test_cancel_between_two_runs_is_heard(model, tmp_path):
 
 def test_ctrl_c_cancels_at_the_next_step_and_a_second_one_interrupts():
     before = signal.getsignal(signal.SIGINT)  # ignored where the tests run in the background
-    with Progress(quiet=True) as listener:
+    with ProgressLines(quiet=True) as listener:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(Cancelled):
             listener.phase("baseline", "decoding")

@@ -15,7 +15,7 @@ from engine.costs.isotonic_curve import Curve
 from engine.costs.prediction import CostModel, context, runnable_rates
 from engine.costs.timings import KEPT, Timings, timing_key, workload_of
 from engine.models.catalogue import catalogue, find_model
-from engine.reports.schema import Latency, Memory, Run, Similarity, Stage
+from engine.reports.schema import Latency, Memory, Run, Similarity, StageEntry
 from engine.schedules.latent_sizes import full_size, latent_size
 from engine.schedules.schedule import flat, parse_schedule
 
@@ -39,7 +39,7 @@ def run_of(schedule, seconds, *, first=0.0, memory=()):
     for stage in schedule.stages:
         size = latent_size(FULL, stage.rate, (1, 2, 2))
         stages.append(
-            Stage(
+            StageEntry(
                 first_step=stage.first, last_step=stage.last, rate=stage.rate, width=size.width * 8,
                 height=size.height * 8, latent_width=size.width, latent_height=size.height, tokens=size.tokens,
             )

@@ -15,7 +15,7 @@ from engine.comparing.comparison import compare
 from engine.errors import InvalidInput
 from engine.experiments import control_video
 from engine.experiments.conditions import Conditions
-from engine.experiments.control_video import clip_file, frames_of, read_clip
+from engine.experiments.control_video import clip_file, clip_frames, read_clip
 from engine.experiments.documents import load_experiment
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
@@ -120,10 +120,10 @@ def test_too_many_frames_and_too_small_ones_are_refused(tmp_path, monkeypatch):
 
 
 def test_frames_are_the_first_ones_at_the_runs_size(clip):
-    frames = frames_of(clip.content, 5, 48, 80)
+    frames = clip_frames(clip.content, 5, 48, 80)
     assert [one.size for one in frames] == [(80, 48)] * 5
     assert np.abs(np.stack(frames) / 255.0 - moving()[:5]).mean() < 0.03  # colour is kept at half size
-    tall = np.asarray(frames_of(clip.content, 1, 48, 48)[0]) / 255.0
+    tall = np.asarray(clip_frames(clip.content, 1, 48, 48)[0]) / 255.0
     assert np.abs(tall - moving()[0, :, 16:64]).mean() < 0.03  # cut around the middle
 
 
@@ -184,7 +184,7 @@ def test_a_script_cuts_the_video_as_the_run_does(clip):
 
 
 def control(clip):
-    return Case("vace", seeded(wan_vace), frames=5, call=CALL | {"video": frames_of(clip.content, 5, 64, 96)})
+    return Case("vace", seeded(wan_vace), frames=5, call=CALL | {"video": clip_frames(clip.content, 5, 64, 96)})
 
 
 def test_flat_is_bit_identical_to_the_untouched_pipeline_with_the_video(clip):
@@ -196,7 +196,7 @@ def test_flat_is_bit_identical_to_the_untouched_pipeline_with_the_video(clip):
 
 @pytest.mark.parametrize("width", [96, 160])  # 160 by 3/4 has another aspect, which the pipeline itself would keep
 def test_every_stage_encodes_the_video_once_at_its_own_size(clip, width):
-    case = replace(control(clip), width=width, call=CALL | {"video": frames_of(clip.content, 5, 64, width)})
+    case = replace(control(clip), width=width, call=CALL | {"video": clip_frames(clip.content, 5, 64, width)})
     pipe, seen = case.build(), []
     prepare = pipe.prepare_video_latents
     pipe.prepare_video_latents = lambda video, *more: seen.append(video) or prepare(video, *more)

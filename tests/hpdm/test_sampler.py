@@ -11,7 +11,7 @@ import torch
 from engine.errors import Cancelled
 from engine.hpdm.patch_noise import eps_from_x0, schedule
 from engine.hpdm.seams import disagreement, seam_ratio
-from engine.hpdm.tile_sampler import Cascade, LevelSampler, Sampling, average, guided, sample
+from engine.hpdm.tile_sampler import Cascade, LevelSampler, Sampling, average, guided, sample_levels
 from engine.hpdm.tiles import tile_grid
 from tests.hpdm.conftest import CONFIG, make_model
 
@@ -44,8 +44,8 @@ def test_averaging_clean_estimates_is_averaging_noise_estimates():
 @pytest.mark.parametrize("cache", ["off", "cpu"])
 def test_a_cache_changes_nothing_but_the_work(fusion, cache):
     model = make_model(fusion=fusion).eval()
-    kept = sample(model, LABELS, HOW, seed=5)
-    for a, b in zip(kept, sample(model, LABELS, replace(HOW, cache=cache), seed=5), strict=True):
+    kept = sample_levels(model, LABELS, HOW, seed=5)
+    for a, b in zip(kept, sample_levels(model, LABELS, replace(HOW, cache=cache), seed=5), strict=True):
         assert torch.equal(a, b)
 
 
@@ -64,22 +64,22 @@ def test_a_cache_saves_the_passes_of_finished_levels(model):
 
 
 def test_samples_do_not_depend_on_how_tiles_are_batched(model):
-    one = sample(model, LABELS, replace(HOW, tile_batch=1))
-    many = sample(model, LABELS, replace(HOW, tile_batch=500))
+    one = sample_levels(model, LABELS, replace(HOW, tile_batch=1))
+    many = sample_levels(model, LABELS, replace(HOW, tile_batch=500))
     for a, b in zip(one, many, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=2e-4)
 
 
 def test_a_video_does_not_depend_on_its_neighbours_in_the_batch(model):
-    both = sample(model, LABELS, HOW, seed=3)
-    second = sample(model, LABELS[1:], HOW, seed=4)
+    both = sample_levels(model, LABELS, HOW, seed=3)
+    second = sample_levels(model, LABELS[1:], HOW, seed=4)
     for a, b in zip(both, second, strict=True):
         torch.testing.assert_close(a[1:], b, rtol=0, atol=2e-4)
 
 
 def test_stopping_early_gives_the_same_lower_levels(model):
-    whole = sample(model, LABELS, HOW)
-    part = sample(model, LABELS, HOW, levels=2)
+    whole = sample_levels(model, LABELS, HOW)
+    part = sample_levels(model, LABELS, HOW, levels=2)
     assert len(part) == 2
     for a, b in zip(part, whole[:2], strict=True):
         assert torch.equal(a, b)
@@ -87,7 +87,7 @@ def test_stopping_early_gives_the_same_lower_levels(model):
 
 
 def test_the_same_seed_is_the_same_video_and_another_is_not(model):
-    first, again, other = (sample(model, LABELS, HOW, seed=s)[2] for s in (0, 0, 9))
+    first, again, other = (sample_levels(model, LABELS, HOW, seed=s)[2] for s in (0, 0, 9))
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
 
@@ -130,7 +130,7 @@ def test_heun_runs_the_coarsest_level_only(model, monkeypatch):
         return real(self, z, phi, **kwargs)
 
     monkeypatch.setattr(LevelSampler, "denoise", counted)
-    sample(model, LABELS, replace(HOW, heun=True))
+    sample_levels(model, LABELS, replace(HOW, heun=True))
     assert [calls.count(k) for k in range(3)] == [2 * 3 - 1, 2, 2]
 
 
@@ -143,9 +143,9 @@ def test_guidance_of_one_is_no_guidance_and_of_two_is_past_the_labels():
 
 
 def test_guidance_changes_every_level_and_works_with_every_cache(model):
-    plain = sample(model, LABELS, HOW)
-    strong = sample(model, LABELS, replace(HOW, guidance=3.0))
-    off = sample(model, LABELS, replace(HOW, guidance=3.0, cache="off"))
+    plain = sample_levels(model, LABELS, HOW)
+    strong = sample_levels(model, LABELS, replace(HOW, guidance=3.0))
+    off = sample_levels(model, LABELS, replace(HOW, guidance=3.0, cache="off"))
     for a, b, c in zip(plain, strong, off, strict=True):
         assert not torch.allclose(a, b)
         torch.testing.assert_close(b, c, rtol=0, atol=1e-4)
@@ -160,7 +160,7 @@ def test_a_step_that_raises_stops_the_run(model):
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        sample(model, LABELS, HOW, on_step=stop)
+        sample_levels(model, LABELS, HOW, on_step=stop)
     assert seen == [1, 2, 3, 1]
 
 

@@ -159,7 +159,7 @@ class _Fake:
             model=own.spec.id,
             prompt=own.prompt,
             seed=own.seed,
-            size=schema.Size(width=own.width, height=own.height, frames=own.frames),
+            size=schema.VideoSize(width=own.width, height=own.height, frames=own.frames),
             fps=own.fps,
             steps=own.steps,
             guidance=own.guidance,

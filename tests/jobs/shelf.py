@@ -18,7 +18,18 @@ from engine.jobs.data_dir import new_id
 from engine.measuring.similarity import Metric
 from engine.measuring.video import write_mp4, write_png
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import Environment, Latency, Memory, Report, Run, Similarity, Size, Speedup, Stage, save
+from engine.reports.schema import (
+    Environment,
+    Latency,
+    Memory,
+    Report,
+    Run,
+    Similarity,
+    Speedup,
+    StageEntry,
+    VideoSize,
+    save,
+)
 from engine.schedules.latent_sizes import LatentSize
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import policy_named
@@ -96,7 +107,7 @@ def report_of(asked: Experiment, done: Sequence[int]) -> Report:
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         seed=asked.seed,
-        size=Size(width=asked.width, height=asked.height, frames=asked.frames),
+        size=VideoSize(width=asked.width, height=asked.height, frames=asked.frames),
         fps=asked.fps,
         steps=asked.steps,
         guidance=asked.guidance,
@@ -139,9 +150,9 @@ def _similarity(asked: Experiment, number: int) -> Similarity:
     return Similarity(**(found | {"psnr": psnr}))
 
 
-def _stage(asked: Experiment, size: LatentSize, first: int, last: int, rate: float) -> Stage:
+def _stage(asked: Experiment, size: LatentSize, first: int, last: int, rate: float) -> StageEntry:
     stride = asked.spec.geometry.stride
-    return Stage(
+    return StageEntry(
         first_step=first, last_step=last, rate=rate, width=size.width * stride[2], height=size.height * stride[1],
         latent_width=size.width, latent_height=size.height, tokens=size.tokens,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from engine.jobs.job_listener import JobListener, Watchdog
 from engine.jobs.limits import Limits
 from engine.jobs.preview_uri import MAX_BYTES, data_uri
 from engine.jobs.queue import Flags
-from engine.reports.schema import Latency, Memory, Run, Similarity, Stage
+from engine.reports.schema import Latency, Memory, Run, Similarity, StageEntry
 from tests.jobs.conftest import experiment, until
 
 
@@ -129,7 +129,7 @@ def test_the_watchdog_ends_what_hears_no_flag_and_nothing_else(stub, grace, ends
 
 
 def finished_run(seconds: float, **changes) -> Run:
-    stage = Stage(
+    stage = StageEntry(
         first_step=1, last_step=4, rate=1, width=128, height=128, latent_width=16, latent_height=16, tokens=320
     )  # fmt: skip
     fields = {
@@ -161,7 +161,7 @@ def test_finished_runs_are_learned_from_and_found_by_what_they_were(store):
     other = key.model_copy(update={"device": "another"})
     timing_book.learn(store, other, finished_run(0.1))
     assert timing_book.known(store, workload).key == other  # the device that ran last
-    learner = timing_book.Learner(store, other)
+    learner = timing_book.TimingBook(store, other)
     assert not learner.has((8, 8))
     learner.probed([Probe((8, 8), (0.5, 0.5, 0.5), 0.6)])
     assert learner.has((8, 8))

@@ -9,16 +9,16 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.measuring.similarity import Metric, no_similarity
-from engine.reports.schema import Environment, Latency, Memory, Report, Run, Similarity, Size, Speedup, Stage
+from engine.reports.schema import Environment, Latency, Memory, Report, Run, Similarity, Speedup, StageEntry, VideoSize
 from ui.comparator.comparator_value import Action, comparison_of_report, facts_of_run, parse_action, seconds_text
 
 TINY = "the frames are under 32 pixels high."
 MEMORY = Memory(kind="rss_above_start", peak_bytes=1 << 20)
 
 
-def stage(first: int, last: int, rate: float) -> Stage:
+def stage(first: int, last: int, rate: float) -> StageEntry:
     side = round(128 * rate)
-    return Stage(
+    return StageEntry(
         first_step=first,
         last_step=last,
         rate=rate,
@@ -52,7 +52,7 @@ def report(*runs: Run, **changes) -> Report:
         "model": "tiny",
         "prompt": "a red apple",
         "seed": 7,
-        "size": Size(width=128, height=128, frames=3),
+        "size": VideoSize(width=128, height=128, frames=3),
         "fps": 8.0,
         "steps": 20,
         "guidance": 5.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.measuring.heatmap import HEAT
-from ui.comparator.comparator_value import Comparison
+from ui.comparator.comparator_value import ComparatorValue
 from ui.shared.widget import Display
 
 
@@ -18,7 +18,9 @@ class Comparator(Display):
 
     scripts = ("lockstep.js", "slides.js", "media.js", "tiles.js", "zoom.js", "timebar.js", "toolbar.js", "keys.js")
 
-    def __init__(self, value: Comparison | None = None, *, selected: list[int] | None = None, **options: Any) -> None:
+    def __init__(
+        self, value: ComparatorValue | None = None, *, selected: list[int] | None = None, **options: Any
+    ) -> None:
         self.selected = selected
         super().__init__(value, selected=selected, heat=_heat_colours(), **options)
 

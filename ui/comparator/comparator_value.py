@@ -76,7 +76,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class MetricCurve:
     """One metric by frame: `values` by the run's number; a frame without a value is None.
 
     With no values at all, `reason` says why; with values it says what to know when reading them.
@@ -95,7 +95,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparatorValue:
     """All that the comparator shows of one job or example. Another `key` starts the player over.
 
     `gain` is that of the heat-maps: a difference of 255/gain has the last colour; None where unknown.
@@ -109,7 +109,7 @@ class Comparison:
     width: int
     height: int
     tiles: tuple[Tile, ...]
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[MetricCurve, ...] = ()
     gain: float | None = None
     note: str | None = None
 
@@ -146,14 +146,14 @@ def parse_action(value: object) -> Action:
 
 def comparison_of_report(
     report: Report, url: Callable[[str], str], key: str, title: str | None = None, note: str | None = None
-) -> Comparison:
+) -> ComparatorValue:
     """A finished report as the comparator shows it; `url` gives the address of a file beside the report.
 
     `title` is the prompt unless another is given. The job counts as done when its runs are; a failed baseline
     does not hide the others.
     """
     ended: set[Status] = {run.status for run in report.runs}
-    return Comparison(
+    return ComparatorValue(
         key=key,
         title=report.prompt if title is None else title,
         status="done" if "done" in ended else "failed" if "failed" in ended else "cancelled",
@@ -234,7 +234,7 @@ def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
     )
 
 
-def _curve(name: str, report: Report) -> Curve | None:
+def _curve(name: str, report: Report) -> MetricCurve | None:
     """A metric of all runs but the baseline; None in a report of the baseline alone."""
     found = {number: getattr(run.similarity, name) for number, run in enumerate(report.runs) if number}
     if not found:
@@ -244,4 +244,4 @@ def _curve(name: str, report: Report) -> Curve | None:
     reason = next(
         (metric.reason for metric in found.values() if metric.reason and bool(metric.frames) == bool(values)), None
     )
-    return Curve(name, kind.label, kind.unit, "higher" if kind.higher_is_better else "lower", values, reason)
+    return MetricCurve(name, kind.label, kind.unit, "higher" if kind.higher_is_better else "lower", values, reason)

@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One figure: its text, the number it is sorted by, and why it is missing. A dash has neither number nor bar."""
 
     text: str
@@ -61,7 +61,7 @@ class Row:
     stages: str
     glyph: tuple[dict[str, float], ...]
     remark: str | None
-    cells: dict[str, Cell]
+    cells: dict[str, TableCell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Figures:
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    floor: dict[str, Cell] | None
+    floor: dict[str, TableCell] | None
     floor_remark: str
     memory_remark: str | None
     notes: tuple[str, ...]
@@ -212,7 +212,7 @@ def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None],
     )
 
 
-def _cache_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
+def _cache_cells(run: Run, notes: Footnotes) -> dict[str, TableCell]:
     """Computed evaluations, and likeness to the run without the cache; a run without one has nothing to say there."""
     found = run.evaluations
     text = evaluations_text(run)
@@ -266,7 +266,7 @@ def _memory_unit(runs: Sequence[Run]) -> tuple[int, str]:
     return (GIB, "GiB") if _largest(run.memory.peak_bytes for run in runs) >= GIB else (MIB, "MiB")
 
 
-def _similarity_cells(block: Similarity, notes: Footnotes, gone: str | None = None) -> dict[str, Cell]:
+def _similarity_cells(block: Similarity, notes: Footnotes, gone: str | None = None) -> dict[str, TableCell]:
     """Mean and minimum (the worst frame) of PSNR, SSIM and VMAF; `gone` says why there is none."""
     cells = {}
     for name in HEADLINE_METRICS:
@@ -277,12 +277,12 @@ def _similarity_cells(block: Similarity, notes: Footnotes, gone: str | None = No
     return cells
 
 
-def _cell(text: str | None, number: float | None, reason: str, notes: Footnotes) -> Cell:
+def _cell(text: str | None, number: float | None, reason: str, notes: Footnotes) -> TableCell:
     """A figure, or a dash with its reason's footnote."""
     if text is not None:
-        return Cell(text, number)
+        return TableCell(text, number)
     noted = notes.cell(None, reason)
-    return Cell(noted.text, None, noted.note, noted.reason)
+    return TableCell(noted.text, None, noted.note, noted.reason)
 
 
 def _floor_remark(report: Report) -> str:

@@ -10,7 +10,7 @@ from engine.jobs.job_view import JobView
 from engine.jobs.service import Jobs
 from engine.reports.html import colour_of
 from engine.reports.schema import Report
-from ui.comparator.comparator_value import Comparison, Curve, Fact, Tile, comparison_of_report
+from ui.comparator.comparator_value import ComparatorValue, Fact, MetricCurve, Tile, comparison_of_report
 from ui.library.library_requests import Pick
 from ui.library.library_value import model_title
 
@@ -26,15 +26,15 @@ class Chosen:
 
     view: JobView
     report: Report
-    shown: Comparison
+    shown: ComparatorValue
     tile: Tile
 
     @property
-    def curves(self) -> dict[str, Curve]:
+    def curves(self) -> dict[str, MetricCurve]:
         return {curve.id: curve for curve in self.shown.curves}
 
 
-def compare_runs(jobs: Jobs, picks: Sequence[Pick]) -> Comparison:
+def compare_runs(jobs: Jobs, picks: Sequence[Pick]) -> ComparatorValue:
     """The comparator's value for runs of any jobs, in the order chosen.
 
     Sizes and rates are those of the first; the note says where others differ. Raises InvalidInput for a run without
@@ -44,7 +44,7 @@ def compare_runs(jobs: Jobs, picks: Sequence[Pick]) -> Comparison:
     first = chosen[0].view
     same = len({one.view.prompt for one in chosen}) == 1
     tiles = tuple(_tile(chosen, index) for index in range(len(chosen)))
-    return Comparison(
+    return ComparatorValue(
         key="compare:" + ",".join(f"{pick.job}.{pick.number}" for pick in picks),
         title=first.prompt if same else f"{len(chosen)} runs with different prompts",
         note=" ".join(_notes(chosen)),
@@ -141,13 +141,13 @@ def _notes(chosen: Sequence[Chosen]) -> list[str]:
     return notes
 
 
-def _curves(chosen: Sequence[Chosen]) -> tuple[Curve, ...]:
+def _curves(chosen: Sequence[Chosen]) -> tuple[MetricCurve, ...]:
     """The curves of all jobs under the new numbers; baselines have none."""
     names = list(dict.fromkeys(name for one in chosen for name in one.curves))
     return tuple(_curve(name, chosen) for name in names)
 
 
-def _curve(name: str, chosen: Sequence[Chosen]) -> Curve:
+def _curve(name: str, chosen: Sequence[Chosen]) -> MetricCurve:
     like = next(one.curves[name] for one in chosen if name in one.curves)
     if not _one_ground(chosen):
         return replace(like, values={}, reason=INCOMPARABLE)

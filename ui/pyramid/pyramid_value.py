@@ -77,7 +77,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelRun:
+class PyramidRun:
     """One run with its levels, coarsest first. `overlap` is none, spatial or full, where the report says it."""
 
     number: int
@@ -96,7 +96,7 @@ class Pyramid:
     frames: int
     width: int
     height: int
-    runs: tuple[LevelRun, ...]
+    runs: tuple[PyramidRun, ...]
     lost: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -123,10 +123,10 @@ def _lost(run: Run) -> str:
     return f"{run.name} has no levels: {run.error or f'the run was {run.status}.'}"
 
 
-def _run(run: Run, number: int, url: Callable[[str], str]) -> LevelRun:
+def _run(run: Run, number: int, url: Callable[[str], str]) -> PyramidRun:
     overlap = (run.levels or {}).get("overlap")
     levels = tuple(_level(level, run.pyramid[:place], url) for place, level in enumerate(run.pyramid))
-    return LevelRun(number, run.name, colour_of(number), overlap if isinstance(overlap, str) else None, levels)
+    return PyramidRun(number, run.name, colour_of(number), overlap if isinstance(overlap, str) else None, levels)
 
 
 def _level(level: LevelVideo, below: tuple[LevelVideo, ...], url: Callable[[str], str]) -> Level:

@@ -14,7 +14,7 @@ from engine.jobs.service import Jobs
 from engine.reports import schema as reports
 from engine.reports.html import colour_of
 from engine.reports.schema import Report
-from ui.comparator.comparator_value import Comparison, PlannedStage, Tile, comparison_of_report, facts_of_run
+from ui.comparator.comparator_value import ComparatorValue, PlannedStage, Tile, comparison_of_report, facts_of_run
 from ui.pyramid.pyramid_value import Pyramid, pyramid_of
 from ui.studio import charts as drawn
 
@@ -30,7 +30,7 @@ def example_report() -> Report | None:
     return reports.load(path) if path.is_file() else None
 
 
-def example_comparison() -> Comparison | None:
+def example_comparison() -> ComparatorValue | None:
     """The stored example as the comparator shows it."""
     report = example_report()
     if report is None:
@@ -43,10 +43,10 @@ def report_of(jobs: Jobs, job: str | None) -> Report | None:
     return jobs.report(job) if job else example_report()
 
 
-def comparison(view: JobView, report: Report | None) -> Comparison:
+def comparison(view: JobView, report: Report | None) -> ComparatorValue:
     """A job as the comparator shows it: tiles from its rows, figures and curves from its report."""
     finished = comparison_of_report(report, _url(view.id), view.id) if report else None
-    return Comparison(
+    return ComparatorValue(
         key=view.id,
         title=view.prompt,
         note=None if view.finished else view.sentence,

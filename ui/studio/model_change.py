@@ -18,7 +18,7 @@ from ui.studio.opened_files import first_tracks
 from ui.timeline.board import Board, board_of, parse_board, with_steps
 
 STAYING = ("model", "prompt", "seed")  # as chosen now, whatever waited
-Kept = dict[str, dict[str, Any]]
+KeptFields = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Switched:
 
     fields: dict[str, Any]
     board: Board
-    kept: Kept
+    kept: KeptFields
     notes: tuple[str, ...]
 
 
@@ -36,7 +36,7 @@ def kind_of(spec: ModelSpec) -> str:
     return "levels" if spec.levels else "schedules"
 
 
-def switched(old: ModelSpec, spec: ModelSpec, values: Mapping[str, Any], board: Board, kept: Kept) -> Switched:
+def switched(old: ModelSpec, spec: ModelSpec, values: Mapping[str, Any], board: Board, kept: KeptFields) -> Switched:
     """From `old` to `spec`: `values` are the form's, `kept` what earlier switches left waiting.
 
     Prompt, seed and pictures that both take stay. Raises InvalidInput where a value cannot be read at all.

@@ -13,7 +13,7 @@ from engine.experiments.share_link import unpack
 from engine.jobs.job_view import JobView
 from engine.models.catalogue import catalogue_model
 from engine.reports.schema import Report
-from ui.comparator.comparator_value import Comparison, parse_action
+from ui.comparator.comparator_value import ComparatorValue, parse_action
 from ui.figures.figures_value import figures_of
 from ui.figures.figures_value import parse_action as parse_figures_action
 from ui.library.across_jobs import compare_runs
@@ -62,7 +62,7 @@ class Running(Desk):
             followed[s.board] = shown[s.board] | followed[s.board]
         return {s.figures: None, s.downloads: ""} | shown | followed
 
-    def show_comparison(self, shown: Comparison) -> dict[Any, Any]:
+    def show_comparison(self, shown: ComparatorValue) -> dict[Any, Any]:
         """Runs of several jobs in the comparator; the fields and the board stay, and no job is followed."""
         s = self.studio
         hidden = {s.stop: gr.update(visible=False)}

@@ -16,7 +16,7 @@ import yaml
 from engine import __version__
 from tests.browser.install import AXE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / ".github/ISSUE_TEMPLATE"
 FORMS = [path for path in sorted(TEMPLATES.glob("*.yml")) if path.name != "config.yml"]
 NOTICE = (ROOT / "NOTICE").read_text("utf-8")
