@@ -9,14 +9,13 @@ def test_nothing_is_over_the_measures_of_the_house_without_a_reason():
     assert [sentence for path in house.files() for sentence in house.over(path)] == []
 
 
-def test_what_is_over_is_found(tmp_path, monkeypatch):
+def test_what_is_over_is_found_and_a_reason_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(house, "ROOT", tmp_path)
     sets = "".join(f"        self.a{n} = 0\n" for n in range(house.ATTRIBUTES + 1))
     long = "def long():\n" + "    pass\n" * house.FUNCTION_LINES
     path = tmp_path / "one.py"
     path.write_text(f"class Wide:\n    def __init__(self):\n{sets}\n\n{long}" + "\n" * house.LINES)
-    assert [sentence.split(":")[-1].split()[0] for sentence in house.over(path)] == ["376", "Wide", "long"]
-    path.write_text(
-        f"# {house.REASON}a table\nclass Wide:  # {house.REASON}it is a row\n    def __init__(self):\n{sets}"
-    )
+    assert [sentence.split(": ")[-1].split()[1] for sentence in house.over(path)] == ["lines,", "sets", "has"]
+    reason = f"# {house.REASON}a table\n"
+    path.write_text(f"{reason}class Wide:  {reason}    def __init__(self):\n{sets}" + "\n" * house.LINES)
     assert list(house.over(path)) == []
