@@ -22,15 +22,16 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_
 from engine.errors import ResoluteError
 from engine.measuring.frames import as_frames, told_difference, told_size
 from engine.measuring.ssim import WINDOW, both_of, ssim_of
-from engine.measuring.video import VideoFailed, VideoStuck, filter_logs, filtering
+from engine.measuring.video import Measure, VideoFailed, VideoStuck, filter_logs, filtering
 
 CEILING_DB = 100.0  # PSNR and XPSNR of identical frames: JSON has no infinity
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 VMAF_MIN_SIDE = 32  # libvmaf crashes or reads past the picture on frames of under about 22 pixels
 VMAF_TRAINED_HEIGHT = 1080
 _FILTERS = {  # of ffmpeg, each writing to a file of its metric's name
-    "vmaf": "libvmaf=log_fmt=json:log_path=vmaf:n_threads=2",
-    "xpsnr": "xpsnr=stats_file=xpsnr",
+    "vmaf": Measure("libvmaf=log_fmt=json:log_path=vmaf:n_threads=2", baseline_first=False),
+    # It calls its second pad "reference", but weighs errors by the activity of its first (vf_xpsnr.c, `porg`).
+    "xpsnr": Measure("xpsnr=stats_file=xpsnr", baseline_first=True),
 }
 
 _Logs = Callable[[], dict[str, str]]  # waits for ffmpeg; the texts by metric
@@ -270,7 +271,8 @@ def _large_enough_for_vmaf(run: np.ndarray) -> bool:
 def xpsnr(run: np.ndarray, base: np.ndarray, fps: float = 8.0, log: str | None = None) -> Metric:
     """Perceptually weighted PSNR a frame in dB: (4 Y + U + V) / 6 of ffmpeg's xpsnr filter.
 
-    Reads 8-bit BT.709 4:4:4 made of the float frames; `fps` sets the filter's temporal weighting.
+    Reads 8-bit BT.709 4:4:4 made of the float frames; errors weigh less where the baseline is busy, and `fps` sets
+    the filter's temporal weighting.
     Identical planes have CEILING_DB = 100. `log` is the filter's, where it has run already. Helmrich et al. 2020.
     """
     found = log or filter_logs(run, base, fps, {"xpsnr": _FILTERS["xpsnr"]})["xpsnr"]

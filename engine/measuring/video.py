@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -37,6 +38,14 @@ class VideoFailed(RunFailed):
 
 class VideoStuck(VideoFailed):
     """ffmpeg did not end in time; trying again would take as long."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A filter of ffmpeg that compares two videos, and which of them it has to get first."""
+
+    filter: str
+    baseline_first: bool
 
 
 def ffmpeg() -> str:
@@ -122,8 +131,8 @@ def check_mp4(path: str | Path) -> None:
     _read(path, "-map", "0:v:0", "-frames:v", "1", "-f", "null")
 
 
-def filter_logs(run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, str]) -> dict[str, str]:
-    """What ffmpeg's filters over (run, base) write: each of `measures` is to write to the file of its key's name.
+def filter_logs(run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, Measure]) -> dict[str, str]:
+    """What ffmpeg's filters over both write: each of `measures` is to write to the file of its key's name.
 
     Both videos are float frames (T, H, W, 3); they are fed as raw 8-bit RGB and turned into BT.709 4:4:4, once for all
     measures. Raises VideoFailed, naming ffmpeg, when it is missing, crashes or lacks a filter, and VideoStuck when it
@@ -135,7 +144,7 @@ def filter_logs(run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping
 
 @contextmanager
 def filtering(
-    run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, str]
+    run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, Measure]
 ) -> Iterator[Callable[[], dict[str, str]]]:
     """Like `filter_logs`, begun at once and at work while the block runs; the call waits and gives what it wrote."""
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +158,7 @@ def filtering(
                 process.kill()
 
 
-def _logs(process: subprocess.Popen[bytes], folder: Path, measures: Mapping[str, str]) -> dict[str, str]:
+def _logs(process: subprocess.Popen[bytes], folder: Path, measures: Mapping[str, Measure]) -> dict[str, str]:
     stderr = _ended(process)[1]
     logs = [folder / name for name in measures]
     if process.returncode or not all(log.exists() for log in logs):
@@ -157,14 +166,16 @@ def _logs(process: subprocess.Popen[bytes], folder: Path, measures: Mapping[str,
     return {log.name: log.read_text("utf-8") for log in logs}
 
 
-def _measuring(width: int, height: int, fps: float, measures: Mapping[str, str]) -> list[str]:
+def _measuring(width: int, height: int, fps: float, measures: Mapping[str, Measure]) -> list[str]:
     """The command that compares the files `in-run` and `in-base`; every measure gets its own copy of the frames."""
     yuv = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv444p"
     shape = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
     inputs = [part for name in ("in-run", "in-base") for part in (*shape, "-r", f"{fps:.6g}", "-i", name)]
     copies = [f"split={len(measures)}" + "".join(f"[{side}{n}]" for n in range(len(measures))) for side in "ab"]
     graph = [f"[{number}:v]{yuv},{copy}" for number, copy in enumerate(copies)]
-    graph += [f"[a{n}][b{n}]{measure}[o{n}]" for n, measure in enumerate(measures.values())]
+    for n, measure in enumerate(measures.values()):
+        first, second = "ba" if measure.baseline_first else "ab"
+        graph.append(f"[{first}{n}][{second}{n}]{measure.filter}[o{n}]")
     outputs = [part for n in range(len(measures)) for part in ("-map", f"[o{n}]", "-f", "null", "-")]
     threads = ["-filter_complex_threads", "1"] if width * height <= SMALL else []
     return [ffmpeg(), "-v", "error", "-nostdin", *threads, *inputs, "-lavfi", ";".join(graph), *outputs]

@@ -185,10 +185,36 @@ def test_odd_sizes_are_measured_whole() -> None:
     assert all(block[name].mean is not None for name in ("psnr", "ssim", "ms_ssim", "vmaf", "xpsnr"))
 
 
-def test_xpsnr_of_white_noise_on_a_flat_frame_is_near_its_psnr() -> None:
-    flat = np.full((3, 128, 128, 3), 0.5, np.float32)
-    block = similarity(noisy(flat, 0.02), flat, fps=8)
-    assert abs(mean(block["xpsnr"]) - mean(block["psnr"])) < 8
+def as_far_as(run: np.ndarray, base: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`other`'s deviation from `base` scaled to the squared error of `run`, unclipped."""
+    return base + (other - base) * np.float32(np.linalg.norm(run - base) / np.linalg.norm(other - base))
+
+
+def test_xpsnr_prefers_softness_to_noise_of_the_same_squared_error(base: np.ndarray) -> None:
+    """Between two runs of one PSNR: detail lost is hidden by the baseline's own detail, noise added is not."""
+    soft = gaussian_filter(base, (0, 1.5, 1.5, 0))
+    grainy = as_far_as(soft, base, noisy(base, 0.02))
+    assert mean(measures.psnr(grainy, base)) == pytest.approx(mean(measures.psnr(soft, base)), abs=1e-3)
+    assert mean(measures.psnr(soft, base)) == pytest.approx(32.3, abs=0.05)
+    assert mean(measures.xpsnr(soft, base)) == pytest.approx(29.97, abs=0.05)
+    assert mean(measures.xpsnr(grainy, base)) == pytest.approx(29.61, abs=0.1)
+
+
+def test_xpsnr_counts_noise_where_the_baseline_is_flat_and_hides_it_where_it_is_busy(base: np.ndarray) -> None:
+    half = base.copy()
+    half[:, :, 64:] = 0.5
+    on_busy, on_flat = half.copy(), half.copy()
+    grain = noisy(half, 0.03) - half
+    on_busy[:, :, :64] += grain[:, :, :64]
+    on_flat[:, :, 64:] += grain[:, :, 64:]
+    assert mean(measures.psnr(on_busy, half)) == pytest.approx(mean(measures.psnr(on_flat, half)), abs=0.1)
+    assert mean(measures.xpsnr(on_busy, half)) > mean(measures.xpsnr(on_flat, half)) + 5
+
+
+def test_vmaf_takes_the_run_for_the_distorted_one(base: np.ndarray) -> None:
+    """A run that lost detail scores lower than one that has what the baseline lacks."""
+    soft = gaussian_filter(base, (0, 1.5, 1.5, 0))
+    assert mean(measures.vmaf(soft, base)) < 70 < mean(measures.vmaf(base, soft))
 
 
 def test_lpips_is_missing_with_the_remedy_when_not_installed(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
