@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help setup setup-dev run demo test check format bench example pictures train clean
+# Two workers take whole files; threads that wait do not spin.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: help setup setup-dev run demo test test-rest test-all check format bench example pictures train clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,8 +40,13 @@ demo: setup  ## Compare the baseline, a two-stage and a U-shaped schedule of one
 	$(BIN)/python -m engine compare --model emoji-wan --prompt "$(or $(PROMPT),a red apple bouncing over blue stripes)" \
 	  --seed $(or $(SEED),1) --schedule two-stage-0.5 --schedule u-0.75 --out $(OUT)
 
-test: check $(VENV)/.ready-browser  ## Checks and all tests, in a real browser too
-	$(BIN)/python -m pytest
+test: check $(VENV)/.ready-browser  ## Checks and the tests of everything that a change can break: ten minutes
+	$(PYTEST) -m "not slow"
+
+test-rest: $(VENV)/.ready-browser  ## What takes longer: thousands of strangers' requests, kills, frame rates; see docs/tests.md
+	RESOLUTE_FUZZ=$(or $(FUZZ),3000) RESOLUTE_KILLS=$(or $(KILLS),50) $(PYTEST) -m "slow or deep"
+
+test-all: test test-rest  ## All of it
 
 check: setup-dev  ## Style and types
 	$(BIN)/ruff format --check .

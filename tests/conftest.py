@@ -4,13 +4,51 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of the tests' own processes do not spin while they wait
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
 from tests.tiny import tiny_wan
 
 torch.set_num_threads(1)  # the networks of the tests are tiny: a second thread only waits
+FIRST = ("tests/browser", "tests/faults", "tests/jobs")  # what waits longest is begun first
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker takes whole files, for their fixtures are the file's, and all that share the studio as one."""
+    for item in items:
+        shared = "studio" in getattr(item, "fixturenames", ()) and "browser" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("studio" if shared else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: next((k for k, part in enumerate(FIRST) if item.nodeid.startswith(part)), len(FIRST)))
+
+
+def global_state() -> dict[str, object]:
+    """What a test may change and must put back, for later ones would take it over."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "grad": torch.is_grad_enabled(),
+        "attention": _AttentionBackendRegistry.get_active_backend()[0],
+        "matmul": torch.get_float32_matmul_precision(),
+        "folder": os.getcwd(),
+        "environment": own,
+    }
+
+
+@pytest.fixture(autouse=True)
+def state_stays():
+    """Every test leaves the process as it was."""
+    before = global_state()
+    yield
+    after = global_state()
+    torch.set_num_threads(1)  # so that one test alone is blamed
+    assert after == before
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from diffusers.hooks._common import _ALL_TRANSFORMER_BLOCK_IDENTIFIERS
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry, attention_backend
 from torch import nn
 
 from engine.errors import InvalidInput
@@ -41,8 +42,10 @@ def _attend_with(network: Any, name: str, attention: str) -> None:
     processors = (getattr(module, "processor", None) for module in network.modules())
     if not any(hasattr(processor, "_attention_backend") for processor in processors):  # diffusers says nothing then
         raise InvalidInput("attention", f"attention is {attention!r}, but this {name} has only its own attention.")
+    active, _ = _AttentionBackendRegistry.get_active_backend()
     try:
-        network.set_attention_backend(attention)
+        with attention_backend(active):  # put back: diffusers makes it that of every other network too
+            network.set_attention_backend(attention)
     except (ImportError, RuntimeError, ValueError, KeyError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InvalidInput("attention", f"attention {attention!r} cannot be used here: {first}") from None

@@ -214,6 +214,27 @@ def names(page: Page) -> list[str]:
     return page.locator("#board input.name").evaluate_all("(all) => all.map((each) => each.value)")
 
 
+def on_top(page: Page, selector: str) -> bool:
+    """Whether a click in the middle of an element reaches it."""
+    return page.locator(selector).evaluate(
+        """(node) => {
+          const box = node.getBoundingClientRect();
+          return node.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+        }"""
+    )
+
+
+def test_a_message_lies_neither_on_the_model_list_nor_on_run(opened):
+    page = opened()
+    levels_chosen(page)
+    page.get_by_role("button", name="Same prompt with emoji-wan").click()
+    expect(page.locator("#board [role=slider]").first).to_be_visible()
+    expect(page.locator(".toast-body").first).to_contain_text("level tracks wait")
+    assert on_top(page, "#model input")
+    assert on_top(page, "#run")
+    assert on_top(page, ".theme")
+
+
 def test_the_model_is_chosen_in_the_list_and_what_was_there_comes_back(opened):
     page = opened()
     before = names(page)

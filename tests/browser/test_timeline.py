@@ -8,7 +8,6 @@ import json
 import re
 import statistics
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,10 +15,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import Watched, serving_blocks
+from tests.browser.install import AXE_FILE as AXE
 from ui.timeline import Board, Timeline
 
 expect.set_options(timeout=20_000)  # a loaded machine answers late
-AXE = Path(__file__).parent.parent.parent / ".venv/axe/axe.min.js"
 HOSTILE = "<b>bold</b> ${alert(1)} {{value}} <img src=x onerror=alert(1)>"
 POLICIES = [
     {"name": "coherent", "summary": "Resized x0 and the seed's own noise."},
@@ -460,6 +459,9 @@ def test_a_hundred_edits_can_be_undone_and_no_more(open_board):
     )
     assert undone == 100
     board.expect_ends(6, 21)  # the fifth edit
+    u_shaped = {"name": "U 0.75", "resolution_rate": [1.0, 0.75], "changing_resolution_steps": [6, 21]}
+    board.expect_python(TWO | u_shaped, U, STAIRS)
+    assert len(board.received) == 1, "edits made at once are one event"
 
 
 # ---- tracks -------------------------------------------------------------------------------------------------
@@ -715,8 +717,6 @@ def test_a_drag_with_eight_tracks_keeps_sixty_frames_a_second(open_board, record
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(open_board, dark):
-    if not AXE.is_file():
-        pytest.fail("axe.min.js is missing: npm pack axe-core@4 and put package/axe.min.js into .venv/axe/")
     board = open_board(dark=dark)
     for lane in (1, 3):
         board.button("Numbers", lane=lane).click()

@@ -125,6 +125,8 @@ def test_an_attention_backend_computes_the_same():
     expected = forward(pipe, SIZES[0])
     accelerate(pipe, WAN, "_native_math", False)
     assert torch.allclose(forward(pipe, SIZES[0]), expected, atol=1e-5)
+    assert not torch.equal(forward(pipe, SIZES[0]), expected), "another kernel rounds otherwise"
+    assert torch.equal(forward(tiny_wan(), SIZES[0]), expected), "it is this network's alone"
 
 
 def test_a_backend_that_is_not_installed_is_refused_in_one_sentence():

@@ -31,6 +31,7 @@ def tiny() -> Recipe:
     mix = ((1, 0.5, 4, 0.5), (2, 1.0, 2, 0.5))
     return replace(
         NANO,
+        threads=1,
         scenes=replace(NANO.scenes, side=32, frames=5, emoji=NAMES, period=(8, 8), asset_side=24),
         vae=replace(NANO.vae, encoder_dim=8, decoder_dim=8, clip=((1, 16, 2, 0.5), (5, 16, 1, 0.5))),
         dit=replace(

@@ -108,7 +108,10 @@ class Board extends Edits {
     const value = valueFrom(this.board);
     this.seen.value = JSON.stringify(value);
     props.value = value;
-    trigger("input", {});
+    this.sending ??= Promise.resolve().then(() => { // edits made at once are one event: Gradio chokes on hundreds
+      this.sending = null;
+      trigger("input", {});
+    });
   }
 
   // ---- drawing --------------------------------------------------------------------------------------------
