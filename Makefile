@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help setup setup-dev run demo test check format bench example pictures train clean
+.PHONY: help setup setup-dev run demo test check house format bench example pictures train clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,11 +40,15 @@ demo: setup  ## Compare the baseline, a two-stage and a U-shaped schedule of one
 test: check $(VENV)/.ready-browser  ## Checks and all tests, in a real browser too
 	$(BIN)/python -m pytest
 
-check: setup-dev  ## Style and types
+check: setup-dev  ## Style, types, and the measures of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	find ui -name '*.pyi' -delete  # Gradio writes them beside its subclasses; types are checked in the sources
 	$(BIN)/mypy
+	$(BIN)/python -m tests.repository.house
+
+house: setup-dev  ## The measures of files, functions and classes, and what is over them
+	$(BIN)/python -m tests.repository.house
 
 format: setup-dev  ## Put the code into style
 	$(BIN)/ruff format .

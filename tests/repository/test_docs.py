@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text("utf-8")
 FOLDERS = "engine|ui|tests|benchmarks|training|presets|weights|docs"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*\w")  # a file or folder of the repository; * stands for any
-MODULE = re.compile(r"(?<![\w./-])(?:engine|ui|tests|benchmarks|training)(?:\.(?!md\b)\w+)+")  # engine.a.b, or a name in it
+MODULE = re.compile(r"(?<![\w./-])(?:engine|ui|tests|benchmarks|training)(?:\.(?!md\b)\w+)+")  # or a name in one
 LOOSE = ("ui/NAME/NAME",)  # patterns, not paths
 
 
@@ -51,6 +51,13 @@ def test_every_module_that_things_moved_to_exists():
     modules = [name for row in rows for name in MODULE.findall(row)]
     assert len(modules) > 100
     assert [name for name in modules if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_code_on_a_page_imports_exists(page):
+    lines = re.findall(r"^from ((?:engine|ui)\b[\w.]*) import ([\w, ]+)", page.read_text("utf-8"), re.MULTILINE)
+    names = [f"{module}.{name.split(' as ')[0].strip()}" for module, some in lines for name in some.split(",")]
+    assert [name for name in names if not is_there(name)] == []
 
 
 def is_there(name: str) -> bool:
