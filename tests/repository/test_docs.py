@@ -24,6 +24,7 @@ FOLDERS = "engine|ui|tests|benchmarks|training|presets|weights|docs"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*\w")  # a file or folder of the repository; * stands for any
 MODULE = re.compile(r"(?<![\w./-])(?:engine|ui|tests|benchmarks|training)(?:\.(?!md\b)\w+)+")  # or a name in one
 LOOSE = ("ui/NAME/NAME",)  # patterns, not paths
+OF_OTHERS = ("wan_t2v_", "wan_i2v_")  # files of Wan's own repository
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -58,6 +59,13 @@ def test_what_code_on_a_page_imports_exists(page):
     lines = re.findall(r"^from ((?:engine|ui)\b[\w.]*) import ([\w, ]+)", page.read_text("utf-8"), re.MULTILINE)
     names = [f"{module}.{name.split(' as ')[0].strip()}" for module, some in lines for name in some.split(",")]
     assert [name for name in names if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_without_its_folder_is_somewhere(page):
+    ours = {path.name for folder in FOLDERS.split("|") for path in (ROOT / folder).rglob("*.py")} | {"app.py"}
+    named = set(re.findall(r"`(\w+\.py)`", page.read_text("utf-8")))
+    assert [name for name in sorted(named - ours) if not name.startswith(OF_OTHERS)] == []
 
 
 def is_there(name: str) -> bool:
