@@ -7,7 +7,7 @@ OUT ?= out/demo
 # Two workers take whole files; threads that wait do not spin.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup setup-dev run demo test test-rest test-all check format bench example pictures train clean
+.PHONY: help setup setup-dev run demo test test-rest test-all check house format bench example pictures train clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,11 +48,15 @@ test-rest: $(VENV)/.ready-browser  ## What takes longer: thousands of strangers'
 
 test-all: test test-rest  ## All of it
 
-check: setup-dev  ## Style and types
+check: setup-dev  ## Style, types, and the measures of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	find ui -name '*.pyi' -delete  # Gradio writes them beside its subclasses; types are checked in the sources
 	$(BIN)/mypy
+	$(BIN)/python -m tests.repository.house
+
+house: setup-dev  ## The measures of files, functions and classes, and what is over them
+	$(BIN)/python -m tests.repository.house
 
 format: setup-dev  ## Put the code into style
 	$(BIN)/ruff format .

@@ -1,1 +1,5 @@
-"""Models that can follow a schedule: the catalogue, loading, and what a run of each family needs."""
+"""Models that can follow a schedule: the catalogue, families of pipelines, loading, and what a model takes of a card.
+
+May import from the root up to hpdm. Loads no torch, but for `acceleration`, `hpdm_pipe`, `latent_space`, `loading`
+and `preview`. Start with `families` (which pipelines, and why not others), `catalogue` (which models) and `loading`.
+"""

@@ -13,8 +13,18 @@ from engine.experiments.presets import preset_names
 from engine.switching.policies import POLICIES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "weights").glob("*/*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "weights").glob("*/*.md")),
+]
 README = (ROOT / "README.md").read_text("utf-8")
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text("utf-8")
+FOLDERS = "engine|ui|tests|benchmarks|training|presets|weights|docs"
+PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*\w")  # a file or folder of the repository; * stands for any
+MODULE = re.compile(r"(?<![\w./-])(?:engine|ui|tests|benchmarks|training)(?:\.(?!md\b)\w+)+")  # or a name in one
+LOOSE = ("ui/NAME/NAME",)  # patterns, not paths
+OF_OTHERS = ("wan_t2v_", "wan_i2v_")  # files of Wan's own repository
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -22,6 +32,64 @@ def test_every_link_inside_the_repository_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_of_the_repository_that_a_page_names_exists(page):
+    """Also outside of links: `engine/x/y.py`, `presets/`."""
+    places = (ROOT, ROOT / "tests") if page.name == "faults.md" else (ROOT,)
+    found = {path for path in PATH.findall(page.read_text("utf-8")) if not path.startswith(LOOSE)}
+    assert [path for path in sorted(found) if not any(any(place.glob(path)) for place in places)] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "moved.md"], ids=lambda page: page.name)
+def test_every_module_that_a_page_names_exists(page):
+    assert [name for name in sorted(set(MODULE.findall(page.read_text("utf-8")))) if not is_there(name)] == []
+
+
+def test_every_module_that_things_moved_to_exists():
+    rows = re.findall(r"^\| `[\w.]+` \| (.*) \|$", (ROOT / "docs/moved.md").read_text("utf-8"), re.MULTILINE)
+    modules = [name for row in rows for name in MODULE.findall(row)]
+    assert len(modules) > 100
+    assert [name for name in modules if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_code_on_a_page_imports_exists(page):
+    lines = re.findall(r"^from ((?:engine|ui)\b[\w.]*) import ([\w, ]+)", page.read_text("utf-8"), re.MULTILINE)
+    names = [f"{module}.{name.split(' as ')[0].strip()}" for module, some in lines for name in some.split(",")]
+    assert [name for name in names if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_without_its_folder_is_somewhere(page):
+    ours = {path.name for folder in FOLDERS.split("|") for path in (ROOT / folder).rglob("*.py")} | {"app.py"}
+    named = set(re.findall(r"`(\w+\.py)`", page.read_text("utf-8")))
+    assert [name for name in sorted(named - ours) if not name.startswith(OF_OTHERS)] == []
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name is a package or a module, or a name that stands in one."""
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        place = ROOT.joinpath(*parts[:length])
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if file.is_file():
+            return all(re.search(rf"\b{part}\b", file.read_text("utf-8")) for part in parts[length:])
+    return False
+
+
+def test_twenty_questions_are_answered_by_files():
+    rows = re.findall(r"^\| ([^|]+\?) \| (.*) \|$", ARCHITECTURE, re.MULTILINE)
+    assert len(rows) >= 20
+    assert [question for question, answer in rows if not PATH.search(answer)] == []
+
+
+def test_every_package_is_in_the_picture():
+    picture = ARCHITECTURE.split("## ")[0]
+    for place in sorted((ROOT / "engine").iterdir()):
+        if (place / "__init__.py").is_file():
+            assert f"{place.name}/" in picture, place.name
 
 
 @pytest.mark.parametrize("policy", POLICIES)
