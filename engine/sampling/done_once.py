@@ -24,6 +24,8 @@ from diffusers.models.transformers.transformer_wan import (
 )
 from torch import Tensor, nn
 
+from engine.models.denoisers import denoisers_of, is_compiled
+from engine.models.diffusers_private import OFFLOAD_HOOK
 from engine.patching import patched
 
 Forward = Callable[..., Any]
@@ -166,8 +168,8 @@ class SizeMemo:
 
 
 def _transformers(pipe: Any) -> list[Any]:
-    models: list[Any] = [getattr(pipe, name, None) for name in ("transformer", "transformer_2")]
-    return [m for m in models if type(m) is WanTransformer3DModel and not m.training and not _compiled(m)]
+    models = denoisers_of(pipe).values()
+    return [m for m in models if type(m) is WanTransformer3DModel and not m.training and not is_compiled(m)]
 
 
 def _replacements(model: Any, kept: Kept) -> Iterator[tuple[nn.Module, Forward]]:
@@ -214,16 +216,11 @@ def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a module and all in it are the library's own classes, without hooks and with nothing replaced."""
     return type(module) is kind and all(
         type(part).__module__.startswith(PLAIN)
-        and not {"forward", "_hf_hook"} & part.__dict__.keys()
+        and not {"forward", OFFLOAD_HOOK} & part.__dict__.keys()
         and not part._forward_hooks
         and not part._forward_pre_hooks
         for part in module.modules()
     )
-
-
-def _compiled(model: nn.Module) -> bool:
-    """Whether a model or a block of it is compiled: replacing `forward` in it would have it compiled again."""
-    return any(getattr(part, "_compiled_call_impl", None) is not None for part in model.modules())
 
 
 def _without_autograd(forward: Forward) -> Forward:

@@ -21,6 +21,7 @@ from engine.caches.apply import cached
 from engine.errors import RunFailed
 from engine.measuring.device import free, out_of_memory
 from engine.measuring.step_event import OnStep
+from engine.models.diffusers_private import offloads_models
 from engine.models.preview import LatentPreview
 from engine.patching import patched
 from engine.sampling.done_once import done_once
@@ -119,7 +120,6 @@ def _remedy(state: RunState) -> str:
     """What lowers the peak where it was: decoding, a stage of full size, or a smaller one."""
     if state.step == state.request.schedule.infer_steps:
         return "use VAE tiling, a smaller size or fewer frames"
-    offloaded = bool(getattr(state.request.pipe, "_all_hooks", None))  # as diffusers marks it
-    more = "quantised weights" if offloaded else "CPU offload"
+    more = "quantised weights" if offloads_models(state.request.pipe) else "CPU offload"
     lower = ", a lower rate of this stage" if state.size.hw != state.full.hw else ""
     return f"use a smaller size, fewer frames{lower} or {more}"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.models.diffusers_private import execution_device
 from engine.switching.sigma_tables import Table
 
 
@@ -36,5 +37,5 @@ class RunMemo:
     def device_of(self, pipe: Any) -> torch.device:
         """Where the pipeline computes; asked once, as it looks through all modules for hooks that offload."""
         if self.device is None:
-            self.device = torch.device(pipe._execution_device)
+            self.device = execution_device(pipe)
         return self.device

@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.caches.apply import CachedRun
 from engine.errors import UnsupportedPipeline
 from engine.measuring.device import wait_for
+from engine.models.diffusers_private import PROGRESS_BAR
 from engine.patching import patched
 from engine.sampling.run_state import RunState
 from engine.sampling.scheduler_window import enter_stage
@@ -38,7 +39,7 @@ class StageCalls:
         return {
             "encode_prompt": self._remembering(pipe.encode_prompt),
             "prepare_latents": self._handing_over(pipe.prepare_latents),
-            "_progress_bar_config": {"disable": True},
+            PROGRESS_BAR: {"disable": True},
             **self._state.request.guider(),
         }
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from engine.models.diffusers_private import reset_cache
+
 TablesMade = Callable[[Any, float | None], None]  # the scheduler, and the `mu` that the pipeline gave it
 
 
@@ -56,5 +58,4 @@ def stage_view(base: Any, tables_made: TablesMade, steps: StepListener) -> Any:
 def reset_caches(pipe: Any) -> None:
     """Between stages no offload round trip is made, but caches of another size must go."""
     for component in pipe.components.values():
-        if hasattr(component, "_reset_stateful_cache"):
-            component._reset_stateful_cache()
+        reset_cache(component)

@@ -17,7 +17,7 @@ from engine.patching import patched
 from engine.sampling.run_state import RunState
 from engine.sampling.shared_start import RunMemo, Start
 from engine.schedules.latent_sizes import LatentSize
-from engine.switching.noise_process import shift_of
+from engine.switching.scheduler_kinds import config_of, shift_used
 from engine.switching.sigma_tables import Table
 
 
@@ -70,7 +70,7 @@ class StartFinder:
     def see_table(self, scheduler: Any, mu: float | None) -> None:
         """A call has set its timesteps; `mu` is the pipeline's own figure of the shift, where it has one."""
         if self._at_start():
-            self._table = self._state.process.table(scheduler), shift_of(scheduler, mu)
+            self._table = self._state.process.table(scheduler), shift_used(config_of(scheduler), mu)
             self._complete()
 
     def see_noise(self, prepared: Tensor) -> None:

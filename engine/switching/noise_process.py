@@ -4,8 +4,8 @@ A state of any of these schedulers is `x = k·((1-σ)·x0 + σ·ε)` for one num
 `1/√((1-σ)² + σ²)` where the variance is preserved (DDIM, DDPM, UniPC and DPM++ without flow sigmas), `1/(1-σ)` where it
 explodes (Euler). Divided by k it is a rectified flow's state at level σ, which is what policies know.
 
-Only the schedulers below are let in: with others (Heun, PNDM, LCM, DEIS, single-step DPM) the same formulas run, and
-are wrong, since what they step is not a state at the level that they name.
+Only the schedulers that `engine.switching.scheduler_kinds` lists are let in: with others (Heun, PNDM, LCM, DEIS,
+single-step DPM) the same formulas run, and are wrong, since what they step is not a state at the level that they name.
 """
 
 from __future__ import annotations
@@ -19,18 +19,15 @@ import torch
 from torch import Tensor
 
 from engine.errors import UnsupportedPipeline
+from engine.switching.scheduler_kinds import ProcessName, config_of, process_name
 from engine.switching.sigma_tables import Table
-
-MULTISTEP = ("UniPCMultistepScheduler", "DPMSolverMultistepScheduler")
-EULERS = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")
-GIVE_X0 = ("dpmsolver++", "sde-dpmsolver++")
 
 
 @dataclass(frozen=True)
 class Process:
     """One kind of noise process: its tables, and its states in the words of a rectified flow."""
 
-    name: str
+    name: ProcessName
     table: Callable[[Any], Table]  # of a scheduler fresh from `set_timesteps`
     scale: Callable[[float], float]  # k of a level
     can_reshift: bool = False  # whether a stage may have levels of its own; a grid that a model was trained on stays
@@ -81,31 +78,13 @@ class Process:
 
 def process_of(scheduler: Any) -> Process:
     """The process of a scheduler. Raises UnsupportedPipeline for one that these formulas do not describe."""
-    name, config = type(scheduler).__name__, scheduler.config
-    if name == "FlowMatchEulerDiscreteScheduler" and not config.get("stochastic_sampling"):
-        return INVERTED if config.get("invert_sigmas") else FLOW
-    if name in MULTISTEP and _gives_x0(config):
-        flows = bool(config.get("use_flow_sigmas"))
-        if flows == (config.prediction_type == "flow_prediction"):
-            return FLOW if flows else PRESERVING
-    if name in ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler") and not config.get(
-        "rescale_betas_zero_snr"
-    ):
-        return EXPLODING
-    if name in ("DDIMScheduler", "DDPMScheduler", "CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"):
-        return DISCRETE
-    raise UnsupportedPipeline(
-        f"the scheduler {name} with these settings cannot follow a resolution schedule; use UniPC or DPM++ "
-        "(multistep), flow-matching Euler, Euler, Euler ancestral, DDIM or DDPM."
-    )
-
-
-def shift_of(scheduler: Any, mu: float | None) -> float | None:
-    """The shift that made a flow scheduler's table, its own or as the pipeline's `mu` says; None where it has none."""
-    config = scheduler.config
-    if mu is not None and config.get("use_dynamic_shifting"):
-        return float(mu) if config.get("time_shift_type") == "linear" else math.exp(mu)
-    return config.get("flow_shift") or config.get("shift")
+    name = process_name(config_of(scheduler))
+    if name is None:
+        raise UnsupportedPipeline(
+            f"the scheduler {type(scheduler).__name__} with these settings cannot follow a resolution schedule; use "
+            "UniPC or DPM++ (multistep), flow-matching Euler, Euler, Euler ancestral, DDIM or DDPM."
+        )
+    return PROCESSES[name]
 
 
 def _prediction(scheduler: Any) -> str:
@@ -114,12 +93,6 @@ def _prediction(scheduler: Any) -> str:
     if kind in ("epsilon", "sample", "v_prediction"):
         return kind
     raise UnsupportedPipeline(f'a scheduler with the prediction type "{kind}" cannot follow a resolution schedule.')
-
-
-def _gives_x0(config: Any) -> bool:
-    if "predict_x0" in config:
-        return bool(config.predict_x0)
-    return config.algorithm_type in GIVE_X0
 
 
 def _x0(scheduler: Any, out: Any) -> Tensor:
@@ -164,3 +137,4 @@ INVERTED = Process("inverted flow", _inverted_table, lambda level: 1.0, can_resh
 PRESERVING = Process("variance preserving", _ratio_table, _preserving_scale)
 DISCRETE = Process("variance preserving, on a trained grid", _alphas_table, _preserving_scale, windowed=False)
 EXPLODING = Process("variance exploding", _ratio_table, lambda level: 1 / (1 - level))
+PROCESSES = {process.name: process for process in (FLOW, INVERTED, PRESERVING, DISCRETE, EXPLODING)}
