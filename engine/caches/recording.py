@@ -23,7 +23,7 @@ from engine.models.diffusers_private import BaseState, ModelHook, StateManager, 
 # The published polynomials have degree 4 and may turn negative outside of the range they were fitted on, so that
 # nothing is computed any more; a parabola fits the shipped model about as well and rises on both sides.
 DEGREE = 2
-Points = tuple[np.ndarray, np.ndarray]  # changes of what a rule looks at, and of the model's answer
+Points = tuple[np.ndarray, np.ndarray]  # changes of what a rule looks at, and of the model's output
 _BLOCK = "resolute_record_block"
 
 
@@ -32,7 +32,7 @@ class Recording:
     """One kind of pass, step by step: changes since the pass before, so one entry fewer than there are passes.
 
     `growth`: mean over tokens of the blocks' residual's norm, over that before (MagCache's ratio). `output`,
-    `embedding`, `modulation`: relative L1 change of the model's answer, of the timestep's embedding, of its modulation.
+    `embedding`, `modulation`: relative L1 change of the model's output, of the timestep's embedding, of its modulation.
     """
 
     growth: list[float] = field(default_factory=list)
@@ -116,7 +116,7 @@ def recorded(pipe: Any) -> Iterator[Recorder]:
 
 
 def growth(before: Tensor, after: Tensor) -> float:
-    """MagCache's ratio: how much longer each token's residual has become, on the average."""
+    """MagCache's ratio: how much longer each token's residual (B, N, D) has become, on the average; in float32."""
     old, new = (torch.linalg.norm(x.float(), dim=-1) for x in (before, after))
     return float((new / (old + 1e-8)).mean())
 

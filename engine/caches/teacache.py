@@ -62,7 +62,7 @@ class TeaState(BaseState):
         self.__init__()  # type: ignore[misc]
 
     def decide(self, rule: TeaRule, embedding: Tensor, step: int) -> None:
-        """Whether this pass is computed; `step` counts from 0 over the whole run."""
+        """Set `skipping` for this pass; `step` counts from 0 over the whole run, `embedding` is kept as it is."""
         before, self.embedding = self.embedding, embedding
         if before is None or self.residual is None or rule.always(step):
             self.skipping, self.distance = False, 0.0
@@ -74,7 +74,7 @@ class TeaState(BaseState):
 
 
 def relative_change(before: Tensor, after: Tensor) -> float:
-    """Mean absolute difference over mean absolute value before."""
+    """Mean absolute difference over mean absolute value before, of two tensors of one shape; waits for the device."""
     before = before.float()
     return float((after.float() - before).abs().mean() / before.abs().mean())
 

@@ -33,7 +33,7 @@ class LatentPreview(Protocol):
     def r2(self) -> float: ...
 
     def __call__(self, x0: Tensor) -> np.ndarray:
-        """Clean latents (C, T, h, w), normalised as the model sees them -> uint8 (T or 1, h, w, 3)."""
+        """Clean latents (C, T, h, w), normalised as the model sees them, any device -> uint8 (T or 1, h, w, 3)."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ from engine.schedules.latent_sizes import LatentSize
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay latents out. `read(x, size)` gives (B, C, T, h, w); `write(grid)` is its inverse."""
+    """One way to lay latents out. `read(x, size)` gives (B, C, T, h, w); `write(grid)` is its inverse.
+
+    Numbers only move: dtype and device are kept, and both may give a view. Raises RuntimeError for another shape.
+    """
 
     read: Callable[[Tensor, LatentSize], Tensor]
     write: Callable[[Tensor], Tensor]
@@ -36,7 +39,7 @@ class Adapter:
     def grid(self, x: Tensor, size: LatentSize) -> Tensor:
         """Latents as a pipeline prepares or a scheduler steps them -> (B, C, T, h, w) or, without the first, T-1.
 
-        Where the first frame is a condition's, steps are given the others, and may be given them unpacked.
+        May be a view. Where the first frame is a condition's, schedulers step the others, and maybe unpacked.
         """
         if self._given_unpacked(x, size):
             grid = x

@@ -25,7 +25,12 @@ from engine.switching.sigma_tables import Table
 
 @dataclass(frozen=True)
 class Process:
-    """One kind of noise process: its tables, and its states in the words of a rectified flow."""
+    """One kind of noise process: its tables, and its states in the words of a rectified flow.
+
+    Tensors are latents of any shape and layout, elementwise: what comes out has the shape, dtype and device of `x`.
+    Where nothing has to be computed it is the very tensor that went in: write into none. Levels are a rectified flow's
+    sigma, 0 (clean) to 1 (noise); `velocity` is ε - x0.
+    """
 
     name: ProcessName
     table: Callable[[Any], Table]  # of a scheduler fresh from `set_timesteps`
@@ -34,32 +39,36 @@ class Process:
     windowed: bool = (
         True  # whether a stage's last step ends at its table's next level; DDPM takes it for the run's last
     )
-    sign: int = 0  # of the velocity in a flow model's answer; 0: read x0 from the scheduler instead
+    sign: int = 0  # of the velocity in a flow model's output; 0: read x0 from the scheduler instead
 
     def flow(self, x: Tensor, level: float) -> Tensor:
-        """A scheduler's state as a rectified flow's at the same level."""
+        """A scheduler's state as a rectified flow's at the same level; `x` itself where they are the same."""
         k = self.scale(level)
         return x if k == 1 else x / k
 
     def state(self, x: Tensor, level: float) -> Tensor:
-        """A rectified flow's state as the scheduler's."""
+        """A rectified flow's state as the scheduler's: the inverse of `flow`."""
         k = self.scale(level)
         return x if k == 1 else x * k
 
-    def asked(self, scheduler: Any, x: Tensor, answer: Tensor, level: float) -> Tensor:
-        """ε - x0 of an answer before its step is taken; `x` is a rectified flow's state."""
+    def asked(self, scheduler: Any, x: Tensor, model_output: Tensor, level: float) -> Tensor:
+        """The velocity that a model output means, before its step is taken; `x` is a rectified flow's state.
+
+        In float32, give float32. Raises UnsupportedPipeline for a prediction type without a formula here. Source: the
+        prediction types as diffusers' `convert_model_output` reads them.
+        """
         if self.sign:
-            return answer if self.sign > 0 else -answer
+            return model_output if self.sign > 0 else -model_output
         kind, norm = _prediction(scheduler), math.hypot(1 - level, level)
         if kind == "epsilon":
-            return (answer - x) / max(1 - level, 1e-8)
+            return (model_output - x) / max(1 - level, 1e-8)
         if kind == "sample":
-            return (x - answer) / max(level, 1e-8)
+            return (x - model_output) / max(level, 1e-8)
         # v = α·ε - s·x0 with α = (1-σ)/norm, s = σ/norm; x = (1-σ)·x0 + σ·ε
-        return (answer * norm - x * (1 - 2 * level)) / norm**2
+        return (model_output * norm - x * (1 - 2 * level)) / norm**2
 
     def answer(self, scheduler: Any, x: Tensor, velocity: Tensor, level: float) -> Tensor:
-        """The answer that `asked` reads as this velocity: its inverse."""
+        """The model output that `asked` reads as this velocity: its inverse. Raises what that does."""
         if self.sign:
             return velocity if self.sign > 0 else -velocity
         kind, norm = _prediction(scheduler), math.hypot(1 - level, level)
@@ -69,10 +78,14 @@ class Process:
             return x - level * velocity
         return (velocity * norm**2 + x * (1 - 2 * level)) / norm
 
-    def velocity(self, scheduler: Any, x: Tensor, answer: Tensor, out: Any, level: float) -> Tensor:
-        """ε - x0 of a step: `x` and `answer` as the scheduler got them, `out` what it returned."""
+    def velocity(self, scheduler: Any, x: Tensor, model_output: Tensor, out: Any, level: float) -> Tensor:
+        """The velocity of a step that was taken: `x` and `model_output` as the scheduler got them, `out` its result.
+
+        Of a flow model the output itself, in its dtype; else float32, from the x0 that the scheduler made (and maybe
+        clipped) in the step.
+        """
         if self.sign:
-            return answer if self.sign > 0 else -answer
+            return model_output if self.sign > 0 else -model_output
         return (self.flow(x.float(), level) - _x0(scheduler, out).float()) / max(level, 1e-8)
 
 
@@ -88,7 +101,7 @@ def process_of(scheduler: Any) -> Process:
 
 
 def _prediction(scheduler: Any) -> str:
-    """What a scheduler takes a model's answer for. Raises UnsupportedPipeline for what has no formula here."""
+    """What a scheduler takes a model's output for. Raises UnsupportedPipeline for what has no formula here."""
     kind = str(scheduler.config.prediction_type)
     if kind in ("epsilon", "sample", "v_prediction"):
         return kind
@@ -99,8 +112,8 @@ def _x0(scheduler: Any, out: Any) -> Tensor:
     """The step's x0: what the scheduler returns beside its result, or keeps for its next step."""
     if isinstance(out, tuple) and len(out) > 1:
         return out[1]
-    found = getattr(out, "pred_original_sample", None)
-    return scheduler.model_outputs[-1] if found is None else found
+    x0 = getattr(out, "pred_original_sample", None)
+    return scheduler.model_outputs[-1] if x0 is None else x0
 
 
 def _flow_table(scheduler: Any) -> Table:
@@ -119,11 +132,11 @@ def _ratio_table(scheduler: Any) -> Table:
 
 def _alphas_table(scheduler: Any) -> Table:
     """Levels of timesteps on a trained grid, and of what follows the last of them."""
-    kept, times = scheduler.alphas_cumprod.double().cpu(), scheduler.timesteps.cpu()
+    grid, times = scheduler.alphas_cumprod.double().cpu(), scheduler.timesteps.cpu()
     final = getattr(scheduler, "final_alpha_cumprod", None)
     after = int(times[-1]) - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
-    last = kept[after] if after >= 0 else torch.ones(()) if final is None else final.double().cpu()
-    alphas = torch.cat([kept[times.long()], last.reshape(1).double()])
+    last = grid[after] if after >= 0 else torch.ones(()) if final is None else final.double().cpu()
+    alphas = torch.cat([grid[times.long()], last.reshape(1).double()])
     signal, noise = alphas.sqrt(), (1 - alphas).clamp_min(0).sqrt()
     return Table((noise / (signal + noise)).float(), scheduler.timesteps)
 
