@@ -92,7 +92,8 @@ def main(ids: Sequence[str]) -> None:
 
 def write(networks: Mapping[str, list[int]]) -> None:
     lines = [json.dumps({"config": json.loads(key), "flops": flops}) for key, flops in networks.items()]
-    COUNTED.write_text('{"networks": [\n' + ",\n".join(lines) + "\n]}\n", "utf-8")
+    head = '{"made_by": "python -m benchmarks.flops", "networks": [\n'
+    COUNTED.write_text(head + ",\n".join(lines) + "\n]}\n", "utf-8")
 
 
 if __name__ == "__main__":

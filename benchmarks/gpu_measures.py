@@ -48,7 +48,7 @@ class Measures:
         subject = self._fresh(name) if changed else self._of(name)
         if compiled:
             torch.compiler.reset()  # or graphs of items before this would count toward the most there may be
-        accelerate(subject.pipe, subject.spec.family, backend, compiled)
+        accelerate(subject.pipe, backend, compiled)
         if compiled:  # all sizes before any is timed: from the second on, one graph serves them all
             for other in RATES:
                 self.forward(subject, other)()

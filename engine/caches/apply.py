@@ -20,10 +20,11 @@ from engine.caches.cache_choice import CacheChoice
 from engine.caches.counting import Evaluations, PassCounter, StageCount
 from engine.caches.which_model import TURNED_BLOCKS
 from engine.errors import UnsupportedPipeline
+from engine.models.denoisers import denoisers_of, is_compiled
+from engine.models.diffusers_private import CACHE_CONFIG, HOOKS, OFFLOAD_HOOK, reset_cache
 from engine.patching import patched
 from engine.schedules.schedule import Stage
 
-DENOISERS = ("transformer", "transformer_2", "unet")
 _MISSING = object()
 
 
@@ -47,7 +48,7 @@ class CachedRun:
     def __init__(self, pipe: Any, choice: CacheChoice | None, stages: Sequence[Stage]) -> None:
         self.pipe, self.choice, self.stages = pipe, choice, stages
         self.evaluations = Evaluations([StageCount() for _ in stages])
-        self.models = _denoisers(pipe)
+        self.models: dict[str, Any] = denoisers_of(pipe)
         if choice is not None:
             _check(pipe, list(self.models.values()), choice)
 
@@ -115,7 +116,7 @@ def _counted(model: Any, count: StageCount) -> Iterator[PassCounter]:
 
 def forget(model: Any) -> None:
     """Drop every tensor that a transformer's caches remember."""
-    model._reset_stateful_cache()
+    reset_cache(model)
 
 
 def _noted(forward: Callable[..., Any], counter: PassCounter, name: str) -> Callable[..., Any]:
@@ -132,13 +133,13 @@ def _noted(forward: Callable[..., Any], counter: PassCounter, name: str) -> Call
 @contextlib.contextmanager
 def as_it_was(model: nn.Module) -> Iterator[None]:
     """Take off what hooks leave behind on modules that had none: registries, `forward` on the instance, the config."""
-    names = ("forward", "_diffusers_hook", "_cache_config")
+    names = ("forward", HOOKS, CACHE_CONFIG)
     before = [(part, {name: part.__dict__.get(name, _MISSING) for name in names}) for part in model.modules()]
     try:
         yield
     finally:
         for part, found in before:
-            kept = {"forward"} if "_hf_hook" in part.__dict__ else set()  # offloading has put its own there
+            kept = {"forward"} if OFFLOAD_HOOK in part.__dict__ else set()  # offloading has put its own there
             for name, value in found.items():
                 if value is _MISSING and name not in kept:
                     part.__dict__.pop(name, None)
@@ -146,14 +147,9 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
 
 def check_counting(pipe: Any, choice: CacheChoice) -> None:
     """Refuse a cache whose counting a pipeline cannot have, before anything is recorded for it."""
-    if choice.name == "magcache" and len(_denoisers(pipe)) > 1:
+    if choice.name == "magcache" and len(denoisers_of(pipe)) > 1:
         title, name = choice.technique.title, type(pipe).__name__
         raise UnsupportedPipeline(f"{title} counts steps per transformer and {name} has two; use TeaCache.")
-
-
-def _denoisers(pipe: Any) -> dict[str, Any]:
-    found = {name: getattr(pipe, name, None) for name in DENOISERS}
-    return {name: model for name, model in found.items() if isinstance(model, nn.Module)}
 
 
 def _check(pipe: Any, models: Sequence[Any], choice: CacheChoice) -> None:
@@ -192,7 +188,7 @@ def _check_model(model: Any, choice: CacheChoice) -> None:
         raise UnsupportedPipeline(f"{title} is for Wan's transformer, and this is {name}; use First block.")
     if choice.name == "seacache" and model.config.in_channels != model.config.out_channels:
         raise UnsupportedPipeline(f"{title} needs a transformer whose input is the latents alone; use First block.")
-    if any(getattr(part, "_compiled_call_impl", None) is not None for part in model.modules()):
+    if is_compiled(model):
         raise UnsupportedPipeline(f"{title} would have the compiled {name} compiled anew; load it uncompiled.")
 
 

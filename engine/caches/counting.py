@@ -61,11 +61,11 @@ class PassCounter:
     def computed(self, part: str) -> None:
         self.parts.append(part)
 
-    def once(self, ask: Callable[[], float]) -> float:
-        """An answer that holds for the whole pass: asked once, as asking may wait for the device."""
-        if ask not in self.known:
-            self.known[ask] = ask()
-        return self.known[ask]
+    def once(self, read: Callable[[], float]) -> float:
+        """A number that holds for the whole pass: read once, as reading may wait for the device."""
+        if read not in self.known:
+            self.known[read] = read()
+        return self.known[read]
 
     def end(self) -> None:
         if set(self.parts) >= set(self.count.watched):

@@ -8,17 +8,20 @@ from typing import Any
 
 import torch
 from diffusers import FirstBlockCacheConfig, MagCacheConfig, SeaCacheConfig, TaylorSeerCacheConfig
-from diffusers.hooks._common import _ALL_TRANSFORMER_BLOCK_IDENTIFIERS, _ATTENTION_CLASSES
-from diffusers.hooks._helpers import TransformerBlockRegistry
-from diffusers.hooks.hooks import HookRegistry, StateManager
-from diffusers.hooks.pyramid_attention_broadcast import (
-    PyramidAttentionBroadcastHook,
-    PyramidAttentionBroadcastState,
-)
 from torch import nn
 
 from engine.caches.cache_choice import CacheChoice
 from engine.errors import UnsupportedPipeline
+from engine.models.diffusers_private import (
+    ATTENTIONS,
+    BLOCK_LISTS,
+    PyramidAttentionBroadcastHook,
+    PyramidAttentionBroadcastState,
+    StateManager,
+    find_hooks_anew,
+    hooks_of,
+    knows_results_of,
+)
 from engine.schedules.schedule import Stage
 
 # The outputs that TaylorSeer continues: of every block its attentions and its feed-forward (Wan: attn1, attn2, ffn).
@@ -31,7 +34,7 @@ def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
     return {
         f"{name}.{k}": block
         for name, child in model.named_children()
-        if name in _ALL_TRANSFORMER_BLOCK_IDENTIFIERS and isinstance(child, nn.ModuleList)
+        if name in BLOCK_LISTS and isinstance(child, nn.ModuleList)
         for k, block in enumerate(child)
     }
 
@@ -45,7 +48,7 @@ def cached_parts(model: nn.Module, choice: CacheChoice) -> dict[str, nn.Module]:
         found = {
             name: part
             for name, part in model.named_modules()
-            if isinstance(part, _ATTENTION_CLASSES) and re.match(r"[a-z_]*(blocks|layers)\.\d+\.", name)
+            if isinstance(part, ATTENTIONS) and re.match(r"[a-z_]*(blocks|layers)\.\d+\.", name)
         }
     else:
         found = blocks_of(model)
@@ -58,13 +61,11 @@ def cached_parts(model: nn.Module, choice: CacheChoice) -> dict[str, nn.Module]:
 
 def _registered(blocks: dict[str, nn.Module], title: str, kind: str) -> None:
     for block in blocks.values():
-        try:
-            TransformerBlockRegistry.get(type(block))
-        except ValueError:
+        if not knows_results_of(type(block)):
             raise UnsupportedPipeline(
                 f"{title} does not know what {type(block).__name__} of {kind} returns (diffusers has not registered "
                 "it); use TaylorSeer, or run this track without a cache."
-            ) from None
+            )
 
 
 def config_of(choice: CacheChoice, stage: Stage, steps: int, dtype: torch.dtype) -> Any:
@@ -134,11 +135,11 @@ def install_broadcast(
     for part in parts.values():
         often = choice["cross_range" if getattr(part, "is_cross_attention", False) else "self_range"]
         hook = PassBroadcastHook((choice["to_t"], choice["from_t"]), often, timestep)
-        HookRegistry.check_if_exists_or_initialize(part).register_hook(hook, _PAB)
-    HookRegistry.check_if_exists_or_initialize(model).invalidate_child_registries_cache()
+        hooks_of(part).register_hook(hook, _PAB)
+    find_hooks_anew(model)
 
 
 def uninstall_broadcast(model: nn.Module, parts: Mapping[str, nn.Module]) -> None:
     for part in parts.values():
-        HookRegistry.check_if_exists_or_initialize(part).remove_hook(_PAB, recurse=False)
-    HookRegistry.check_if_exists_or_initialize(model).invalidate_child_registries_cache()
+        hooks_of(part).remove_hook(_PAB, recurse=False)
+    find_hooks_anew(model)

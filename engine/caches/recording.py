@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.hooks.hooks import BaseState, HookRegistry, ModelHook, StateManager
 from torch import Tensor
 
 from engine.caches.apply import as_it_was
 from engine.caches.diffusers_caches import blocks_of
 from engine.caches.teacache import RET_STEPS, relative_change
 from engine.caches.which_model import Coefficients
+from engine.models.diffusers_private import BaseState, ModelHook, StateManager, find_hooks_anew, hooks_of
 
 # The published polynomials have degree 4 and may turn negative outside of the range they were fitted on, so that
 # nothing is computed any more; a parabola fits the shipped model about as well and rises on both sides.
 DEGREE = 2
-Points = tuple[np.ndarray, np.ndarray]  # changes of what a rule looks at, and of the model's answer
+Points = tuple[np.ndarray, np.ndarray]  # changes of what a rule looks at, and of the model's output
 _BLOCK = "resolute_record_block"
 
 
@@ -32,7 +32,7 @@ class Recording:
     """One kind of pass, step by step: changes since the pass before, so one entry fewer than there are passes.
 
     `growth`: mean over tokens of the blocks' residual's norm, over that before (MagCache's ratio). `output`,
-    `embedding`, `modulation`: relative L1 change of the model's answer, of the timestep's embedding, of its modulation.
+    `embedding`, `modulation`: relative L1 change of the model's output, of the timestep's embedding, of its modulation.
     """
 
     growth: list[float] = field(default_factory=list)
@@ -101,9 +101,8 @@ def recorded(pipe: Any) -> Iterator[Recorder]:
     blocks, states = list(blocks_of(model).values()), StateManager(_State)  # type: ignore[arg-type]
     with as_it_was(model):
         for block, head in ((blocks[0], True), (blocks[-1], False)):
-            HookRegistry.check_if_exists_or_initialize(block).register_hook(_BlockHook(states, recorder, head), _BLOCK)
-        registry = HookRegistry.check_if_exists_or_initialize(model)
-        registry.invalidate_child_registries_cache()
+            hooks_of(block).register_hook(_BlockHook(states, recorder, head), _BLOCK)
+        find_hooks_anew(model)
         handles = [model.register_forward_hook(recorder.ended)]
         if hasattr(model, "condition_embedder"):
             handles.append(model.condition_embedder.register_forward_hook(recorder.embedded))
@@ -112,12 +111,12 @@ def recorded(pipe: Any) -> Iterator[Recorder]:
         finally:
             for handle in handles:
                 handle.remove()
-            registry.remove_hook(_BLOCK, recurse=True)
-            registry.invalidate_child_registries_cache()
+            hooks_of(model).remove_hook(_BLOCK, recurse=True)
+            find_hooks_anew(model)
 
 
 def growth(before: Tensor, after: Tensor) -> float:
-    """MagCache's ratio: how much longer each token's residual has become, on the average."""
+    """MagCache's ratio: how much longer each token's residual (B, N, D) has become, on the average; in float32."""
     old, new = (torch.linalg.norm(x.float(), dim=-1) for x in (before, after))
     return float((new / (old + 1e-8)).mean())
 

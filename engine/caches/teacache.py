@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from diffusers.hooks.hooks import BaseState, HookRegistry, ModelHook, StateManager
 from torch import Tensor
+
+from engine.models.diffusers_private import BaseState, ModelHook, StateManager, find_hooks_anew, hooks_of
 
 RET_STEPS = 5  # steps that `use_ret_steps` always computes; without, it is the first and the last one
 _BLOCK, _EMBEDDING = "resolute_tea_block", "resolute_tea_embedding"
@@ -61,7 +62,7 @@ class TeaState(BaseState):
         self.__init__()  # type: ignore[misc]
 
     def decide(self, rule: TeaRule, embedding: Tensor, step: int) -> None:
-        """Whether this pass is computed; `step` counts from 0 over the whole run."""
+        """Set `skipping` for this pass; `step` counts from 0 over the whole run, `embedding` is kept as it is."""
         before, self.embedding = self.embedding, embedding
         if before is None or self.residual is None or rule.always(step):
             self.skipping, self.distance = False, 0.0
@@ -73,7 +74,7 @@ class TeaState(BaseState):
 
 
 def relative_change(before: Tensor, after: Tensor) -> float:
-    """Mean absolute difference over mean absolute value before."""
+    """Mean absolute difference over mean absolute value before, of two tensors of one shape; waits for the device."""
     before = before.float()
     return float((after.float() - before).abs().mean() / before.abs().mean())
 
@@ -130,17 +131,16 @@ def install(model: Any, rule: TeaRule, clock: Clock) -> None:
     embedding = EmbeddingHook(modulation=rule.ret_steps)
     states: Any = StateManager(TeaState)  # type: ignore[arg-type]
     last = len(model.blocks) - 1
-    HookRegistry.check_if_exists_or_initialize(model.condition_embedder).register_hook(embedding, _EMBEDDING)
+    hooks_of(model.condition_embedder).register_hook(embedding, _EMBEDDING)
     for k, block in enumerate(model.blocks):
         hook = BlockHook(states, rule, clock, embedding)
         hook.head, hook.tail = k == 0, k == last
-        HookRegistry.check_if_exists_or_initialize(block).register_hook(hook, _BLOCK)
-    HookRegistry.check_if_exists_or_initialize(model).invalidate_child_registries_cache()
+        hooks_of(block).register_hook(hook, _BLOCK)
+    find_hooks_anew(model)
 
 
 def uninstall(model: Any) -> None:
     """Take them off again."""
-    registry = HookRegistry.check_if_exists_or_initialize(model)
     for name in (_BLOCK, _EMBEDDING):
-        registry.remove_hook(name, recurse=True)
-    registry.invalidate_child_registries_cache()
+        hooks_of(model).remove_hook(name, recurse=True)
+    find_hooks_anew(model)

@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from engine.caches.counting import Evaluations
-from engine.costs.flops_count import Cost, _on_meta, forward_flops
-from engine.costs.forward_inputs import inputs_of
+from engine.costs.flops_count import Cost, counted_pass, forward_flops
 from engine.schedules.latent_sizes import LatentSize
 
 
@@ -39,8 +35,6 @@ def part_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: in
 
 @lru_cache(maxsize=64)
 def _parts(config: str, frames: int, height: int, width: int, text_tokens: int) -> Mapping[str, int]:
-    model, size = _on_meta(config), LatentSize(frames, height, width, 1.0, 1.0, 0)
-    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False, depth=9) as counter:
-        model(**inputs_of(model, size, text_tokens))
+    counter = counted_pass(config, frames, height, width, text_tokens, depth=9)
     counts = counter.get_flop_counts()
     return {name.partition(".")[2]: sum(found.values()) for name, found in counts.items() if "." in name}

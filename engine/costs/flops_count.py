@@ -91,7 +91,7 @@ def forward_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens:
     if class_of(transformer) in LOOK_AT_VALUES:
         return denoiser_flops(transformer, size, text_tokens)
     config = json.dumps(dict(transformer), sort_keys=True)
-    return _count(config, size.frames, size.height, size.width, size.tokens, text_tokens)
+    return _count(config, size.frames, size.height, size.width, text_tokens)
 
 
 def class_of(transformer: Mapping[str, Any]) -> str:
@@ -100,17 +100,28 @@ def class_of(transformer: Mapping[str, Any]) -> str:
     return name if name in INPUTS else "WanTransformer3DModel"
 
 
-@lru_cache(maxsize=256)
-def _count(config: str, frames: int, height: int, width: int, tokens: int, text_tokens: int) -> int:
-    model = _on_meta(config)
-    size = LatentSize(frames, height, width, 1.0, 1.0, tokens)
-    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
+def counted_pass(
+    config: str, frames: int, height: int, width: int, text_tokens: int, depth: int = 2
+) -> FlopCounterMode:
+    """One forward pass of one sample, counted on the meta device; nothing is computed and no memory taken.
+
+    `config` is the denoiser's as JSON with sorted keys, sizes are the latent's, `depth` how many levels of modules the
+    counter tells apart. Raises KeyError for a class that `engine.costs.forward_inputs` does not know.
+    """
+    model, size = on_meta(config), LatentSize(frames, height, width, 1.0, 1.0, 0)
+    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False, depth=depth) as counter:
         model(**inputs_of(model, size, text_tokens))
-    return counter.get_total_flops()
+    return counter
+
+
+@lru_cache(maxsize=256)
+def _count(config: str, frames: int, height: int, width: int, text_tokens: int) -> int:
+    return counted_pass(config, frames, height, width, text_tokens).get_total_flops()
 
 
 @lru_cache(maxsize=4)
-def _on_meta(config: str) -> Any:
-    given = json.loads(config)
+def on_meta(config: str) -> Any:
+    """The denoiser of a config (JSON) on the meta device, without weights; shared, so leave it as it is."""
+    found = json.loads(config)
     with torch.device("meta"):
-        return getattr(diffusers, class_of(given)).from_config(given).eval()
+        return getattr(diffusers, class_of(found)).from_config(found).eval()

@@ -2,8 +2,8 @@
 
 Wan's are a formula. Every other published network's are a polynomial in its tokens n and the text's m,
 `a + b·n + c·m + d·n² + e·n·m + f·m²`: exact where attention is full or linear, as work is then of that form. Its
-coefficients were solved for from counts (`python -m benchmarks.flops`) and lie in `engine/costs/flops.json`.
-`engine.costs.flops_count` counts the same from the model's own code; tests hold them equal.
+coefficients are solved for from counts and lie in `engine/costs/flops.json`: data that `python -m benchmarks.flops`
+writes, and nobody else. `engine.costs.flops_count` counts from the model's own code; tests hold all of them equal.
 """
 
 from __future__ import annotations

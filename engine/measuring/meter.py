@@ -43,7 +43,11 @@ class Readings:
 class Meter:
     """Marks the spans of one run; use as a context manager around it.
 
-    Inside the loop nothing synchronises: on CUDA a mark is a recorded event, and reading waits for the last one.
+    All methods are for the thread that runs the loop: CUDA marks go into its current stream. On the CPU a thread of its
+    own samples the resident set between enter and exit. Nothing synchronises inside the loop (`resume`, `step_done`,
+    `host_seconds`, the bytes): on CUDA a mark is a recorded event. Entering, `decoded` and `read` wait for the device.
+    Seconds are floats; bytes are those of the whole process or, on CUDA, of the allocator on this device, whoever takes
+    them, and entering resets the allocator's peak.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -82,7 +86,7 @@ class Meter:
         return self._begun is not None
 
     def step_done(self) -> None:
-        """A step has been issued."""
+        """A step has been issued, begun at the last `resume`."""
         self._spans.append((self._begun, self._now()))
         self._step_bytes.append(self._take_peak())
 
@@ -113,7 +117,7 @@ class Meter:
         self._decode = self._take_peak()
 
     def read(self) -> Readings:
-        """All readings; waits for the device once."""
+        """All readings, by step in order; waits for the device once."""
         if self._cuda:
             torch.cuda.synchronize(self._device)
         return Readings(

@@ -7,42 +7,34 @@ the first size included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from diffusers.hooks._common import _ALL_TRANSFORMER_BLOCK_IDENTIFIERS
-from diffusers.models.attention_dispatch import _AttentionBackendRegistry, attention_backend
+from diffusers.models.attention_dispatch import attention_backend
 from torch import nn
 
 from engine.errors import InvalidInput
-from engine.models.families import Family
+from engine.models.denoisers import denoisers_of
+from engine.models.diffusers_private import BLOCK_LISTS, active_backend, chooses_backend, repeated_block_classes
 
 
-def accelerate(pipe: Any, family: Family, attention: str | None, compiled: bool, compiler: str = "inductor") -> None:
+def accelerate(pipe: Any, attention: str | None, compiled: bool, compiler: str = "inductor") -> None:
     """Set the attention backend (None: torch's own choice) and compile the blocks of a pipeline's denoisers.
 
     Raises InvalidInput for a backend that is not installed or not for this machine, and for a network without
     repeated blocks.
     """
-    for name, network in _denoisers(pipe, family):
+    for name, network in denoisers_of(pipe).items():
         if attention is not None:
             _attend_with(network, name, attention)
         if compiled:
             _compile(network, name, compiler)
 
 
-def _denoisers(pipe: Any, family: Family) -> Iterator[tuple[str, Any]]:
-    for name in family.denoisers:
-        network = getattr(pipe, name, None)
-        if network is not None:
-            yield name, network
-
-
 def _attend_with(network: Any, name: str, attention: str) -> None:
     processors = (getattr(module, "processor", None) for module in network.modules())
-    if not any(hasattr(processor, "_attention_backend") for processor in processors):  # diffusers says nothing then
+    if not any(map(chooses_backend, processors)):  # diffusers says nothing then
         raise InvalidInput("attention", f"attention is {attention!r}, but this {name} has only its own attention.")
-    active, _ = _AttentionBackendRegistry.get_active_backend()
+    active = active_backend()
     try:
         with attention_backend(active):  # put back: diffusers makes it that of every other network too
             network.set_attention_backend(attention)
@@ -52,20 +44,20 @@ def _attend_with(network: Any, name: str, attention: str) -> None:
 
 
 def _compile(network: Any, name: str, compiler: str) -> None:
-    blocks = _repeated_blocks(network)
+    blocks = _blocks_of(network)
     if not blocks:
         raise InvalidInput("compile", f"this {name} has no repeated blocks to compile; leave compile off.")
     for block in blocks:
         block.compile(dynamic=None, backend=compiler)
 
 
-def _repeated_blocks(network: nn.Module) -> list[nn.Module]:
+def _blocks_of(network: nn.Module) -> list[nn.Module]:
     """The blocks whose classes a network names; where it names none (SD3), those of its lists of blocks."""
-    kinds = getattr(network, "_repeated_blocks", None) or ()
+    kinds = repeated_block_classes(network)
     named = [module for module in network.modules() if type(module).__name__ in kinds]
     return named or [
         block
         for name, child in network.named_children()  # by its end: AuraFlow's are joint_transformer_blocks too
-        if name.endswith(_ALL_TRANSFORMER_BLOCK_IDENTIFIERS) and isinstance(child, nn.ModuleList)
+        if name.endswith(BLOCK_LISTS) and isinstance(child, nn.ModuleList)
         for block in child
     ]

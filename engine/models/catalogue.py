@@ -21,9 +21,10 @@ from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.sampling_request import MAX_GUIDANCE
 from engine.models.families import FAMILIES, LEVELS, Family, family_of
 from engine.models.geometry import geometry_of
-from engine.models.solver_choice import UNIPC_FLOW, SolverKind, kind_of, shift_in, solvers_for
+from engine.models.solver_choice import solvers_for
 from engine.schedules.latent_sizes import Geometry
 from engine.strict_json import shown
+from engine.switching.scheduler_kinds import UNIPC_FLOW, SolverKind, kind_of, shift_in
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = "emoji-wan"

@@ -58,6 +58,7 @@ class Family:
     negative: bool = True  # takes a negative prompt
     text_length: str | None = "max_sequence_length"  # what the argument is called, if there is one
     frames: str = "num_frames"  # what the argument is called; stills take none
+    asks_for_table: bool = False  # of levels at its scheduler; others hand it a finished one (`solver_choice`)
     least_steps: int = 1  # with fewer its table of levels cannot be made
     conditions: tuple[Condition, ...] = ()  # images or videos that a call takes beside the prompt
     needs: tuple[Condition, ...] = ()  # those of them that it cannot do without
@@ -78,13 +79,16 @@ _EMBEDDED: Mapping[str, Any] = {"distilled": True, "negative": False}
 FAMILIES: Mapping[str, Family] = {
     family.pipeline: family
     for family in (
-        Family("WanPipeline", denoisers=_EXPERTS),
+        Family("WanPipeline", denoisers=_EXPERTS, asks_for_table=True),
         Family(
             "WanImageToVideoPipeline", denoisers=_EXPERTS, conditions=("image", "last_image"), needs=("image",),
+            asks_for_table=True,
         ),
-        Family("WanVACEPipeline", denoisers=_EXPERTS, conditions=("video",)),
-        Family("SkyReelsV2Pipeline"),
-        Family("SkyReelsV2ImageToVideoPipeline", conditions=("image", "last_image"), needs=("image",)),
+        Family("WanVACEPipeline", denoisers=_EXPERTS, conditions=("video",), asks_for_table=True),
+        Family("SkyReelsV2Pipeline", asks_for_table=True),
+        Family(
+            "SkyReelsV2ImageToVideoPipeline", conditions=("image", "last_image"), needs=("image",), asks_for_table=True,
+        ),
         Family("LTXPipeline", "tokens", least_steps=2),
         Family(
             "LTXImageToVideoPipeline", "tokens", least_steps=2, holds_first=_always, conditions=("image",),
@@ -99,14 +103,15 @@ FAMILIES: Mapping[str, Family] = {
         Family("CogVideoXPipeline", "frames_first"),
         Family("CogVideoXImageToVideoPipeline", "frames_first", conditions=("image",), needs=("image",)),
         Family("MochiPipeline", least_steps=2),
-        Family("SanaVideoPipeline", call=_BINNED, frames="frames"),
+        Family("SanaVideoPipeline", call=_BINNED, frames="frames", asks_for_table=True),
         Family(
             "SanaImageToVideoPipeline", call=_BINNED, frames="frames", holds_first=_always, conditions=("image",),
-            needs=("image",),
+            needs=("image",), asks_for_table=True,
         ),
-        Family("Kandinsky5T2VPipeline", "channels_last"),
+        Family("Kandinsky5T2VPipeline", "channels_last", asks_for_table=True),
         Family(
             "Kandinsky5I2VPipeline", "channels_last", holds_first=_always, conditions=("image",), needs=("image",),
+            asks_for_table=True,
         ),
         Family("FluxPipeline", "packed", **_EMBEDDED),
         Family(
@@ -117,12 +122,12 @@ FAMILIES: Mapping[str, Family] = {
         Family("Flux2KleinPipeline", "packed", conditions=("image",), negative=False),
         Family("ChromaPipeline", "packed"),
         Family("QwenImagePipeline", "packed", guidance="true_cfg_scale"),
-        Family("StableDiffusion3Pipeline", "image"),
+        Family("StableDiffusion3Pipeline", "image", asks_for_table=True),
         Family("StableDiffusionPipeline", "image", denoisers=("unet",), text_length=None),
         Family("StableDiffusionXLPipeline", "image", denoisers=("unet",), sized=_told_full_size, text_length=None),
         Family("ZImagePipeline", "image"),
-        Family("SanaPipeline", "image", call=_BINNED),
-        Family("AuraFlowPipeline", "image"),
+        Family("SanaPipeline", "image", call=_BINNED, asks_for_table=True),
+        Family("AuraFlowPipeline", "image", asks_for_table=True),
     )
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 STILLS = (
@@ -23,7 +24,13 @@ STILLS = (
 
 
 class LatentSpace:
-    """A loaded autoencoder. Cells: normalised latents (N, C, h, w), float32, on the CPU. Pictures: (N, 3, H, W)."""
+    """A loaded autoencoder, for stills.
+
+    Pictures are (N, 3, H, W) in -1..1 (decoding may overshoot: clamp), H and W multiples of the autoencoder's stride.
+    Cells are latents (N, C, h, w), normalised as the denoiser sees them. Both may come in any float dtype and from any
+    device; both go out as float32 on the CPU, in memory of their own. The autoencoder itself computes on `device` (its
+    own, if left out) in its own dtype, without gradients; nothing of it is changed.
+    """
 
     def __init__(self, vae: Any, device: torch.device | None = None) -> None:
         self.vae, self.stills = vae, type(vae).__name__ in STILLS
@@ -32,18 +39,18 @@ class LatentSpace:
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures to cells."""
+        """Pictures to cells: the mode of the autoencoder's distribution, so no noise is drawn."""
         x = pictures.to(self.device, self.dtype)
-        out = self.vae.encode(x if self.stills else x[:, :, None])
+        out = self.vae.encode(x if self.stills else rearrange(x, "n c h w -> n c 1 h w"))
         latents = out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latent
         return self._normalised(latents if latents.ndim == 4 else latents[:, :, 0]).float().cpu()
 
     @torch.no_grad()
     def decode(self, cells: Tensor) -> Tensor:
-        """Cells to pictures."""
+        """Cells to pictures; where the decoder takes a timestep, at 0."""
         latents = self._restored(cells.float()).to(self.device, self.dtype)
         more = {"temb": torch.zeros(len(latents)).to(latents)} if self._config("timestep_conditioning") else {}
-        out = self.vae.decode(latents if self.stills else latents[:, :, None], **more).sample
+        out = self.vae.decode(latents if self.stills else rearrange(latents, "n c h w -> n c 1 h w"), **more).sample
         return (out if out.ndim == 4 else out[:, :, 0]).float().cpu()
 
     def _normalised(self, latents: Tensor) -> Tensor:
@@ -86,9 +93,9 @@ class LatentSpace:
 
 
 def _to_blocks(latents: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, 4C, h/2, w/2), as FLUX.2 numbers them."""
-    return torch.nn.functional.pixel_unshuffle(latents, 2)
+    """2x2 cells to one of four times the channels, as FLUX.2 numbers them."""
+    return rearrange(latents, "n c (h p) (w q) -> n (c p q) h w", p=2, q=2)
 
 
 def _from_blocks(blocks: Tensor) -> Tensor:
-    return torch.nn.functional.pixel_shuffle(blocks, 2)
+    return rearrange(blocks, "n (c p q) h w -> n c (h p) (w q)", p=2, q=2)

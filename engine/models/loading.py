@@ -19,8 +19,8 @@ from engine.models.fetching import INDEX, OnFetch, folder_of
 from engine.models.hpdm_pipe import load_pipe
 from engine.models.load_options import QUANTISATIONS, LoadOptions
 from engine.models.preview import LatentPreview, preview_of
-from engine.models.solver_choice import SCHEDULERS, kind_of, shift_in
 from engine.switching.noise_process import process_of
+from engine.switching.scheduler_kinds import SCHEDULERS, config_of, kind_of, shift_in, shift_key
 
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")  # of components; the last is a safety checker's
 FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
@@ -77,7 +77,7 @@ def load_model(
     _add_lora(pipe, options)
     _lower_peaks(pipe, options)
     _place(pipe, options, target)
-    accelerate(pipe, spec.family, options.attention, options.compile)
+    accelerate(pipe, options.attention, options.compile)
     return LoadedModel(spec, pipe, target, options)
 
 
@@ -94,12 +94,11 @@ def scheduler_for(pipe: Any, solver: str | None, shift: float | None) -> Any:
     UnsupportedPipeline where the formulas of a switch do not describe the result.
     """
     own = pipe.scheduler
-    config = dict(own.config) | {"_class_name": type(own).__name__}
+    config = config_of(own)
     cls: Any = type(own) if solver is None else getattr(diffusers, SCHEDULERS[kind_of(config)][solver])
     changes: dict[str, Any] = {} if cls is type(own) else _translated(config, cls)
     if shift is not None:
-        key = "shift" if cls.__name__.startswith("FlowMatch") else "flow_shift"
-        changes |= {key: shift, "use_dynamic_shifting": False}
+        changes |= {shift_key(cls.__name__): shift, "use_dynamic_shifting": False}
     scheduler = cls.from_config({key: value for key, value in (config | changes).items() if key != "_class_name"})
     process_of(scheduler)
     return scheduler
@@ -119,9 +118,8 @@ def _translated(config: dict[str, Any], cls: type) -> dict[str, Any]:
 def solver_name(scheduler: Any) -> str:
     """The short name of a scheduler's solver, or its class where it has none."""
     name = type(scheduler).__name__
-    config = dict(scheduler.config) | {"_class_name": name}
-    table = SCHEDULERS[kind_of(config)]
-    return next((short for short, known in table.items() if known == name), name)
+    classes = SCHEDULERS[kind_of(config_of(scheduler))]
+    return next((short for short, known in classes.items() if known == name), name)
 
 
 def _class(spec: ModelSpec) -> Any:

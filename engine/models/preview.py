@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from engine.models.latent_space import LatentSpace
@@ -32,7 +33,7 @@ class LatentPreview(Protocol):
     def r2(self) -> float: ...
 
     def __call__(self, x0: Tensor) -> np.ndarray:
-        """Clean latents (C, T, h, w), normalised as the model sees them -> uint8 (T or 1, h, w, 3)."""
+        """Clean latents (C, T, h, w), normalised as the model sees them, any device -> uint8 (T or 1, h, w, 3)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class LinearPreview:
     r2: float
 
     def __call__(self, x0: Tensor) -> np.ndarray:
-        cells = x0.float().cpu().permute(1, 2, 3, 0)  # (T, h, w, C)
+        cells = rearrange(x0.float().cpu(), "c t h w -> t h w c")
         return _bytes(cells @ self.weights[:-1] + self.weights[-1])  # (T, h, w, 3)
 
 
@@ -61,7 +62,7 @@ class FramePreview:
         scale = min(1.0, self.cells / max(frame.shape[-2:]))
         size = [max(1, int(side * scale) // self.patch) * self.patch for side in frame.shape[-2:]]
         small = F.interpolate(frame, size=size, mode="area")
-        return _bytes(self.space.decode(small).nan_to_num().permute(0, 2, 3, 1))
+        return _bytes(rearrange(self.space.decode(small).nan_to_num(), "n c h w -> n h w c"))
 
 
 class Glance:
@@ -99,11 +100,12 @@ def fit_preview(vae: Any, stride: int, side: int = SIDE, device: torch.device | 
     generator, space = torch.Generator().manual_seed(0), LatentSpace(vae, device)
     coarse = torch.rand((IMAGES, 3, 5, 5), generator=generator) * 2 - 1
     images = F.interpolate(coarse, size=(side * stride, side * stride), mode="bicubic").clamp(-1, 1)
-    cells = torch.cat([space.encode(batch) for batch in images.split(BATCH)]).permute(0, 2, 3, 1)  # (N, h, w, C)
-    colours = F.adaptive_avg_pool2d(images, (side, side)).permute(0, 2, 3, 1)  # (N, h, w, 3)
+    cells = rearrange(torch.cat([space.encode(batch) for batch in images.split(BATCH)]), "n c h w -> n h w c")
+    colours = rearrange(F.adaptive_avg_pool2d(images, (side, side)), "n rgb h w -> n h w rgb")
     cells = torch.cat([cells, torch.ones_like(cells[..., :1])], dim=-1)
     half = IMAGES // 2
-    weights = torch.linalg.lstsq(cells[:half].flatten(0, 2), colours[:half].flatten(0, 2)).solution
+    rows, wanted = (rearrange(x[:half], "n h w c -> (n h w) c") for x in (cells, colours))
+    weights = torch.linalg.lstsq(rows, wanted).solution
     unseen = colours[half:]
     r2 = 1 - float(((cells[half:] @ weights - unseen) ** 2).sum() / ((unseen - unseen.mean()) ** 2).sum())
     return LinearPreview(weights, r2)

@@ -8,53 +8,13 @@ flow-matching Euler alone: the others would shift it a second time, or do not ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from engine.errors import InvalidInput
+from engine.models.families import FAMILIES
+from engine.switching.scheduler_kinds import SCHEDULERS, kind_of
 
-SolverKind = Literal["flow", "inverted", "diffusion", "cogvideox"]
 SOLVERS = ("unipc", "euler", "dpm++", "ddim")
-SCHEDULERS: Mapping[SolverKind, Mapping[str, str]] = {
-    "flow": {
-        "unipc": "UniPCMultistepScheduler",
-        "euler": "FlowMatchEulerDiscreteScheduler",
-        "dpm++": "DPMSolverMultistepScheduler",
-    },
-    "inverted": {"euler": "FlowMatchEulerDiscreteScheduler"},
-    "diffusion": {
-        "unipc": "UniPCMultistepScheduler",
-        "euler": "EulerDiscreteScheduler",
-        "dpm++": "DPMSolverMultistepScheduler",
-        "ddim": "DDIMScheduler",
-    },
-    "cogvideox": {"ddim": "CogVideoXDDIMScheduler", "dpm++": "CogVideoXDPMScheduler"},
-}
-# Flow pipelines that ask the scheduler for its own table.
-ASK_FOR_TABLE = (
-    "WanPipeline", "WanImageToVideoPipeline", "WanVACEPipeline", "SkyReelsV2Pipeline", "SkyReelsV2ImageToVideoPipeline",
-    "Kandinsky5T2VPipeline", "Kandinsky5I2VPipeline", "SanaPipeline", "SanaVideoPipeline", "SanaImageToVideoPipeline",
-    "StableDiffusion3Pipeline", "AuraFlowPipeline",
-)  # fmt: skip
-UNIPC_FLOW: Mapping[str, Any] = {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True}  # Wan's
-
-
-def kind_of(scheduler: Mapping[str, Any]) -> SolverKind:
-    """The noise process of a scheduler, from its config with `_class_name`."""
-    name = str(scheduler.get("_class_name", ""))
-    if name.startswith("CogVideoX"):
-        return "cogvideox"
-    if name.startswith("FlowMatch") or scheduler.get("use_flow_sigmas"):
-        return "inverted" if scheduler.get("invert_sigmas") else "flow"
-    return "diffusion"
-
-
-def shift_in(scheduler: Mapping[str, Any]) -> float | None:
-    """The shift in a scheduler's config; None where it goes by the size, or there is none."""
-    if kind_of(scheduler) in ("diffusion", "cogvideox") or scheduler.get("use_dynamic_shifting"):
-        return None
-    key = "shift" if str(scheduler.get("_class_name")).startswith("FlowMatch") else "flow_shift"
-    value = scheduler.get(key, 1.0)
-    return None if value is None else float(value)
 
 
 def solvers_for(pipeline: str, scheduler: Mapping[str, Any]) -> tuple[str, ...]:
@@ -62,7 +22,7 @@ def solvers_for(pipeline: str, scheduler: Mapping[str, Any]) -> tuple[str, ...]:
     if pipeline == "Hpdm":
         return ()
     kind = kind_of(scheduler)
-    if kind == "flow" and pipeline not in ASK_FOR_TABLE:
+    if kind == "flow" and not (pipeline in FAMILIES and FAMILIES[pipeline].asks_for_table):
         return ("euler",)
     return tuple(SCHEDULERS[kind])
 

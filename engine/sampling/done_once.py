@@ -3,7 +3,7 @@
 Every forward pass of Wan's transformer computes anew what depends on the prompt alone (the text embedding, each block's
 cross-attention keys and values), on the timestep alone (for both passes of guidance) and on the latent size alone (the
 rotary tables). None of it shrinks with the latent, so it weighs most just where a schedule hopes to save. Here the
-modules that compute it remember their answers, and give one again only for the same tensor object, unchanged since.
+modules that compute it keep their outputs, and give one again only for the same tensor object, unchanged since.
 
 The pipeline's loop and the model's code stay as they are: `forward` is replaced on the instances, and put back after.
 """
@@ -24,13 +24,15 @@ from diffusers.models.transformers.transformer_wan import (
 )
 from torch import Tensor, nn
 
+from engine.models.denoisers import denoisers_of, is_compiled
+from engine.models.diffusers_private import OFFLOAD_HOOK
 from engine.patching import patched
 
 Forward = Callable[..., Any]
 PROMPTS = 2  # the prompt and the negative one take turns
 # Of one model's keys and values: all of Wan 2.1 1.3B's (190 MB in bfloat16), what fits of a larger one's.
 KEPT_BYTES = 256 * 2**20
-PLAIN = ("torch.nn.modules.", "diffusers.models.")  # where classes live whose answer depends on their input alone
+PLAIN = ("torch.nn.modules.", "diffusers.models.")  # where classes live whose output depends on their input alone
 
 
 @contextlib.contextmanager
@@ -38,7 +40,7 @@ def done_once(pipe: Any) -> Iterator[Kept]:
     """While the block runs, the pipeline's Wan transformers do unchanging work once only, to the bit.
 
     Yields what is kept, so that it can be dropped early; it is dropped at the end in any case. Steps aside, and leaves
-    the work as it was, where an answer might change meanwhile or the saving would be lost: another class of
+    the work as it was, where an output might change meanwhile or the saving would be lost: another class of
     transformer, training mode, a compiled model or block; and for each single module that is of another class than
     Wan's own (LoRA adapters, quantised layers), has fused projections, or carries hooks (offload, layerwise casting,
     caches).
@@ -67,48 +69,48 @@ class Kept:
 
 
 class Memo:
-    """A module's `forward` that remembers its newest answers, by the identity of the one tensor that it is given.
+    """A module's `forward` that keeps its newest outputs, by the identity of the one tensor that goes in.
 
     `room` limits the bytes of all memos that share it: what finds no room is computed each time.
     """
 
     def __init__(self, forward: Forward, entries: int, room: Room | None = None) -> None:
         self._forward, self._entries, self._room = forward, entries, room
-        self._answers: list[tuple[Tensor, int, Tensor]] = []
+        self._outputs: list[tuple[Tensor, int, Tensor]] = []
 
     def __call__(self, x: Tensor, *others: Any, **named: Any) -> Any:
         if others or named:
             return self._forward(x, *others, **named)
-        found = self.find(x)
-        if found is None:
-            found = self._forward(x)
-            self.keep(x, found)
-        return found
+        output = self.find(x)
+        if output is None:
+            output = self._forward(x)
+            self.keep(x, output)
+        return output
 
     def find(self, x: Tensor) -> Tensor | None:
-        """The answer for this very tensor, if it is remembered and the tensor has not been written to since."""
-        return next((answer for seen, version, answer in self._answers if seen is x and version == _version(x)), None)
+        """The output for this very tensor, if it is kept and the tensor was not written to since; shared, no copy."""
+        return next((output for seen, version, output in self._outputs if seen is x and version == _version(x)), None)
 
-    def keep(self, x: Tensor, answer: Tensor) -> bool:
-        """Remember an answer, forgetting the oldest; False where there is no room."""
-        while len(self._answers) >= self._entries:
-            self._forget(self._answers.pop(0)[2])
-        if self._room and not self._room.take(answer.nbytes):
+    def keep(self, x: Tensor, output: Tensor) -> bool:
+        """Keep an output as it is, dropping the oldest; False where there is no room."""
+        while len(self._outputs) >= self._entries:
+            self._forget(self._outputs.pop(0)[2])
+        if self._room and not self._room.take(output.nbytes):
             return False
-        self._answers.append((x, _version(x), answer))
+        self._outputs.append((x, _version(x), output))
         return True
 
     def made(self, tensor: Tensor) -> bool:
-        """Whether a tensor is one of the remembered answers."""
-        return any(answer is tensor for _, _, answer in self._answers)
+        """Whether a tensor is one of the outputs that are kept."""
+        return any(output is tensor for _, _, output in self._outputs)
 
     def clear(self) -> None:
-        while self._answers:
-            self._forget(self._answers.pop()[2])
+        while self._outputs:
+            self._forget(self._outputs.pop()[2])
 
-    def _forget(self, answer: Tensor) -> None:
+    def _forget(self, output: Tensor) -> None:
         if self._room:
-            self._room.left += answer.nbytes
+            self._room.left += output.nbytes
 
 
 class Room:
@@ -135,9 +137,9 @@ class KeyMemo(Memo):
         self._norm = norm
 
     def __call__(self, x: Tensor, *others: Any, **named: Any) -> Any:
-        found = self.find(x)
-        if found is not None:
-            return found
+        keys = self.find(x)
+        if keys is not None:
+            return keys
         raw = self._forward(x)
         normed = self._norm(raw)
         return normed if self.keep(x, normed) else raw
@@ -166,8 +168,8 @@ class SizeMemo:
 
 
 def _transformers(pipe: Any) -> list[Any]:
-    models: list[Any] = [getattr(pipe, name, None) for name in ("transformer", "transformer_2")]
-    return [m for m in models if type(m) is WanTransformer3DModel and not m.training and not _compiled(m)]
+    models = denoisers_of(pipe).values()
+    return [m for m in models if type(m) is WanTransformer3DModel and not m.training and not is_compiled(m)]
 
 
 def _replacements(model: Any, kept: Kept) -> Iterator[tuple[nn.Module, Forward]]:
@@ -214,16 +216,11 @@ def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a module and all in it are the library's own classes, without hooks and with nothing replaced."""
     return type(module) is kind and all(
         type(part).__module__.startswith(PLAIN)
-        and not {"forward", "_hf_hook"} & part.__dict__.keys()
+        and not {"forward", OFFLOAD_HOOK} & part.__dict__.keys()
         and not part._forward_hooks
         and not part._forward_pre_hooks
         for part in module.modules()
     )
-
-
-def _compiled(model: nn.Module) -> bool:
-    """Whether a model or a block of it is compiled: replacing `forward` in it would have it compiled again."""
-    return any(getattr(part, "_compiled_call_impl", None) is not None for part in model.modules())
 
 
 def _without_autograd(forward: Forward) -> Forward:

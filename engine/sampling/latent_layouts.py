@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from engine.schedules.latent_sizes import LatentSize
@@ -17,7 +18,10 @@ from engine.schedules.latent_sizes import LatentSize
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay latents out. `read(x, size)` gives (B, C, T, h, w); `write(grid)` is its inverse."""
+    """One way to lay latents out. `read(x, size)` gives (B, C, T, h, w); `write(grid)` is its inverse.
+
+    Numbers only move: dtype and device are kept, and both may give a view. Raises RuntimeError for another shape.
+    """
 
     read: Callable[[Tensor, LatentSize], Tensor]
     write: Callable[[Tensor], Tensor]
@@ -35,7 +39,7 @@ class Adapter:
     def grid(self, x: Tensor, size: LatentSize) -> Tensor:
         """Latents as a pipeline prepares or a scheduler steps them -> (B, C, T, h, w) or, without the first, T-1.
 
-        Where the first frame is a condition's, steps are given the others, and may be given them unpacked.
+        May be a view. Where the first frame is a condition's, schedulers step the others, and maybe unpacked.
         """
         if self._given_unpacked(x, size):
             grid = x
@@ -69,37 +73,32 @@ class Adapter:
         return self.holds_first and x.ndim == 5 and x.shape[1] == self.channels and x.shape[-2:] == size.hw
 
 
-def _unpack(x: Tensor, size: LatentSize) -> Tensor:
-    """FLUX's 2x2 blocks: (B, h/2·w/2, 4C) -> (B, C, 1, h, w)."""
-    batch, _, cells = x.shape
-    blocks = x.view(batch, size.height // 2, size.width // 2, cells // 4, 2, 2)
-    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(batch, cells // 4, 1, size.height, size.width)
+def _read_packed(x: Tensor, size: LatentSize) -> Tensor:
+    """FLUX's 2x2 blocks."""
+    return rearrange(x, "b (h w) (c p q) -> b c 1 (h p) (w q)", h=size.height // 2, w=size.width // 2, p=2, q=2)
 
 
-def _pack(grid: Tensor) -> Tensor:
-    """(B, C, 1, h, w) -> (B, h/2·w/2, 4C)."""
-    batch, channels, _, height, width = grid.shape
-    blocks = grid.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    return blocks.reshape(batch, height // 2 * (width // 2), channels * 4)
+def _write_packed(grid: Tensor) -> Tensor:
+    return rearrange(grid, "b c 1 (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
 
 
-def _from_tokens(x: Tensor, size: LatentSize) -> Tensor:
-    """(B, T·h·w, C) -> (B, C, T, h, w)."""
-    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], size.frames, *size.hw)
-
-
-def _to_tokens(grid: Tensor) -> Tensor:
-    """(B, C, T, h, w) -> (B, T·h·w, C)."""
-    return grid.flatten(2).transpose(1, 2)
+def _read_tokens(x: Tensor, size: LatentSize) -> Tensor:
+    return rearrange(x, "b (t h w) c -> b c t h w", t=size.frames, h=size.height, w=size.width)
 
 
 LAYOUTS = {
     "video": Layout(lambda x, size: x, lambda grid: grid),
-    "frames_first": Layout(lambda x, size: x.transpose(1, 2), lambda grid: grid.transpose(1, 2)),  # (B, T, C, h, w)
+    "frames_first": Layout(
+        lambda x, size: rearrange(x, "b t c h w -> b c t h w"), lambda grid: rearrange(grid, "b c t h w -> b t c h w")
+    ),
     "channels_last": Layout(
-        lambda x, size: x.permute(0, 4, 1, 2, 3), lambda grid: grid.permute(0, 2, 3, 4, 1), channels_last=True
-    ),  # (B, T, h, w, C)
-    "image": Layout(lambda x, size: x.unsqueeze(2), lambda grid: grid.squeeze(2)),  # (B, C, h, w)
-    "packed": Layout(_unpack, _pack),
-    "tokens": Layout(_from_tokens, _to_tokens),
-}  # by name: one for each of `engine.models.families.Layout`
+        lambda x, size: rearrange(x, "b t h w c -> b c t h w"),
+        lambda grid: rearrange(grid, "b c t h w -> b t h w c"),
+        channels_last=True,
+    ),
+    "image": Layout(
+        lambda x, size: rearrange(x, "b c h w -> b c 1 h w"), lambda grid: rearrange(grid, "b c 1 h w -> b c h w")
+    ),
+    "packed": Layout(_read_packed, _write_packed),
+    "tokens": Layout(_read_tokens, lambda grid: rearrange(grid, "b c t h w -> b (t h w) c")),
+}  # by name: one for each of `engine.models.families.LayoutName`

@@ -1,4 +1,4 @@
-"""What one run of a pipeline is asked for, and what it gives."""
+"""What one run of a pipeline is to do, and its result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from engine.switching.policies import Policy
 class StagedRequest:
     """One run of a loaded pipeline. `call` holds the pipeline's own arguments except size, steps and generator.
 
-    Guidance is among them also where the pipeline has a guider for it; without it the guider stays as it is.
+    They are the pipeline's by name, and are passed on as they are at every stage: `prompt`, pictures as PIL images at
+    full size (the pipeline scales them), a control `video` as a list of PIL frames (scaled here to each stage),
+    numbers, and tensors such as `prompt_embeds` that do not depend on the size, on the device and in the dtype that the
+    pipeline takes. `latents` must not be among them: the run makes its own. Guidance is there also where the pipeline
+    has a guider for it; without it the guider stays as it is. `seed` is 0 or more; it seeds a generator on the CPU.
     """
 
     pipe: Any
@@ -46,7 +50,7 @@ class StagedRequest:
         return {"guider": self.pipe.guider.new(guidance_scale=max(1.0, guidance))}
 
     def arguments(self, size: LatentSize, seed: int) -> dict[str, Any]:
-        """Of the pipeline's call at one size."""
+        """All arguments of the pipeline's call at one size, with a new generator; `call` itself is not changed."""
         stride, family = self.geometry.stride, self.family
         call = {key: value for key, value in self.call.items() if not (family.guider and key == family.guidance)}
         pixels, full = ((one.height * stride[1], one.width * stride[2]) for one in (size, self.sizes[-1]))
@@ -64,7 +68,10 @@ class StagedRequest:
 
 @dataclass(frozen=True)
 class StagedResult:
-    """What a run gave: frames (T, H, W, 3) float32 in [0, 1], the stages as they ran, the readings."""
+    """A run's result: frames (T, H, W, 3) float32 in [0, 1], the stages as they ran, the readings.
+
+    Without decoding the frames are (0, 0, 0, 3). `text_s` are the seconds of encoding text, of the run that did it.
+    """
 
     frames: np.ndarray
     plans: tuple[StagePlan, ...]
@@ -74,7 +81,7 @@ class StagedResult:
 
     @property
     def sigmas(self) -> tuple[float, ...]:
-        """What every step was told, in order."""
+        """The sigma of every step, in order, as a rectified flow's."""
         return tuple(sigma for plan in self.plans for sigma in plan.levels[plan.stage.window])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.models.diffusers_private import execution_device
 from engine.switching.sigma_tables import Table
 
 
@@ -20,7 +21,7 @@ class Start:
     """
 
     table: Table
-    shift: float | None  # None where the pipeline's own shift cannot be told as one number
+    shift: float | None  # None where the pipeline's own shift is not one number
     noise: Tensor  # (B, C, T, H, W) float32 on the CPU, of unit variance
 
 
@@ -34,7 +35,7 @@ class RunMemo:
     device: torch.device | None = None
 
     def device_of(self, pipe: Any) -> torch.device:
-        """Where the pipeline computes; asked once, as it looks through all modules for hooks that offload."""
+        """Where the pipeline computes; looked up once, as that goes through all modules for hooks that offload."""
         if self.device is None:
-            self.device = torch.device(pipe._execution_device)
+            self.device = execution_device(pipe)
         return self.device

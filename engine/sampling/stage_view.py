@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from engine.models.diffusers_private import reset_cache
 
-class StageListener(Protocol):
-    """What a stage view tells of its pipeline's progress."""
-
-    def tables_made(self, scheduler: Any, mu: float | None) -> None: ...
-    def stepping(self, scheduler: Any, x: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]: ...
-    def stepped(self, scheduler: Any, x: Tensor, answer: Tensor, out: Any) -> None: ...
+TablesMade = Callable[[Any, float | None], None]  # the scheduler, and the `mu` that the pipeline gave it
 
 
-def stage_view(base: Any, run: StageListener) -> Any:
-    """The same scheduler, of a subclass that reports to `run`; it shares nothing that a run changes.
+class StepListener(Protocol):
+    """What sees every step of a stage view. Tensors are in the pipeline's layout, dtype and device."""
+
+    def stepping(self, scheduler: Any, x: Tensor, model_output: Tensor) -> tuple[Tensor, Tensor]:
+        """Before a step: what to take it with in the place of `x` and `model_output`, maybe they themselves."""
+
+    def stepped(self, scheduler: Any, x: Tensor, model_output: Tensor, out: Any) -> None:
+        """After a step: what it was taken with, and what the scheduler returned."""
+
+
+def stage_view(base: Any, tables_made: TablesMade, steps: StepListener) -> Any:
+    """The same scheduler, of a subclass that reports its timesteps and its steps; it shares nothing that a run changes.
 
     A copy that the pipeline makes of it behaves as the plain class.
     """
@@ -29,17 +36,17 @@ def stage_view(base: Any, run: StageListener) -> Any:
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
         cls.set_timesteps(self, *args, **kwargs)
         if self is view:
-            run.tables_made(self, kwargs.get("mu"))
+            tables_made(self, kwargs.get("mu"))
 
     @functools.wraps(cls.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is not view:
             return cls.step(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
-        given = bound.arguments
-        given["sample"], given["model_output"] = run.stepping(self, given["sample"], given["model_output"])
+        named = bound.arguments
+        named["sample"], named["model_output"] = steps.stepping(self, named["sample"], named["model_output"])
         out = cls.step(*bound.args, **bound.kwargs)
-        run.stepped(self, given["sample"], given["model_output"], out)
+        steps.stepped(self, named["sample"], named["model_output"], out)
         return out
 
     methods = {"set_timesteps": set_timesteps, "step": step, "__module__": cls.__module__}
@@ -51,5 +58,4 @@ def stage_view(base: Any, run: StageListener) -> Any:
 def reset_caches(pipe: Any) -> None:
     """Between stages no offload round trip is made, but caches of another size must go."""
     for component in pipe.components.values():
-        if hasattr(component, "_reset_stateful_cache"):
-            component._reset_stateful_cache()
+        reset_cache(component)

@@ -1,19 +1,19 @@
 """What a run knows of the picture at full size, kept through its low stages, and what is made of it at a switch.
 
-The model answers two questions at once: what the picture is, and what it looks like at the resolution it was asked at.
+A prediction says two things at once: what the picture is, and what it looks like at the resolution of the stage.
 A low stage should change the first and leave the second alone. So the clean estimates of a run are laid on one canvas
 of DCT coefficients, each stage over its own low band; and three things follow, none of which costs a call of the model:
 
 - *Growing*, the switch finds the new band where a larger stage has left it, instead of nothing.
-- *The first answer after growing* says what the estimates before it should have been. A state is what they sum up to,
-  `x = (1-σ)·x0 + σ·ε`, so it is made again, at the same level, with the answer in their place; in the new band ε is
+- *The first prediction after growing* says what the estimates before it should have been. A state is what they sum up
+  to, `x = (1-σ)·x0 + σ·ε`, so it is made again, at the same level, with the new x0 in their place; in the new band ε is
   known exactly, as it is the seed's own noise. Then the step is taken as usual.
-- *The first answer after shrinking* differs from what the larger stage would have said next by what the resolution
-  does. That difference is taken off the answers, by less the further the level has fallen.
+- *The first prediction after shrinking* differs from the larger stage's next one by what the resolution does. That
+  difference is taken off the predictions, by less the further the level has fallen.
 
-What a stage would have said next follows its last slope, in the level, as far as that slope followed the one before: on
-early steps guided estimates swing to and fro, and a straight line through two of them would lead far away. With a stage
-of one size only, nothing here does anything.
+What a stage would have predicted next follows its last slope, in the level, as far as that slope followed the one
+before: on early steps guided estimates swing to and fro, and a straight line through two of them would lead far away.
+With a stage of one size only, nothing here does anything.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ FADE = 6  # power of the level that a difference of resolutions fades with; 4 to
 
 @dataclass(frozen=True)
 class _Switched:
-    """Kept from a switch to the first answer after it: what that answer should be, and the size before."""
+    """Kept from a switch to the first prediction after it: the x0 that it should have, and the size before."""
 
     foreseen: Tensor  # (B, C, T, h, w)
     before: Size
 
 
 class Anchor:
-    """The canvas of one run. Estimates are (B, C, T, h, w) float32; levels are those of a rectified flow."""
+    """The canvas of one run. Estimates are (B, C, T, h, w) float32 on one device; levels are a rectified flow's sigma.
+
+    Estimates are kept as they come until the next switch: write into none of them afterwards.
+    """
 
     def __init__(self, field: Callable[[], NoiseField], full: Size) -> None:
         self._field, self._full = field, full
@@ -49,7 +52,7 @@ class Anchor:
     def expect(self, size: Size, level: float) -> Tensor:
         """The clean estimate (B, C, T, *size) as far as it is known, for a switch to that size.
 
-        `level` is the one that the stage before would have been asked at next.
+        `level` is the one at which the stage before would have predicted next. New memory, float32.
         """
         latest = self._seen[-1][1]
         before = _size(latest)
@@ -62,7 +65,10 @@ class Anchor:
         return known
 
     def answered(self, x: Tensor, x0: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """What state and estimate a step should be taken with, given the model's. (B, C, T, h, w) both, and back."""
+        """State and estimate that a step should be taken with, given the model's; (B, C, T, h, w) float32 all.
+
+        Where nothing is to be corrected they are the very tensors that came.
+        """
         switched, self._switched = self._switched, None
         if switched is not None and _cells(switched.before) < _cells(_size(x)):
             x = self._remade(x, x0, switched, sigma)

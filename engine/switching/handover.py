@@ -29,7 +29,7 @@ class StagePlan:
 
     @cached_property
     def levels(self) -> list[float]:
-        """The whole run's levels as numbers: read once, as reading them from a device waits for it."""
+        """The whole run's n + 1 levels as numbers: read once, as reading them from a device waits for it."""
         return self.table.sigmas.tolist()
 
     @property
@@ -39,7 +39,7 @@ class StagePlan:
 
     @property
     def sigmas(self) -> Tensor:
-        """(steps + 1,) the stage's own levels and the one after its last step."""
+        """(steps + 1,) the stage's own levels and the one after its last step; a view of the table's."""
         return self.table.sigmas[self.stage.first - 1 : self.stage.last + 1]
 
     @property
@@ -49,7 +49,7 @@ class StagePlan:
 
     @property
     def timesteps(self) -> Tensor:
-        """(steps,) what the model is told in this stage."""
+        """(steps,) this stage's timesteps as the model gets them, 0..1000; a view of the table's."""
         return self.table.timesteps[self.stage.window]
 
 
@@ -63,8 +63,11 @@ def plan_stages(
 ) -> tuple[StagePlan, ...]:
     """Tables for every stage from the full-resolution run's own table; `shift` is the shift that made it.
 
+    Their tensors keep dtype and device of `full`'s, and may be them.
+
     A schedule of one stage gets `full` itself, to the bit, under every policy. So does every stage of a model that was
-    trained on a fixed grid of levels (`can_reshift` False); policies that live by other levels are refused there.
+    trained on a fixed grid of levels (`can_reshift` False); for policies that live by other levels InvalidInput is
+    raised there.
     """
     if len(sizes) == 1:
         return (StagePlan(schedule.stages[0], sizes[0], full),)
@@ -84,7 +87,12 @@ def plan_stages(
 
 
 class Handover:
-    """The state between two stages of one run, as a rectified flow's. Latents are (B, C, T, h, w)."""
+    """The state between two stages of one run, as a rectified flow's.
+
+    Latents, velocities and noise are (B, C, T, h, w), computed with in float32 on the device of the latents; sigmas are
+    0..1. One run, one instance, one thread: in each stage `corrected` before every step where `corrects`, `record`
+    after the last step, and then `switch`.
+    """
 
     def __init__(self, policy: Policy, noise: NoiseSource) -> None:
         self._policy, self._noise = policy, noise
@@ -92,7 +100,7 @@ class Handover:
         self._last: tuple[Tensor, Tensor, Tensor, int] | None = None
 
     def start(self, size: LatentSize) -> Tensor:
-        """The first stage's latents."""
+        """The first stage's latents (B, C, T, *size) float32: unit noise. At full size they may be the field itself."""
         return self._noise.start(size.hw)
 
     @property
@@ -101,22 +109,35 @@ class Handover:
         return self._anchor is not None
 
     def corrected(self, x: Tensor, velocity: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """State and velocity that a step is to be taken with, given what the model saw and answered; float32."""
+        """State and velocity that a step is to be taken with, given the model's; float32.
+
+        Where nothing is to be corrected they are the very tensors that came (a state of another dtype is float32 then
+        too). Keeps the estimate for the steps to come, and writes into nothing.
+        """
         if self._anchor is None:
             return x, velocity
         x = x.float()
-        given = x - sigma * velocity.float()
-        mended, x0 = self._anchor.answered(x, given, sigma)
-        if mended is x and x0 is given:
+        predicted = x - sigma * velocity.float()
+        corrected, x0 = self._anchor.answered(x, predicted, sigma)
+        if corrected is x and x0 is predicted:
             return x, velocity
-        return mended, (mended - x0) / sigma
+        return corrected, (corrected - x0) / sigma
 
     def record(self, x: Tensor, velocity: Tensor, stepped: Tensor, step: int) -> None:
-        """Keep a stage's last step, counted from 1: what the model saw and answered, what the solver made of it."""
+        """Keep a stage's last step, counted from 1: state `x` and its velocity, and the solver's state after it.
+
+        `x` and `velocity` at the step's own sigma, `stepped` at the next; any dtype. They are kept as they are until
+        `switch` or `release`: whoever goes on writing into one of them gives a copy. The three may share memory with
+        each other.
+        """
         self._last = x, velocity, stepped, step
 
     def switch(self, old: StagePlan, new: StagePlan) -> Tensor:
-        """The latents that stage `new` starts from, after `old` has run."""
+        """The latents that stage `new` starts from, after `old` has run: (B, C, T, *new.size) float32.
+
+        At the level `new.entry`, except by the policy `lightx2v`, which stays at the level just left. Raises RunFailed
+        where `record` has not seen the last step of `old`.
+        """
         if self._last is None or self._last[3] != old.stage.last:
             raise RunFailed("a stage ended before its last step was taken; this is a bug in the pipeline's driver.")
         x, velocity, stepped = (tensor.float() for tensor in self._last[:3])
@@ -157,7 +178,8 @@ def noise_for(
 ) -> NoiseSource:
     """A run's noise, drawn on the CPU for an integer seed so that a seed means the same on every device.
 
-    `field` (B, C, T, H, W) is the baseline's own start noise, where it is at hand.
+    `shape` is the full latents' (B, C, T, H, W); noise is float32 of unit variance on `device`. `field` of that shape
+    is the baseline's own start noise, where it is at hand; it is copied only to change its dtype or device.
     """
     generator = torch.Generator("cpu").manual_seed(seed) if isinstance(seed, int) else seed
     return NoiseSource(generator, shape, field_first=policy.field_first, device=device, field=field)

@@ -19,14 +19,17 @@ Size = tuple[int, int]
 
 
 def dct2(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II over the last two axes, in float32 or, for float64 input, in float64."""
+    """Orthonormal DCT-II over the last two axes. (..., h, w) -> (..., h, w), float32 or, of float64, float64.
+
+    On the device of `x`, always in new memory; coefficient [0, 0] is the mean times sqrt(h·w).
+    """
     x = _wide(x)
     rows, columns = (_basis(n, x.dtype, x.device) for n in x.shape[-2:])
     return rows @ x @ columns.T
 
 
 def idct2(coefficients: Tensor) -> Tensor:
-    """The inverse of `dct2` (its transpose)."""
+    """The inverse of `dct2` (its transpose); shapes, dtype and device likewise."""
     coefficients = _wide(coefficients)
     rows, columns = (_basis(n, coefficients.dtype, coefficients.device) for n in coefficients.shape[-2:])
     return rows.T @ coefficients @ columns
@@ -35,7 +38,7 @@ def idct2(coefficients: Tensor) -> Tensor:
 def graft(low: Tensor, onto: Tensor) -> Tensor:
     """Coefficients of `onto` with their low block replaced by those of `low`; a larger `low` is cropped.
 
-    `low` (..., h, w), `onto` (..., H, W) -> (..., H, W).
+    `low` (..., h, w), `onto` (..., H, W) -> (..., H, W), a copy of the dtype and device of `onto`.
     """
     h, w = (min(a, b) for a, b in zip(low.shape[-2:], onto.shape[-2:], strict=True))
     result = onto.clone()
@@ -44,7 +47,10 @@ def graft(low: Tensor, onto: Tensor) -> Tensor:
 
 
 def resize_dct(x: Tensor, size: Size) -> Tensor:
-    """Band-limited resize: crop or zero-pad the coefficients, keeping the mean. (..., h, w) -> (..., *size)."""
+    """Band-limited resize: crop or zero-pad the coefficients, keeping the mean. (..., h, w) -> (..., *size).
+
+    Float32 or, of float64, float64, on the device of `x`, in new memory.
+    """
     gain = math.sqrt(size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
     blank = x.new_zeros((*x.shape[:-2], *size), dtype=_wide(x).dtype)
     return gain * idct2(graft(dct2(x), blank))
@@ -52,22 +58,26 @@ def resize_dct(x: Tensor, size: Size) -> Tensor:
 
 @dataclass(frozen=True)
 class NoiseField:
-    """One seed's noise at full resolution, `eps` (..., H, W): the baseline's own start noise."""
+    """One seed's noise at full resolution, `eps` (..., H, W) of unit variance: the baseline's own start noise."""
 
     eps: Tensor
 
     @cached_property
     def coefficients(self) -> Tensor:
+        """(..., H, W) of the DCT, independent and of unit variance; computed once and shared: write into none."""
         return dct2(self.eps)
 
     def crop(self, size: Size) -> Tensor:
-        """The field at a lower resolution: white, unit variance, coherent with it. At full size: itself, to the bit."""
+        """The field at a lower resolution: white, unit variance, coherent with it. (..., *size).
+
+        At full size it is `eps` itself, to the bit; below it is new memory. `size` is at most the field's.
+        """
         if size == tuple(self.eps.shape[-2:]):
             return self.eps
         return idct2(self.coefficients[..., : size[0], : size[1]])
 
     def extend(self, eps: Tensor, size: Size) -> Tensor:
-        """`eps` (..., h, w) brought to `size`: its own low band, the field's coefficients where it has none."""
+        """`eps` (..., h, w) brought to `size`, (..., *size): its own low band, the field's coefficients above it."""
         return idct2(graft(dct2(eps), self.coefficients[..., : size[0], : size[1]]))
 
 
@@ -88,7 +98,7 @@ class NoiseSource:
         device: torch.device | str = "cpu",
         field: Tensor | None = None,
     ) -> None:
-        """`shape` is the full latent's (..., H, W); numbers are drawn on the generator's device, then moved.
+        """`shape` is the full latent's (..., H, W); numbers of `dtype` are drawn on the generator's device, then moved.
 
         `field` is taken in the first draw's place: pipelines draw in number types and orders of their own.
         """
@@ -104,16 +114,17 @@ class NoiseSource:
 
     @property
     def field(self) -> NoiseField:
+        """The common field. Raises LookupError where every stage draws noise of its own (`field_first` False)."""
         if self._field is None:
             raise LookupError("this policy draws every stage's noise anew; it has no common field")
         return self._field
 
     def start(self, size: Size) -> Tensor:
-        """The first stage's latents (..., *size)."""
+        """The first stage's latents (..., *size): the field's crop, at full size the field itself; or a first draw."""
         return self._field.crop(size).to(self._dtype) if self._field else self._draw(size)
 
     def fresh(self, size: Size) -> Tensor:
-        """White noise that nothing else has used (..., *size)."""
+        """White noise that nothing else has used (..., *size); each call draws on, so the order of calls matters."""
         return self._draw(size)
 
     def _draw(self, size: Size) -> Tensor:

@@ -34,7 +34,12 @@ def _block_jumps(shift: float, sizes: Sequence[LatentSize]) -> tuple[float, ...]
 
 @dataclass(frozen=True)
 class Policy:
-    """One way to switch: its name, what it multiplies the shift by in each stage, and where it comes from."""
+    """One way to switch: its name, what it multiplies the shift by in each stage, and where it comes from.
+
+    `shift_ratios(shift, sizes)` gives one positive number a stage: what the baseline's shift is multiplied by in that
+    stage's table (`Table.reshifted`). `shift` is the one that made the baseline's table, `sizes` are the stages' in
+    order, the last the full one.
+    """
 
     name: str
     shift_ratios: Callable[[float, Sequence[LatentSize]], tuple[float, ...]]
@@ -43,7 +48,7 @@ class Policy:
     summary: str
     needs_reshift: bool = False  # whether its switch is right only between tables of different shifts
     anchors: bool = (
-        False  # whether states and answers beside a switch are held to what the run knows (engine.switching.anchor)
+        False  # whether states and estimates beside a switch are held to what the run knows (engine.switching.anchor)
     )
 
 

@@ -1,4 +1,4 @@
-"""Sigma tables: what noise level each step of each stage is told.
+"""Sigma tables: the noise level of each step of each stage.
 
 `shift(u; s) = s·u / (1 + (s-1)·u)` composes by multiplication, so a table made with any shift is moved to another one
 by `reshift(sigmas, ratio)` without knowing how it was made. With ratio = the stage's true linear rate, a step of a low
@@ -20,10 +20,12 @@ _SIGMA_MAX = float(np.float32(1 - 1 / TRAIN_STEPS))
 
 @dataclass(frozen=True)
 class Table:
-    """A whole run's levels: `sigmas` (n + 1,) float32 ending in 0, `timesteps` (n,) as the model is told them.
+    """A whole run's levels: `sigmas` (n + 1,) float32 ending in 0, `timesteps` (n,) as the model gets them, 0..1000.
 
-    Levels are a rectified flow's. A scheduler may count otherwise: `inverted` is one minus them, and where it is
-    something else `native` (n + 1,) holds its own numbers, and the table is not re-shifted.
+    Levels are a rectified flow's, 0..1, falling; timesteps are of the scheduler's dtype (float32 or int64). Both are
+    the scheduler's own tensors where it has them, on its device: write into none. A scheduler may count otherwise:
+    `inverted` is one minus them, and where it is something else `native` (n + 1,) holds its own numbers, and the table
+    is not re-shifted.
     """
 
     sigmas: Tensor
@@ -32,28 +34,32 @@ class Table:
     native: Tensor | None = None
 
     def reshifted(self, ratio: float) -> Table:
-        """This table with its shift multiplied by `ratio`; ratio 1 is the table itself, to the bit."""
+        """This table with its shift multiplied by `ratio` > 0; ratio 1 is the table itself, to the bit.
+
+        Computed in float64; dtype and device of both tensors are kept, so integer timesteps are truncated. A table with
+        `native` numbers would lose them: do not call it there.
+        """
         if ratio == 1.0:
             return self
         sigmas = reshift(self.sigmas.double(), ratio)
-        told = 1 - sigmas if self.inverted else sigmas
-        return Table(sigmas.to(self.sigmas), (told[:-1] * TRAIN_STEPS).to(self.timesteps), self.inverted)
+        counted = 1 - sigmas if self.inverted else sigmas
+        return Table(sigmas.to(self.sigmas), (counted[:-1] * TRAIN_STEPS).to(self.timesteps), self.inverted)
 
     @property
     def counted(self) -> Tensor:
-        """(n + 1,) the levels in the scheduler's own numbers."""
+        """(n + 1,) the levels in the scheduler's own numbers; may be `sigmas` or `native` itself."""
         if self.native is not None:
             return self.native
         return 1 - self.sigmas if self.inverted else self.sigmas
 
 
 def reshift(sigma: Tensor, ratio: float) -> Tensor:
-    """`ratio·σ / (1 + (ratio-1)·σ)`, elementwise; 0 and 1 stay where they are."""
+    """`ratio·σ / (1 + (ratio-1)·σ)`, elementwise, of any shape and float dtype; 0 and 1 stay where they are."""
     return ratio * sigma / (1 + (ratio - 1) * sigma)
 
 
 def wan_table(infer_steps: int, shift: float) -> Table:
-    """Wan's and LightX2V's table: u from 0.999 down in equal steps, shifted, a closing 0, integer timesteps.
+    """Wan's and LightX2V's table: u from 0.999 down in equal steps, shifted, a closing 0, int64 timesteps; on the CPU.
 
     Source: LightX2V `schedulers/wan/scheduler.py`, `set_timesteps` (float64 arithmetic, int64 truncation kept).
     """

@@ -1,8 +1,9 @@
 """What happens to the latents when the resolution changes: every policy's switch, each one pure function.
 
-Notation: rectified flow `x = (1-σ)·x0 + σ·ε`, velocity `v = ε - x0`, hence `x0 = x - σ·v` and `ε = x + (1-σ)·v`.
-A switch after step i (0-based) goes from `old[i]`, where the model was last asked, to `new[i+1]`, what it is told next.
-Tensors are (B, C, T, h, w); only h and w change.
+Notation: rectified flow `x = (1-σ)·x0 + σ·ε`, velocity `v = ε - x0`, hence `x0 = x - σ·v` and `ε = x + (1-σ)·v`. A
+switch after step i (0-based) goes from `old[i]`, the level of the model's last prediction, to `new[i+1]`, that of its
+next. Tensors are (B, C, T, h, w) float32 on one device; only h and w change. Every switch returns new memory, (B, C, T,
+H, W) of the size to be, and writes into nothing that it is given.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from engine.switching.resample import lanczos, nearest, nearest_counts, nearest_
 
 @dataclass(frozen=True)
 class Switch:
-    """All that is known at a switch; a policy uses what it needs."""
+    """All that is known at a switch; a policy uses what it needs. Levels are sigmas, 1 (noise) down to 0."""
 
-    x: Tensor  # (B, C, T, h, w) what the model saw at the old stage's last step, at level old[step]
-    velocity: Tensor  # (B, C, T, h, w) what it answered
+    x: Tensor  # (B, C, T, h, w) the state before the old stage's last step, at level old[step]
+    velocity: Tensor  # (B, C, T, h, w) the model's prediction there
     stepped: Tensor  # (B, C, T, h, w) the solver's own result of that step, at level old[step + 1]
-    step: int
+    step: int  # from 0, over the whole run
     old: Sequence[float]  # the old stage's table of the whole run
     new: Sequence[float]  # the new stage's
     size: Size  # (H, W) to be
@@ -36,18 +37,22 @@ class Switch:
 
     @property
     def sigma(self) -> float:
+        """The level of the last prediction."""
         return self.old[self.step]
 
     @property
     def told(self) -> float:
+        """The level of the next prediction, at which the new state should be."""
         return self.new[self.step + 1]
 
     @property
     def x0(self) -> Tensor:
+        """The clean estimate (B, C, T, h, w)."""
         return self.x - self.sigma * self.velocity
 
     @property
     def eps(self) -> Tensor:
+        """The predicted noise (B, C, T, h, w)."""
         return self.x + (1 - self.sigma) * self.velocity
 
     @property
@@ -99,7 +104,7 @@ def anchored(s: Switch) -> Tensor:
     """All that the run knows of the clean picture, noise as the solver left it, the field's coefficients above.
 
     Where the new table's next level is `spectral`'s, so is the low band, whichever way `stepped` is split in two. What
-    else the policy does, at the first answers after the switch, is in `engine.switching.anchor`.
+    else the policy does, at the first predictions after the switch, is in `engine.switching.anchor`.
     """
     level = s.old[s.step + 1]
     eps = (s.stepped - (1 - level) * s.x0) / level

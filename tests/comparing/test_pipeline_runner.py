@@ -28,7 +28,7 @@ def compiled(tmp_path):
         return lambda *args: ran.append(number) or graph.forward(*args)
 
     model = LoadedModel(plain.spec, plain.pipe, plain.device, LoadOptions(compile=True))
-    accelerate(model.pipe, model.spec.family, None, True, compiler=numbered)
+    accelerate(model.pipe, None, True, compiler=numbered)
     yield model, ran
     torch._dynamo.reset()
 

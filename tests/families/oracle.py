@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import engine.sampling.pipeline_run
-from engine.sampling.latent_layouts import Adapter
+import engine.sampling.stage_call
+from engine.sampling.latent_layouts import LAYOUTS, Adapter
 from engine.sampling.pipeline_run import run_staged
 from engine.sampling.run_request import StagedRequest
-from engine.sampling.stage_view import stage_view
+from engine.sampling.stage_view import TablesMade, stage_view
+from engine.sampling.step_watch import StepWatch
 
 
 @dataclass
@@ -78,10 +79,10 @@ def answer(scheduler: Any, index: int, t: Tensor, x: Tensor, x0: Tensor) -> Tens
 @contextlib.contextmanager
 def oracle(told: Told, adapter: Adapter) -> Iterator[None]:
     """While the block runs, every staged run's scheduler is answered by the oracle."""
-    original = engine.sampling.pipeline_run.stage_view
+    original = engine.sampling.stage_call.stage_view
 
-    def view_of(base: Any, run: Any) -> Any:
-        view = stage_view(base, run)
+    def view_of(base: Any, tables_made: TablesMade, steps: StepWatch) -> Any:
+        view = stage_view(base, tables_made, steps)
         inner, counter = view.step, [0]
         signature = inspect.signature(inner)
 
@@ -89,23 +90,23 @@ def oracle(told: Told, adapter: Adapter) -> Iterator[None]:
         def step(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs).arguments
             x = given["sample"]
-            grid = adapter.grid(x, run.size)
+            grid = adapter.grid(x, steps.state.size)
             x0 = _laid_out(adapter, target(grid), x)
             given["model_output"] = answer(view, counter[0], given["timestep"], x.float(), x0)
             counter[0] += 1
             out = inner(**given)
             result = out[0] if isinstance(out, tuple) else out.prev_sample
-            told.final = adapter.grid(result, run.size)
+            told.final = adapter.grid(result, steps.state.size)
             return out
 
         view.step = step
         return view
 
-    engine.sampling.pipeline_run.stage_view = view_of
+    engine.sampling.stage_call.stage_view = view_of
     try:
         yield
     finally:
-        engine.sampling.pipeline_run.stage_view = original
+        engine.sampling.stage_call.stage_view = original
 
 
 def _laid_out(adapter: Adapter, grid: Tensor, x: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ def oracle_run(asked: StagedRequest) -> Told:
     told = Told()
     denoiser = getattr(asked.pipe, asked.family.denoisers[0])
     adapter = Adapter(
-        engine.sampling.pipeline_run.LAYOUTS[asked.family.layout],
+        LAYOUTS[asked.family.layout],
         asked.geometry.channels,
         asked.family.holds_first(denoiser.config),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import engine.sampling.pipeline_run
+import engine.sampling.stage_call
 from engine.errors import Cancelled
 from engine.sampling.latent_layouts import LAYOUTS, Adapter
 from engine.sampling.pipeline_run import run_staged
@@ -29,17 +29,17 @@ def test_first_sample_of_each_stage_is_what_was_handed_over(name, monkeypatch):
         handed.append(grid.clone())
         return ungrid(self, grid, prepared, size)
 
-    def view_of(base, run):
-        def stepping(scheduler, sample, answer):
-            if not stepped or stepped[-1][0] != run.stage:
-                stepped.append((run.stage, run.adapter.grid(sample, run.size).clone()))
-            return type(run).stepping(run, scheduler, sample, answer)
+    def view_of(base, tables_made, steps):
+        def stepping(scheduler, x, model_output):
+            if not stepped or stepped[-1][0] != steps.state.stage:
+                stepped.append((steps.state.stage, steps.state.grid(x).clone()))
+            return type(steps).stepping(steps, scheduler, x, model_output)
 
-        run.stepping = stepping
-        return stage_view(base, run)
+        steps.stepping = stepping
+        return stage_view(base, tables_made, steps)
 
     monkeypatch.setattr(Adapter, "ungrid", laid_out)
-    monkeypatch.setattr(engine.sampling.pipeline_run, "stage_view", view_of)
+    monkeypatch.setattr(engine.sampling.stage_call, "stage_view", view_of)
     for schedule in SCHEDULES.values():
         handed.clear()
         stepped.clear()

@@ -9,7 +9,6 @@ from engine.caches.diffusers_caches import blocks_of
 from engine.costs.forward_inputs import inputs_of
 from engine.errors import InvalidInput
 from engine.models.acceleration import accelerate
-from engine.models.families import family_of
 from engine.models.load_options import LoadOptions
 from engine.schedules.latent_sizes import LatentSize
 from tests.families.builders_image import aura_flow, sana, sd3
@@ -18,7 +17,6 @@ from tests.families.cases import CASES
 from tests.families.parts import seeded
 from tests.tiny import tiny_wan
 
-WAN = family_of("WanPipeline")
 SIZES = ((16, 24), (12, 18), (16, 24), (8, 12), (10, 16))
 
 
@@ -39,7 +37,7 @@ def test_blocks_are_compiled_twice_for_any_number_of_sizes():
         return graph.forward
 
     expected = [forward(pipe, size) for size in SIZES]
-    accelerate(pipe, WAN, None, True, compiler=counted)
+    accelerate(pipe, None, True, compiler=counted)
     found = [forward(pipe, size) for size in SIZES]
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(expected, found, strict=True))
     first = len(compilations)
@@ -62,7 +60,7 @@ def answer(model, size):
 def test_blocks_are_compiled_of_networks_that_name_none(build):
     torch._dynamo.reset()
     pipe, compilations = seeded(build)(), []
-    model, family = pipe.transformer, family_of(type(pipe).__name__)
+    model = pipe.transformer
 
     def counted(graph, inputs):
         compilations.append(len(inputs))
@@ -72,7 +70,7 @@ def test_blocks_are_compiled_of_networks_that_name_none(build):
     if build is cog:  # its positions are of one size
         sizes = sizes[:1]
     expected = [answer(model, size) for size in sizes]
-    accelerate(pipe, family, None, True, compiler=counted)
+    accelerate(pipe, None, True, compiler=counted)
     blocks = {
         **blocks_of(model),
         **dict(getattr(model, "joint_transformer_blocks", torch.nn.Module()).named_children()),
@@ -93,7 +91,7 @@ def test_a_network_without_blocks_is_refused_in_one_sentence():
     pipe = tiny_wan()
     pipe.transformer = torch.nn.Linear(2, 2)
     with pytest.raises(InvalidInput, match=r"this transformer has no repeated blocks to compile; leave compile off\."):
-        accelerate(pipe, WAN, None, True, compiler="eager")
+        accelerate(pipe, None, True, compiler="eager")
 
 
 def test_the_second_graph_serves_the_first_size_too():
@@ -109,7 +107,7 @@ def test_the_second_graph_serves_the_first_size_too():
 
         return run
 
-    accelerate(pipe, WAN, None, True, compiler=named)
+    accelerate(pipe, None, True, compiler=named)
     for size in (SIZES[0], SIZES[1]):
         forward(pipe, size)
     first, second = ran[0], ran[-1]
@@ -123,7 +121,7 @@ def test_the_second_graph_serves_the_first_size_too():
 def test_an_attention_backend_computes_the_same():
     pipe = tiny_wan()
     expected = forward(pipe, SIZES[0])
-    accelerate(pipe, WAN, "_native_math", False)
+    accelerate(pipe, "_native_math", False)
     assert torch.allclose(forward(pipe, SIZES[0]), expected, atol=1e-5)
     assert not torch.equal(forward(pipe, SIZES[0]), expected), "another kernel rounds otherwise"
     assert torch.equal(forward(tiny_wan(), SIZES[0]), expected), "it is this network's alone"
@@ -131,13 +129,13 @@ def test_an_attention_backend_computes_the_same():
 
 def test_a_backend_that_is_not_installed_is_refused_in_one_sentence():
     with pytest.raises(InvalidInput, match=r"attention 'sage' cannot be used here: .+"):
-        accelerate(tiny_wan(), WAN, "sage", False)
+        accelerate(tiny_wan(), "sage", False)
 
 
 def test_a_network_whose_attention_is_fixed_is_refused_a_backend():
     case = CASES["sd3"]
     with pytest.raises(InvalidInput, match="has only its own attention"):
-        accelerate(case.build(), family_of("StableDiffusion3Pipeline"), "native", False)
+        accelerate(case.build(), "native", False)
 
 
 def test_options_name_the_backends_there_are():

@@ -18,8 +18,8 @@ from engine.experiments.lightx2v_config import RunSettings
 from engine.experiments.presets import load_preset
 from engine.jobs.limits import Limits
 from engine.models.catalogue import PUBLISHED, catalogue
-from engine.models.solver_choice import SCHEDULERS
 from engine.switching.policies import policy_named
+from engine.switching.scheduler_kinds import SCHEDULERS
 
 BOOK = tomllib.loads(PUBLISHED.read_text("utf-8"))
 SPECS = catalogue()

@@ -18,8 +18,8 @@ from engine.models.catalogue import find_model, spec_of_folder
 from engine.models.families import REFUSED
 from engine.models.load_options import LoadOptions
 from engine.models.loading import load_model, scheduler_for, solver_name
-from engine.models.solver_choice import SCHEDULERS
 from engine.switching.noise_process import process_of
+from engine.switching.scheduler_kinds import SCHEDULERS
 from tests.families.cases import CASES, geometry, untouched
 from tests.tiny import saved_tiny_wan
 

@@ -72,8 +72,8 @@ def test_what_no_step_changes_is_computed_once(tiny, computed):
     assert computed[embedder.time_proj] == 8  # one a step, for both passes
 
 
-def answers_of(memos):
-    return sum(len(memo._answers) for memo in memos if isinstance(memo, Memo))
+def outputs_of(memos):
+    return sum(len(memo._outputs) for memo in memos if isinstance(memo, Memo))
 
 
 def test_memory_is_free_before_decoding(tiny, monkeypatch):
@@ -85,13 +85,13 @@ def test_memory_is_free_before_decoding(tiny, monkeypatch):
             self.memos = memos
 
     def decoding(*args, **kwargs):
-        seen.append(answers_of(memos))
+        seen.append(outputs_of(memos))
         return decode(*args, **kwargs)
 
     monkeypatch.setattr(once, "Kept", Watched)
     kept_at = []
     with patched(tiny.vae, decode=decoding):
-        run_staged(request(tiny, TWO), lambda event: kept_at.append(answers_of(memos)))
+        run_staged(request(tiny, TWO), lambda event: kept_at.append(outputs_of(memos)))
     assert kept_at[0] > 8
     assert kept_at[-1] == 0
     assert seen == [0]
@@ -206,8 +206,8 @@ def test_a_memo_forgets_the_oldest_and_gives_its_room_back():
     room = Room(8)
     memo = Memo(lambda x: x + 1, 2, room)
     xs = [torch.zeros(1) for _ in range(5)]
-    answers = [memo(x) for x in xs]
-    assert memo(xs[4]) is answers[4]
+    outputs = [memo(x) for x in xs]
+    assert memo(xs[4]) is outputs[4]
     assert memo.find(xs[0]) is None
     assert room.left == 0
     memo.clear()

@@ -1,0 +1,135 @@
+"""One ordinary call of the pipeline a stage, its loop untouched, with text, latents and levels of ours put into it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from engine.caches.apply import CachedRun
+from engine.errors import UnsupportedPipeline
+from engine.measuring.device import wait_for
+from engine.models.diffusers_private import PROGRESS_BAR
+from engine.patching import patched
+from engine.sampling.run_state import RunState
+from engine.sampling.scheduler_window import enter_stage
+from engine.sampling.shared_start import RunMemo
+from engine.sampling.stage_view import stage_view
+from engine.sampling.start_finder import StartFinder, noise_scale
+from engine.sampling.step_watch import StepWatch
+from engine.schedules.latent_sizes import LatentSize
+from engine.switching.handover import Handover, noise_for, plan_stages
+
+
+class StageCalls:
+    """Calls the pipeline at a stage's size; `caches` is set before the first call."""
+
+    def __init__(self, state: RunState, start: StartFinder, steps: StepWatch, memo: RunMemo) -> None:
+        self.caches: CachedRun
+        self._state, self._start, self._steps, self._memo = state, start, steps, memo
+        self._encodings = 0  # of this call
+
+    def replaced(self) -> Mapping[str, Any]:
+        """What takes the place of the pipeline's own attributes while the run lasts."""
+        pipe = self._state.request.pipe
+        return {
+            "encode_prompt": self._remembering(pipe.encode_prompt),
+            "prepare_latents": self._handing_over(pipe.prepare_latents),
+            PROGRESS_BAR: {"disable": True},
+            **self._state.request.guider(),
+        }
+
+    def __call__(self, size: LatentSize, output_type: str) -> Any:
+        """Run the stage under way; what the pipeline returns.
+
+        Later stages have generators of their own: a scheduler that adds noise must not add the same noise twice.
+        """
+        state, request = self._state, self._state.request
+        self._encodings, state.size = 0, size
+        arguments = request.arguments(size, _stage_seed(request.seed, state.stage))
+        view = stage_view(request.pipe.scheduler, self._tables_made, self._steps)
+        with patched(request.pipe, scheduler=view), self.caches.stage(state.stage):
+            return request.pipe(**arguments, output_type=output_type)
+
+    def _remembering(self, encode_prompt: Callable[..., Any]) -> Callable[..., Any]:
+        """Text is encoded once for all stages and all runs that share a memo."""
+        meter, device = self._state.meter, self._state.device
+
+        @functools.wraps(encode_prompt)
+        def remembering(*args: Any, **kwargs: Any) -> Any:
+            number, self._encodings = self._encodings, self._encodings + 1
+            if number >= len(self._memo.results):
+                wait_for(device)
+                begun = time.perf_counter()
+                self._memo.results.append(encode_prompt(*args, **kwargs))
+                wait_for(device)
+                self._memo.seconds += time.perf_counter() - begun
+                if meter.running:  # some pipelines encode after their latents: it is no part of the first step
+                    meter.resume()
+            return self._memo.results[number]
+
+        return remembering
+
+    def _handing_over(self, prepare_latents: Callable[..., Any]) -> Callable[..., Any]:
+        """The pipeline prepares its latents; then ours take their place, of the very same shape."""
+
+        @functools.wraps(prepare_latents)
+        def handing_over(*args: Any, **kwargs: Any) -> Any:
+            out = prepare_latents(*args, **kwargs)
+            prepared = out[0] if isinstance(out, tuple) else out
+            self._start.see_noise(prepared)
+            if self._start.looking:
+                return out
+            if self._state.staged:
+                latents = self._latents_like(prepared)
+                out = (latents, *out[1:]) if isinstance(out, tuple) else latents
+                self._steps.expect(latents)
+            if self._state.stage == 0:
+                self._state.meter.resume()
+            return out
+
+        return handing_over
+
+    def _latents_like(self, prepared: Tensor) -> Tensor:
+        """The latents that the stage starts from, in the layout, dtype and device of those that were prepared."""
+        state, request = self._state, self._state.request
+        grid = state.grid(prepared)  # (B, C, T, h, w)
+        if state.handover is None:
+            shape = (*grid.shape[:-2], *state.full.hw)
+            source = noise_for(request.policy, request.seed, shape, prepared.device, self._start.noise)
+            state.handover = Handover(request.policy, source)
+            latents = state.handover.start(state.size) * noise_scale(request.pipe.scheduler)
+        else:
+            latents = state.handover.switch(state.plans[state.stage - 1], state.plan)
+            latents = state.process.state(latents, state.plan.entry)
+        if latents.shape != grid.shape:
+            raise UnsupportedPipeline(
+                f"{type(request.pipe).__name__} prepared latents of shape {tuple(grid.shape)} where the "
+                f"schedule hands over {tuple(latents.shape)}; it cannot follow a schedule at this size."
+            )
+        return state.adapter.ungrid(latents, prepared, state.size)
+
+    def _tables_made(self, scheduler: Any, mu: float | None) -> None:
+        """The pipeline has set its timesteps: leave one stage's window of the levels that the baseline has."""
+        state, request = self._state, self._state.request
+        self._start.see_table(scheduler, mu)
+        if not state.plans:
+            table, shift = self._start.table()
+            state.plans = plan_stages(
+                request.schedule, request.sizes, request.policy, table, shift, state.process.can_reshift
+            )
+        if state.staged:
+            enter_stage(scheduler, state.plan, state.final)
+
+    def release(self) -> None:
+        """Let go of the memo; one that is shared keeps what is in it."""
+        self._memo = RunMemo()
+
+
+def _stage_seed(seed: int, stage: int) -> int:
+    """The first stage has the run's own. A generator on the CPU reads 32 bits of a seed, so those must differ."""
+    return seed if stage == 0 else int(np.random.SeedSequence((seed, stage)).generate_state(1)[0])

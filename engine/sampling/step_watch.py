@@ -1,0 +1,147 @@
+"""Every step of a run as its scheduler takes it: corrected, checked, kept for the next switch, and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.errors import RunFailed, UnsupportedPipeline
+from engine.measuring.step_event import OnStep, StepEvent
+from engine.models.preview import Glance, LatentPreview
+from engine.sampling.done_once import Kept
+from engine.sampling.run_state import RunState
+
+# A step's state x and velocity, (B, C, T, h, w) as a rectified flow's, and its sigma. They may be the very tensors that
+# the pipeline goes on with: copy what is kept, write into none.
+Watch = Callable[[Tensor, Tensor, float], None]
+
+
+class StepWatch:
+    """The listener of a run's stage views (`engine.sampling.stage_view.StepListener`)."""
+
+    def __init__(
+        self,
+        state: RunState,
+        on_step: OnStep | None,
+        preview: Callable[[], LatentPreview] | None,
+        watch: Watch | None,
+    ) -> None:
+        self.state = state
+        self.done_once: Kept | None = None  # dropped after the last step, as decoding needs the memory
+        self._on_step, self._preview, self._watch = on_step, preview, watch
+        self._handed_over: Tensor | None = None  # what a stage's first step has to see, in the pipeline's layout
+        self._obeyed: Tensor | None = None  # whether it did; a bool on the device
+        self._finite: list[Tensor] = []  # whether the steps since the last check ended finite; bools on the device
+
+    def expect(self, latents: Tensor) -> None:
+        """The next step is to be taken from these very latents."""
+        self._handed_over = latents
+
+    def stepping(self, scheduler: Any, x: Tensor, model_output: Tensor) -> tuple[Tensor, Tensor]:
+        """Before a step: state and model output to take it with, in the layout and dtype of those that came."""
+        self._check_obeyed(x)
+        state, process, handover = self.state, self.state.process, self.state.handover
+        if handover is None or not handover.corrects:
+            return x, model_output
+        sigma = state.plan.levels[state.step]
+        before = process.flow(state.grid(x).float(), sigma)
+        predicted = process.asked(scheduler, before, state.grid(model_output).float(), sigma)
+        after, velocity = handover.corrected(before, predicted, sigma)
+        if after is before and velocity is predicted:
+            return x, model_output
+        output = process.answer(scheduler, after, velocity, sigma)
+        return (
+            state.adapter.ungrid_step(process.state(after, sigma), x, state.size),
+            state.adapter.ungrid_step(output, model_output, state.size),
+        )
+
+    def stepped(self, scheduler: Any, x: Tensor, model_output: Tensor, out: Any) -> None:
+        """After a step: `x` and `model_output` as it was taken with, `out` what the scheduler returned."""
+        state = self.state
+        state.step += 1
+        state.meter.step_done()
+        if self.done_once and state.step == state.request.schedule.infer_steps:
+            self.done_once.drop()
+        result = out[0] if isinstance(out, tuple) else out.prev_sample
+        self._finite.append(torch.isfinite(result.sum(dtype=torch.float32)))  # any NaN or infinity spoils a sum
+        if state.device.type == "cpu":
+            self.check()
+        sigma = state.plan.levels[state.step - 1]
+
+        def velocity() -> Tensor:
+            return state.grid(state.process.velocity(scheduler, x, model_output, out, sigma))
+
+        if state.handover is not None and state.step == state.plan.stage.last and not state.final:
+            self._record(x, velocity(), result)
+        if self._watch:
+            self._watch(state.flow(x, sigma), velocity(), sigma)
+        if self._on_step:
+            glance = Glance(self._preview, lambda: (state.flow(x, sigma).float() - sigma * velocity().float())[0])
+            try:
+                self._on_step(self._event(sigma, glance))
+            finally:
+                glance.expire()
+        state.meter.resume()
+
+    def check(self) -> None:
+        """Read what the steps have found; on a GPU once a stage, as reading waits for the device.
+
+        Raises UnsupportedPipeline where a stage did not begin with what was handed over, and RunFailed with the first
+        step whose result is not finite.
+        """
+        obeyed, self._obeyed = self._obeyed, None
+        if obeyed is not None and not bool(obeyed):
+            raise UnsupportedPipeline(
+                f"{type(self.state.request.pipe).__name__} does not step the latents that it prepared; "
+                "it cannot follow a resolution schedule without silent errors."
+            )
+        flags, self._finite = self._finite, []
+        if flags and not bool(torch.stack(flags).all()):
+            first = self.state.step - len(flags) + 1 + [bool(flag) for flag in flags].index(False)
+            raise RunFailed(
+                f"the latents are not finite at step {first}; try another dtype or a lower guidance.", first
+            )
+
+    def release(self) -> None:
+        """Drop the tensors, so that a kept reference to the run keeps no memory."""
+        self._handed_over = self._obeyed = None
+        self._finite.clear()
+
+    def _check_obeyed(self, x: Tensor) -> None:
+        if self._handed_over is None:
+            return
+        expected, self._handed_over = self.state.grid(self._handed_over), None
+        seen = self.state.grid(x)
+        same_shape = expected.shape == seen.shape
+        self._obeyed = (expected.to(seen) == seen).all() if same_shape else torch.tensor(False)
+        if self.state.device.type == "cpu":
+            self.check()
+
+    def _record(self, x: Tensor, velocity: Tensor, result: Tensor) -> None:
+        """Keep a stage's last step for the switch: the state before it, its velocity, the state after it."""
+        state = self.state
+        assert state.handover is not None
+        sigma, after = state.plan.levels[state.step - 1 : state.step + 1]
+        begun = state.flow(x, sigma).clone()  # some pipelines write the result into the very latents that were stepped
+        ended = state.flow(result, after) if state.process.windowed else begun + (after - sigma) * velocity
+        state.handover.record(begun, velocity, ended, state.step)
+
+    def _event(self, sigma: float, preview: Callable[[], np.ndarray]) -> StepEvent:
+        state, plan = self.state, self.state.plan
+        return StepEvent(
+            step=state.step,
+            steps=state.request.schedule.infer_steps,
+            stage=state.stage,
+            stages=len(state.plans),
+            rate=plan.stage.rate,
+            sigma=sigma,
+            latent_height=plan.size.height,
+            latent_width=plan.size.width,
+            seconds=state.meter.host_seconds(),
+            memory_bytes=state.meter.last_bytes,
+            preview=preview,
+        )
