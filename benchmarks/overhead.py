@@ -25,6 +25,7 @@ from engine.comparing.result_files import Artefacts
 from engine.comparing.run_entry import environment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.loading import LoadedModel, load_model
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 
@@ -55,7 +56,9 @@ def main() -> None:
     steps = model.spec.defaults.steps
     tracks = [Track(name, load_preset(s, steps).schedule, policy_named(DEFAULT_POLICY)) for name, s in NAMES.items()]
     prompt = (model.spec.examples or ("a test",))[0]
-    experiments = [make_experiment(model.spec, tracks, prompt=prompt, seed=seed) for seed in range(options.rounds + 1)]
+    experiments = [
+        make_experiment(model.spec, tracks, Settings(prompt=prompt, seed=seed)) for seed in range(options.rounds + 1)
+    ]
     rounds, bare = [one(model, experiments[0])], []
     for experiment in experiments[1:]:
         rounds.append(one(model, experiment))

@@ -20,6 +20,7 @@ from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
 from engine.experiments.documents import load_experiment, parse_experiment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.measuring.video import read_metadata, read_mp4, write_mp4
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
@@ -50,7 +51,7 @@ def run_cli(monkeypatch, *arguments) -> int:
 def experiment(model, *schedules: str, **changes) -> Experiment:
     tracks = [Track(name, load_preset(name, 4).schedule, policy_named("coherent")) for name in schedules]
     fields = {"prompt": "a red apple", "seed": 1, "steps": 4, "height": 64, "width": 64, "frames": 5}
-    return make_experiment(model.spec, tracks, **fields | changes)
+    return make_experiment(model.spec, tracks, Settings(**fields | changes))
 
 
 def test_compare_writes_a_complete_report(monkeypatch, capsys, folder, tmp_path):
@@ -303,7 +304,7 @@ def test_a_hub_model_that_is_not_cached_says_what_to_do_offline():
 def test_catalogue_defaults_are_sizes_that_the_models_can_run():
     for name in ("wan2.1-1.3b", "wan2.1-14b"):
         spec = find_model(name)
-        assert make_experiment(spec, [], prompt="x").height == spec.defaults.height
+        assert make_experiment(spec, [], Settings(prompt="x")).height == spec.defaults.height
 
 
 def test_torch_threads_are_in_the_environment(model):

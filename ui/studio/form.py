@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from engine.experiments.conditions import ROLES, roles_of
-from engine.experiments.experiment import MAX_PROMPT, Experiment, Track, make_experiment
+from engine.experiments.experiment import Experiment, Track, make_experiment
+from engine.experiments.settings import MAX_PROMPT, Settings
 from engine.models.availability import Availability, studio_models
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
 from engine.schedules.schedule import MAX_STEPS
@@ -77,9 +78,12 @@ def default_model() -> ModelSpec:
 def experiment_of(values: Mapping[str, Any], tracks: list[Track]) -> Experiment:
     """The experiment that the fields describe. Raises InvalidInput naming the field."""
     spec = known_model(values["model"])
-    return make_experiment(
-        spec,
-        tracks,
+    return make_experiment(spec, tracks, _settings(values, spec))
+
+
+def _settings(values: Mapping[str, Any], spec: ModelSpec) -> Settings:
+    """What the fields ask for, unchecked."""
+    return Settings(
         prompt=values["prompt"],
         negative_prompt=values["negative"],
         seed=whole(values["seed"]),
