@@ -21,7 +21,7 @@ from unittest.mock import patch
 from benchmarks.schedules import NAMES
 from benchmarks.speed import Watch
 from engine.comparing.comparison import compare
-from engine.comparing.result_files import Artefacts
+from engine.comparing.result_files import ResultFiles
 from engine.comparing.run_entry import environment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
@@ -32,7 +32,7 @@ from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 def one(model: LoadedModel, experiment: Experiment, heat: bool = True) -> dict[str, float]:
     """Seconds of one comparison, with or without heat-maps: in all, and of its phases as the report has them."""
-    written = nullcontext() if heat else patch.object(Artefacts, "heat", return_value=None)
+    written = nullcontext() if heat else patch.object(ResultFiles, "heat", return_value=None)
     with tempfile.TemporaryDirectory() as folder, written:
         begun = time.perf_counter()
         report = compare(experiment, model, Path(folder), noise_floor=False)

@@ -11,7 +11,7 @@ from engine.measuring.similarity import similarity
 from engine.reports.schema import Similarity, Uncached
 
 
-class Pairs:
+class CachedPairs:
     """Keeps the frames that a comparison still needs because of its caches, and no others.
 
     `tracks` has the baseline first; `left` are the numbers of those that are going to run.

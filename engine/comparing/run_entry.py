@@ -1,19 +1,21 @@
-"""What a run gave, in the words of the report."""
+"""What a run gave, and what one that did not finish is, in the words of the report."""
 
 from __future__ import annotations
 
 import platform
+from typing import Any, Literal
 
 import diffusers
 import torch
 
 from engine import __version__
-from engine.comparing.runner import RunResult
+from engine.comparing.runner import Runner, RunResult
 from engine.costs.flops_count import Cost
-from engine.experiments.experiment import Experiment
+from engine.experiments.experiment import Experiment, Track
 from engine.models.loading import LoadedModel
 from engine.reports import schema as schema
 from engine.schedules.latent_sizes import LatentSize
+from engine.schedules.lightx2v_keys import export
 
 
 def environment(model: LoadedModel) -> schema.Environment:
@@ -83,4 +85,18 @@ def memory_of(result: RunResult) -> schema.Memory:
         steps_bytes=readings.steps_bytes,
         before_bytes=readings.before_bytes,
         decode_bytes=readings.decode_bytes,
+    )
+
+
+def unfinished_run(runner: Runner[Any], track: Track, status: Literal["failed", "cancelled"], error: str) -> schema.Run:
+    """A run that failed or was stopped, with the sentence that says why."""
+    cuda = runner.model.device.type == "cuda"
+    return schema.Run(
+        name=track.name,
+        schedule=export(track.schedule),
+        status=status,
+        error=error,
+        memory=schema.Memory(kind="cuda" if cuda else "rss_above_start", peak_bytes=None, reason=f"run {status}"),
+        similarity=schema.Similarity.missing(f"this run was {status}"),
+        **runner.choice(track),
     )
