@@ -22,8 +22,8 @@ from engine.measuring.similarity import Metric
 from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
-from engine.reports.html import evaluations_text
 from engine.reports.memory_advice import memory_sentence
+from engine.reports.run_display import evaluations_text
 from engine.reports.schema import Report, Run
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from engine.comparing.result_files import ResultFiles
 from engine.experiments.experiment import Track
 from engine.measuring.similarity import Metric, own_similarity, similarity
-from engine.reports.schema import Similarity
+from engine.reports.closeness import Similarity
 
 
 @dataclass(frozen=True)

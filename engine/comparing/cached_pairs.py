@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.experiments.experiment import Track
 from engine.measuring.similarity import similarity
-from engine.reports.schema import Similarity, Uncached
+from engine.reports.closeness import Similarity, Uncached
 
 
 class CachedPairs:

@@ -27,7 +27,8 @@ from engine.experiments.experiment import Experiment
 from engine.measuring.device import settled_heap
 from engine.models.loading import LoadedModel
 from engine.reports.html import write_index
-from engine.reports.schema import Report, Run, VideoSize, save
+from engine.reports.report_file import save
+from engine.reports.schema import Report, Run, VideoSize
 from engine.wording import first_line
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from engine.experiments.experiment import Track
-from engine.reports.schema import Report, Run, Uncached
+from engine.reports.closeness import Uncached
+from engine.reports.schema import Report, Run
 
 
 class FinishedRuns:

@@ -11,7 +11,8 @@ from engine.comparing.run_entry import evaluations_of, latency_of, memory_of, st
 from engine.comparing.runner import Runner
 from engine.comparing.settling import BandWatch
 from engine.experiments.experiment import Track
-from engine.reports.schema import Run, Speedup
+from engine.reports.run_costs import Speedup
+from engine.reports.schema import Run
 from engine.schedules.lightx2v_keys import export
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from engine.comparing.runner import Runner
 from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.measuring.similarity import similarity
-from engine.reports.schema import Report, Similarity
+from engine.reports.closeness import Similarity
+from engine.reports.schema import Report
 
 
 class NoiseFloor:

@@ -16,7 +16,7 @@ from engine.costs.flops_count import Cost
 from engine.experiments.experiment import Experiment, Track
 from engine.measuring.meter import Readings
 from engine.models.loading import LoadedModel
-from engine.reports.schema import Similarity
+from engine.reports.closeness import Similarity
 
 
 class RunResult(Protocol):

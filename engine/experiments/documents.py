@@ -17,7 +17,8 @@ from engine.hpdm.level_choice import parse_optional_levels
 from engine.measuring.video import read_metadata
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.solver_choice import SOLVERS
-from engine.reports import schema as reports
+from engine.reports import report_file
+from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import SCHEDULE_KEYS, schedule_of
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 
@@ -44,7 +45,7 @@ def load_experiment(path: Path, models: Models | None = None) -> Experiment:
 def _loaded(path: Path, models: Models | None) -> Experiment:
     if path.suffix.lower() == ".mp4":
         return parse_experiment(_from_video(path), path.name, models)
-    document = reports.load(path) if path.name == "report.json" else None
+    document = report_file.load(path) if path.name == "report.json" else None
     if document is not None:
         return _from_report(document, models)
     try:
@@ -109,7 +110,7 @@ def _from_video(path: Path) -> str:
     return tags[TAG]
 
 
-def _from_report(report: reports.Report, models: Models | None) -> Experiment:
+def _from_report(report: Report, models: Models | None) -> Experiment:
     tracks = [
         Track(
             run.name,

@@ -32,7 +32,8 @@ from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits
 from engine.measuring.video import VideoFailed, check_mp4
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import Report, load
+from engine.reports.report_file import load
+from engine.reports.schema import Report
 
 MIB = 2**20
 MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked

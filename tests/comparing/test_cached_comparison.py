@@ -19,7 +19,7 @@ from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
-from engine.reports import schema as reports
+from engine.reports import report_file
 from engine.reports.html import write_index
 from engine.sampling import cache_calibration
 from engine.schedules.latent_sizes import full_size
@@ -100,7 +100,7 @@ def test_the_speed_up_by_flops_claims_no_more_than_was_skipped(found):
 
 def test_the_report_reads_back_and_its_page_is_written(found):
     _, report, out = found
-    assert reports.load(out / "report.json") == report
+    assert report_file.load(out / "report.json") == report
     text = write_index(report, out).read_text("utf-8")
     assert "teacache:0.5" in text
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engine.cli import commands
+from engine.cli.compare_flags import scheduled_tracks
 from engine.cli.terminal import ProgressLines
 from engine.comparing import pipeline_runner
 from engine.comparing.comparison import compare
@@ -24,7 +25,7 @@ from engine.experiments.settings import Settings
 from engine.measuring.video import read_metadata, read_mp4, write_mp4
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
 
@@ -231,8 +232,7 @@ def test_out_folder_that_cannot_be_written_is_found_before_anything_runs(monkeyp
 
 
 def test_every_schedule_runs_under_every_policy_asked_for():
-    preset = load_preset("two-stage-0.5", 30)
-    tracks = commands._tracks([preset, preset], ["coherent", "lightx2v"])
+    tracks = scheduled_tracks(["two-stage-0.5", "two-stage-0.5"], 30, ["coherent", "lightx2v"], [])
     assert [track.policy.name for track in tracks] == ["coherent", "lightx2v"] * 2
 
 

@@ -22,7 +22,7 @@ from engine.hpdm.level_choice import LevelChoice, level_schedule, parse_level_wo
 from engine.hpdm.weights_folder import save_hpdm
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.loading import load_model
-from engine.reports import schema as reports
+from engine.reports import report_file
 from engine.schedules.schedule import parse_schedule
 from engine.switching.policies import policy_named
 
@@ -122,7 +122,7 @@ def test_a_comparison_is_whole(folder: Path, spec: ModelSpec, tmp_path: Path) ->
     assert short.stages[-1].last_step == 6
     assert "enlarged from 4 frames of 32x32" in (short.similarity.ssim.reason or "")
     assert all((tmp_path / level.video).is_file() for run in report.runs for level in run.pyramid)
-    assert reports.load(tmp_path / "report.json") == report
+    assert report_file.load(tmp_path / "report.json") == report
     name = Path(asked.spec.location)
     assert load_experiment(tmp_path / "report.json", lambda _: find_model(str(name))).tracks == asked.tracks
 

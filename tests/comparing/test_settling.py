@@ -11,7 +11,7 @@ from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
 from engine.experiments.settings import Settings
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.noise_field import idct2
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan

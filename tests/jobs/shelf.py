@@ -19,18 +19,10 @@ from engine.jobs.data_dir import new_id
 from engine.measuring.similarity import Metric
 from engine.measuring.video import write_mp4, write_png
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import (
-    Environment,
-    Latency,
-    Memory,
-    Report,
-    Run,
-    Similarity,
-    Speedup,
-    StageEntry,
-    VideoSize,
-    save,
-)
+from engine.reports.closeness import Similarity
+from engine.reports.report_file import save
+from engine.reports.run_costs import Latency, Memory, Speedup, StageEntry
+from engine.reports.schema import Environment, Report, Run, VideoSize
 from engine.schedules.latent_sizes import LatentSize
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import policy_named

@@ -24,7 +24,7 @@ from engine.experiments.settings import Settings
 from engine.jobs.model_runner import TorchRunner, interruptible
 from engine.measuring.video import read_mp4
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
 

@@ -9,7 +9,7 @@ from engine.experiments.presets import load_preset
 from engine.experiments.settings import Settings
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.jobs.conftest import until
 

@@ -27,7 +27,7 @@ from engine.jobs.service import Jobs
 from engine.models.catalogue import ModelSpec, catalogue, find_model
 from engine.models.loading import load_model, scheduler_for
 from engine.reports.html import _settings as told_settings
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.sampling.pipeline_run import run_staged
 from engine.sampling.run_request import StagedRequest
 from engine.switching.policies import policy_named

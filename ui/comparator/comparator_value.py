@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from engine.errors import InvalidInput
 from engine.measuring.similarity import KINDS, Metric
-from engine.reports.html import colour_of, evaluations_text
+from engine.reports.run_display import colour_of, evaluations_text
 from engine.reports.schema import Report, Run
 from engine.strict_json import shown
 

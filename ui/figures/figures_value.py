@@ -12,9 +12,11 @@ from typing import Any
 from engine.errors import InvalidInput
 from engine.experiments.experiment import MAX_TRACKS
 from engine.measuring.similarity import CEILING_DB, KINDS
-from engine.reports.html import HEADLINE_METRICS, Footnotes, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.schema import Report, Run, Similarity
+from engine.reports.report_tables import Footnotes
+from engine.reports.run_display import HEADLINE_METRICS, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.schema import Report, Run
 
 COST = "Cost"
 SIMILARITY = "Similarity to the baseline (not quality)"
