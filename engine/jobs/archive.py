@@ -34,6 +34,7 @@ from engine.measuring.video import VideoFailed, check_mp4
 from engine.models.catalogue import catalogue_model
 from engine.reports.report_file import load
 from engine.reports.schema import Report
+from engine.wording import first_line
 
 MIB = 2**20
 MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked
@@ -281,7 +282,7 @@ def _limit(name: str) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or ["it is damaged"])[0][:120].rstrip(".").lower() or "it is damaged"
+    return first_line(error, 120, otherwise="").rstrip(".").lower() or "it is damaged"
 
 
 def _refuse(reason: str) -> NoReturn:

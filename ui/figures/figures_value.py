@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.experiments.experiment import MAX_TRACKS
 from engine.measuring.similarity import CEILING_DB, KINDS
@@ -122,10 +123,7 @@ def parse_action(data: object, runs: int = MAX_TRACKS + 1) -> Select:
     """
     if not isinstance(data, Mapping) or set(data) != {"action", "number"} or data["action"] != "select":
         raise InvalidInput("action", 'action is not known here; it must be {"action": "select", "number": a run}.')
-    number = data["number"]
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < runs:
-        raise InvalidInput("number", f"number is {str(number)[:40]}; it must be an integer in 0..{runs - 1}.")
-    return Select(number)
+    return Select(checked_integer("number", data["number"], 0, runs - 1))
 
 
 def figures_of(report: Report) -> Figures:

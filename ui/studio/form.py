@@ -15,6 +15,7 @@ from engine.experiments.settings import MAX_PROMPT, Settings
 from engine.models.availability import Availability, studio_models
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
 from engine.schedules.schedule import MAX_STEPS
+from engine.wording import gb_text
 from ui.picture.picture import PictureField
 from ui.shared.changing_dropdown import Choice
 
@@ -61,7 +62,7 @@ def _label(one: Availability) -> str:
     told = ["hierarchical patch diffusion"] if one.spec.levels else []
     told += [] if one.place == "here" else [one.told]
     if one.too_large and one.peak_bytes:
-        told.append(f"needs about {one.peak_bytes / 1e9:.0f} GB of the card")
+        told.append(f"needs about {gb_text(one.peak_bytes, 0)} of the card")
     return " · ".join([one.spec.title, *told])
 
 
