@@ -149,7 +149,7 @@ def test_the_command_line_says_that_a_second_guidance_is_not_run(tmp_path, capsy
             {"guidance": 1, "guidance_2": 3},
             "guidance_2 is 3 beside guidance 1, .* set guidance_2 to 1, or guidance",
         ),
-        (T2V, {"settings": RunSettings(guidance=1.0, guidance_2=3.0)}, "guidance_2 is 3 beside guidance 1"),
+        (T2V, {"config": RunSettings(guidance=1.0, guidance_2=3.0)}, "guidance_2 is 3 beside guidance 1"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_sentence(spec, settings, words):
@@ -224,7 +224,6 @@ def test_the_studio_shows_it_for_two_experts_alone_and_keeps_what_was_opened():
 def test_a_program_may_give_it_and_sees_the_models_own():
     told = inspect.signature(Endpoints.compare).parameters
     assert list(told)[-2:] == ["guidance_2", "request"]  # behind all others: calls by position stay what they were
-    made = Endpoints(cast("Jobs", None))._experiment(
-        model="wan2.2-t2v-a14b", prompt="a cat", schedules=["u-0.75"], steps=30, guidance_2=2.5
-    )
+    asked = Settings("a cat", steps=30, guidance_2=2.5)
+    made = Endpoints(cast("Jobs", None))._experiment("wan2.2-t2v-a14b", ["u-0.75"], asked)
     assert (made.guidance, made.guidance_2) == (4.0, 2.5)
