@@ -22,9 +22,10 @@ from PIL import Image
 from engine import strict_json
 from engine.errors import InvalidInput
 from engine.experiments import control_video
-from engine.experiments.conditions import FILE, MAX_KEPT, ROLES, Conditions, input_file
+from engine.experiments.conditions import FILE, ROLES, Conditions, input_file
 from engine.experiments.documents import parse_experiment
 from engine.experiments.experiment import MAX_TRACKS, Experiment
+from engine.experiments.input_picture import MAX_KEPT
 from engine.jobs import job_folders, queue, recovery
 from engine.jobs.data_dir import DataDir, new_id
 from engine.jobs.database import Store, now

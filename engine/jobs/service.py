@@ -8,9 +8,10 @@ from json import dumps
 from pathlib import Path
 
 from engine.costs.timings import Timings, workload_of
-from engine.experiments.conditions import Picture, check_complete
+from engine.experiments.conditions import check_complete
 from engine.experiments.control_video import Clip
 from engine.experiments.experiment import Experiment
+from engine.experiments.input_picture import Picture
 from engine.jobs import (
     archive,
     job_folders,

@@ -20,20 +20,10 @@ from PIL import Image
 from engine.comparing.baseline_store import key_of
 from engine.comparing.comparison import compare
 from engine.errors import InvalidInput
-from engine.experiments.conditions import (
-    MAX_BYTES,
-    MAX_SIDE,
-    Conditions,
-    Picture,
-    check_complete,
-    cut_file,
-    picture_file,
-    pixels_of,
-    read_picture,
-    roles_of,
-)
+from engine.experiments.conditions import Conditions, check_complete, cut_file, pixels_of, roles_of
 from engine.experiments.documents import experiment_of, load_experiment
 from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.input_picture import MAX_BYTES, MAX_SIDE, Picture, picture_file, read_picture
 from engine.experiments.presets import load_preset
 from engine.experiments.script import diffusers_snippet
 from engine.experiments.settings import Settings

@@ -11,10 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from engine.errors import InvalidInput
-from engine.experiments.conditions import FILE, Conditions, picture_file, read_picture
+from engine.experiments.conditions import FILE, Conditions
 from engine.experiments.control_video import clip_file, read_clip
 from engine.experiments.documents import parse_experiment
 from engine.experiments.experiment import Experiment, make_experiment
+from engine.experiments.input_picture import picture_file, read_picture
 from engine.experiments.settings import Settings
 from engine.jobs import job_folders
 from engine.jobs.job_errors import StorageError
