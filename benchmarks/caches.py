@@ -23,6 +23,7 @@ from engine.caches.recording import Recording, explained, fit_coefficients, fitt
 from engine.comparing.comparison import compare
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.catalogue import find_model
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.patching import patched
@@ -71,7 +72,7 @@ def _compared(model: LoadedModel, options: argparse.Namespace, prompt: str, seed
         if name != "flat":  # flat without a cache is the baseline
             tracks.append(Track(name, schedule, policy))
         tracks += [Track(f"{name}+{cache}", schedule, policy, parse_shorthand(cache)) for cache in options.caches]
-    experiment = make_experiment(model.spec, tracks, prompt=prompt, seed=seed)
+    experiment = make_experiment(model.spec, tracks, Settings(prompt=prompt, seed=seed))
     with tempfile.TemporaryDirectory() as folder:
         return compare(experiment, model, Path(folder), noise_floor=False)
 
@@ -106,7 +107,7 @@ def _fit(model: LoadedModel) -> None:
     """Record a flat run of every example, fit, and write the polynomials where `which_model` finds them."""
     recordings: list[Recording] = []
     for seed, prompt in enumerate(_prompts(model, len(model.spec.examples) or 1)):
-        experiment = make_experiment(model.spec, [], prompt=prompt, seed=seed)
+        experiment = make_experiment(model.spec, [], Settings(prompt=prompt, seed=seed))
         scheduler = scheduler_for(model.pipe, None, experiment.shift)
         with patched(model.pipe, scheduler=scheduler), recorded(model.pipe) as recorder:
             model.pipe(

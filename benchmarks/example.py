@@ -17,6 +17,7 @@ import typer
 from engine.comparing.comparison import compare
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.loading import load_model
 from engine.switching.policies import policy_named
 
@@ -34,7 +35,7 @@ def main(
     model = load_model("emoji-wan")
     presets = [(load_preset(name, model.spec.defaults.steps), policy) for name, policy in TRACKS]
     tracks = [Track(preset.name, preset.schedule, policy_named(policy)) for preset, policy in presets]
-    experiment = make_experiment(model.spec, tracks, prompt=prompt, seed=seed)
+    experiment = make_experiment(model.spec, tracks, Settings(prompt=prompt, seed=seed))
     with tempfile.TemporaryDirectory() as made:
         compare(experiment, model, Path(made), numbered=True)
         shutil.rmtree(FOLDER, ignore_errors=True)

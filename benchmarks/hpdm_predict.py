@@ -18,6 +18,7 @@ from engine.costs.level_prediction import LevelCosts
 from engine.costs.timings import Timings, timing_key
 from engine.experiments.experiment import make_experiment
 from engine.experiments.level_tracks import level_track
+from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import LevelChoice
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
@@ -38,7 +39,7 @@ def main(steps: int = 28, rounds: Annotated[int, typer.Option(help="Comparisons,
     assert spec.levels is not None
     model = load_model(MODEL, device="cpu")
     tracks = [level_track(choice.name(spec.levels.levels), choice, spec.levels, steps) for choice in CHOICES]
-    asked = make_experiment(spec, tracks, prompt=spec.examples[0], steps=steps, guidance=GUIDANCE)
+    asked = make_experiment(spec, tracks, Settings(prompt=spec.examples[0], steps=steps, guidance=GUIDANCE))
     print("| Round | Track | Predicted, s | Measured, s | Off |\n|---|---|---|---|---|")
     for number in range(1, rounds + 1):
         with tempfile.TemporaryDirectory() as folder:

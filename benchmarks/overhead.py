@@ -21,17 +21,18 @@ from unittest.mock import patch
 from benchmarks.schedules import NAMES
 from benchmarks.speed import Watch
 from engine.comparing.comparison import compare
-from engine.comparing.result_files import Artefacts
+from engine.comparing.result_files import ResultFiles
 from engine.comparing.run_entry import environment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.loading import LoadedModel, load_model
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 
 def one(model: LoadedModel, experiment: Experiment, heat: bool = True) -> dict[str, float]:
     """Seconds of one comparison, with or without heat-maps: in all, and of its phases as the report has them."""
-    written = nullcontext() if heat else patch.object(Artefacts, "heat", return_value=None)
+    written = nullcontext() if heat else patch.object(ResultFiles, "heat", return_value=None)
     with tempfile.TemporaryDirectory() as folder, written:
         begun = time.perf_counter()
         report = compare(experiment, model, Path(folder), noise_floor=False)
@@ -55,7 +56,9 @@ def main() -> None:
     steps = model.spec.defaults.steps
     tracks = [Track(name, load_preset(s, steps).schedule, policy_named(DEFAULT_POLICY)) for name, s in NAMES.items()]
     prompt = (model.spec.examples or ("a test",))[0]
-    experiments = [make_experiment(model.spec, tracks, prompt=prompt, seed=seed) for seed in range(options.rounds + 1)]
+    experiments = [
+        make_experiment(model.spec, tracks, Settings(prompt=prompt, seed=seed)) for seed in range(options.rounds + 1)
+    ]
     rounds, bare = [one(model, experiments[0])], []
     for experiment in experiments[1:]:
         rounds.append(one(model, experiment))

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.measuring.video import read_mp4, to_uint8
-from engine.reports.schema import Report, Run, load
+from engine.reports.report_file import load
+from engine.reports.schema import Report, Run
 
 FRAMES = 6
 CELL = 176

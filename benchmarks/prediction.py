@@ -19,6 +19,7 @@ from engine.costs.prediction import CostModel, Prediction
 from engine.costs.timings import HW, Probe, Timings, timing_key
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset, preset_names
+from engine.experiments.settings import Settings
 from engine.models.loading import LoadedModel, load_model
 from engine.reports.schema import Run
 from engine.switching.policies import DEFAULT_POLICY, policy_named
@@ -80,7 +81,7 @@ def main() -> None:
         Track(name, load_preset(name, options.steps).schedule.with_steps(options.steps), policy) for name in names
     ]
     prompt = (model.spec.examples or ("a test",))[0]
-    experiment = make_experiment(model.spec, tracks, prompt=prompt, seed=0, steps=options.steps)
+    experiment = make_experiment(model.spec, tracks, Settings(prompt=prompt, seed=0, steps=options.steps))
     results = []
     for number in range(options.rounds):
         table = rows(model, experiment, options.out / str(number))

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.page import URL, server
 from engine.experiments.experiment import make_experiment
 from engine.experiments.level_tracks import level_track
+from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack
 from engine.hpdm.level_choice import LevelChoice
 from engine.models.catalogue import find_model
@@ -67,7 +68,9 @@ def _compare_levels(browser: Browser, steps: int) -> str:
     spec = find_model("emoji-hpdm")
     assert spec.levels is not None
     track = level_track("No overlap", LevelChoice(overlap="none"), spec.levels, steps)
-    asked = make_experiment(spec, [track], prompt="a frog growing over a blue background", steps=steps, guidance=2.0)
+    asked = make_experiment(
+        spec, [track], Settings(prompt="a frog growing over a blue background", steps=steps, guidance=2.0)
+    )
     page = _page(browser, f"?s={pack(asked)}")
     page.locator("#board .by-level").first.wait_for()
     return _run(page)

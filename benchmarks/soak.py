@@ -27,6 +27,7 @@ import psutil
 from engine.errors import ResoluteError
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.jobs import logs
 from engine.jobs.job_errors import NotFound
 from engine.jobs.limits import Limits
@@ -48,7 +49,7 @@ def experiment(chance: random.Random, fake: bool) -> Experiment:
     tracks = [Track("half", load_preset("0.5@1", steps).schedule, policy_named(DEFAULT_POLICY))]
     prompt = json.dumps({"step_s": 0.01 * chance.random()}) if fake else "a red apple bouncing over blue stripes"
     spec, seed = catalogue_model("emoji-wan"), chance.randrange(1000)
-    return make_experiment(spec, tracks, prompt=prompt, seed=seed, steps=steps, height=64, width=64, frames=5)
+    return make_experiment(spec, tracks, Settings(prompt=prompt, seed=seed, steps=steps, height=64, width=64, frames=5))
 
 
 class Client(threading.Thread):

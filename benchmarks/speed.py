@@ -27,6 +27,7 @@ from benchmarks.schedules import study_schedules
 from engine.comparing.run_entry import environment
 from engine.costs.flops_count import schedule_cost
 from engine.experiments.experiment import Experiment, make_experiment
+from engine.experiments.settings import Settings
 from engine.measuring.device import wait_for
 from engine.models.loading import LoadedModel, load_model, scheduler_for
 from engine.patching import patched
@@ -135,7 +136,7 @@ def main() -> None:
         print(f"The load average is {load:.1f}: others use this machine, the figures will be rough.", file=sys.stderr)
     model = load_model(options.model)
     prompt = (model.spec.examples or ("a test",))[0]
-    experiment = make_experiment(model.spec, [], prompt=prompt, seed=0, steps=options.steps)
+    experiment = make_experiment(model.spec, [], Settings(prompt=prompt, seed=0, steps=options.steps))
     with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
         table = schedules_against_baseline(model, experiment, options.rounds)
         others = watch.others()

@@ -15,6 +15,7 @@ import torch
 from benchmarks.fidelity.driving import run
 from engine.experiments.experiment import make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.measuring.similarity import psnr
 from engine.models.loading import load_model, scheduler_for
 from engine.patching import patched
@@ -52,7 +53,9 @@ def main() -> None:
     for guidance in options.guidance:
         found: dict[tuple[str, str], list[float]] = {}
         for prompt in PROMPTS[: options.prompts]:
-            experiment = make_experiment(model.spec, [], prompt=prompt, seed=0, steps=STEPS, guidance=guidance)
+            experiment = make_experiment(
+                model.spec, [], Settings(prompt=prompt, seed=0, steps=STEPS, guidance=guidance)
+            )
             memo = RunMemo()
             with patched(model.pipe, scheduler=scheduler_for(model.pipe, None, experiment.shift)):
                 base = run(model, experiment, experiment.baseline.schedule, "coherent", memo).frames

@@ -23,6 +23,7 @@ from engine.costs.cached_flops import counted_flops
 from engine.costs.flops_count import schedule_cost
 from engine.errors import InvalidInput
 from engine.experiments.experiment import Experiment, make_experiment
+from engine.experiments.settings import Settings
 from engine.measuring.similarity import Metric, psnr, ssim, vmaf
 from engine.models.loading import LoadedModel, scheduler_for
 from engine.patching import patched
@@ -185,12 +186,14 @@ class PairRun:
         return make_experiment(
             spec,
             [],
-            prompt=self.wanted.prompt,
-            seed=self.pair.seed + OTHER_SEED * cell.other_seed,
-            steps=cell.steps,
-            height=round(own.height * cell.size),
-            width=round(own.width * cell.size),
-            shift=None if cell.size == 1 or own.shift is None else own.shift * cell.size,
+            Settings(
+                prompt=self.wanted.prompt,
+                seed=self.pair.seed + OTHER_SEED * cell.other_seed,
+                steps=cell.steps,
+                height=round(own.height * cell.size),
+                width=round(own.width * cell.size),
+                shift=None if cell.size == 1 or own.shift is None else own.shift * cell.size,
+            ),
         )
 
     def flops(self, experiment: Experiment, schedule: ResolutionSchedule, result: StagedResult) -> int:

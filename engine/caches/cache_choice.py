@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from engine.checked import is_integer, is_number
 from engine.errors import InvalidInput
 from engine.strict_json import shown
 
@@ -40,7 +41,7 @@ class Parameter:
                 raise InvalidInput(field, f"{told}; it must be true or false.")
             return value
         whole = isinstance(self.default, int)
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        if not is_number(value) or (whole and not is_integer(value)):
             raise InvalidInput(field, f"{told}; it must be {'an integer' if whole else 'a number'} in {self.range}.")
         if not self.low <= value <= self.high:  # NaN fails both comparisons
             raise InvalidInput(field, f"{told}; the legal range is {self.range}.")
@@ -49,7 +50,7 @@ class Parameter:
     def _numbers(self, value: object, field: str, told: str) -> tuple[float, ...]:
         is_list = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_NUMBERS
         numbers: tuple[Any, ...] = tuple(value) if is_list else ()  # type: ignore[arg-type]
-        if not numbers or any(isinstance(x, bool) or not isinstance(x, int | float) for x in numbers):
+        if not numbers or not all(is_number(x) for x in numbers):
             raise InvalidInput(field, f"{told}; it must be a list of 1 to {MAX_NUMBERS} numbers.")
         if any(abs(x) > 1e12 or not math.isfinite(x) for x in numbers):
             raise InvalidInput(field, f"{told}; every number must be finite and at most 1e12.")

@@ -7,133 +7,63 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engine.caches.cache_choice import TECHNIQUES, parse_shorthand
+from engine.cli.compare_flags import (
+    SCHEDULE_HELP,
+    CompareFlags,
+    ControlVideo,
+    Frames,
+    Guidance,
+    Height,
+    Image,
+    LastImage,
+    ModelName,
+    Out,
+    Steps,
+    Width,
+    read_inputs,
+    scheduled_tracks,
+    with_compare_flags,
+)
 from engine.cli.load_flags import Offload, Quantise, Tiling, with_load_flags
 from engine.errors import InvalidInput, ModelNotFound, ResoluteError
-from engine.experiments.conditions import ROLES, check_complete, input_file
+from engine.experiments.conditions import check_complete
 from engine.experiments.experiment import Experiment, Track, make_experiment
-from engine.experiments.level_tracks import default_level_tracks, level_track
-from engine.experiments.lightx2v_config import RunSettings, with_cache
+from engine.experiments.lightx2v_config import with_cache
 from engine.experiments.presets import Preset, load_preset, preset_names
-from engine.hpdm.level_choice import parse_level_words
+from engine.experiments.settings import Settings
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.load_options import LoadOptions
-from engine.models.solver_choice import SOLVERS
 from engine.schedules.lightx2v_keys import export
-from engine.switching.policies import DEFAULT_POLICY, POLICIES, policy_named
+from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Resolution schedules for diffusion models.")
 schedules = typer.Typer(no_args_is_help=True, help="Look at schedule files.")
 app.add_typer(schedules, name="schedule")
 
-ModelName = Annotated[str, typer.Option(help="A model of the catalogue, or the path of a diffusers folder.")]
-Schedules = Annotated[
-    list[str], typer.Option("--schedule", "-s", help="A preset, a JSON file, or shorthand: 0.75@50%, 1/0.75@20%/70%.")
-]
-Height = Annotated[int | None, typer.Option(help="Pixels; the model's own where left out.")]
-Width = Annotated[int | None, typer.Option(help="Pixels.")]
-Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
-Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 turns it off.")]
-Guidance2 = Annotated[
-    float | None,
-    typer.Option("--guidance-2", help="Guidance of the second expert (low noise), where the model has two."),
-]
-Out = Annotated[Path, typer.Option(help="Folder for the report and the videos.")]
+Schedules = Annotated[list[str], typer.Option("--schedule", "-s", help=SCHEDULE_HELP)]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
-Image = Annotated[Path | None, typer.Option(help="A PNG, JPEG or WebP: the first frame, or what an edit starts from.")]
-LastImage = Annotated[Path | None, typer.Option(help="A picture of the last frame, where the model takes one.")]
-ControlVideo = Annotated[Path | None, typer.Option(help="An mp4 to follow frame by frame, where the model takes one.")]
 OWN = LoadOptions()
-Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
 
 
 @app.command()
+@with_compare_flags
 @with_load_flags
 def compare(
-    prompt: Annotated[str, typer.Option(help="What to show.")],
-    out: Out,
-    schedule: Annotated[
-        list[str] | None,
-        typer.Option("--schedule", "-s", help="A preset, a JSON file, or shorthand: 0.75@50%, 1/0.75@20%/70%."),
-    ] = None,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="For a hierarchical patch model in place of a schedule: levels=2,overlap=none,context=off,heun=true; "
-            "overlap none, spatial or full, context off, device or cpu. None given: some that show what they do."
-        ),
-    ] = None,
-    model: ModelName = "emoji-wan",
-    seed: Annotated[int, typer.Option(help="The same for all runs.")] = 0,
-    steps: Steps = None,
-    policy: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(POLICIES)}. Several: every schedule under each.")
-    ] = None,
-    cache: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"none, {', '.join(TECHNIQUES)}; teacache:0.1 sets its main figure, pab:2,cross_range=4 others. "
-            "Several: every schedule under each. For one schedule alone write it behind its name: u-0.75+teacache:0.1."
-        ),
-    ] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
-    image: Image = None,
-    last_image: LastImage = None,
-    video: ControlVideo = None,
-    height: Height = None,
-    width: Width = None,
-    frames: Frames = None,
-    guidance: Guidance = None,
-    guidance_2: Guidance2 = None,
-    shift: Annotated[float | None, typer.Option(help="Flow shift of the full-resolution run.")] = None,
-    solver: Annotated[
-        str | None, typer.Option(help=f"{', '.join(SOLVERS)}, as it fits; its own where left out.")
-    ] = None,
-    settings_from: Annotated[
-        Path | None, typer.Option(help="A LightX2V config whose size, length, shift and guidance to use.")
-    ] = None,
-    options: LoadOptions = OWN,
-    noise_floor: NoiseFloor = True,
-    json_only: JsonOnly = False,
+    asked: CompareFlags, options: LoadOptions = OWN, noise_floor: NoiseFloor = True, json_only: JsonOnly = False
 ) -> None:
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
-    spec = find_model(model)
-    count = steps if steps is not None else spec.defaults.steps
-    given = _settings(settings_from, count, spec)
-    if spec.levels:
-        tracks = _level_tracks(spec, schedule, policy, cache, track)
-    elif track or not schedule:
-        wrong = f"{spec.title} has no levels; choose a --schedule." if track else "give at least one --schedule."
-        raise InvalidInput("track" if track else "schedule", wrong)
-    else:
-        tracks = _tracks([load_preset(name, count) for name in schedule], policy or [], cache or [])
-    experiment = make_experiment(
-        spec,
-        tracks,
-        prompt=prompt,
-        seed=seed,
-        negative_prompt=negative_prompt,
-        steps=count,
-        height=height,
-        width=width,
-        frames=frames,
-        guidance=guidance,
-        guidance_2=guidance_2,
-        shift=shift,
-        solver=solver,
-        settings=given,
-        **_inputs(image, last_image, video),
-    )
-    _run(experiment, model, out, options, noise_floor, json_only)
+    spec = find_model(asked.model)
+    steps = asked.steps if asked.steps is not None else spec.defaults.steps
+    config = asked.config(spec, steps)
+    experiment = make_experiment(spec, asked.tracks(spec, steps), asked.settings(steps, config))
+    _run(experiment, asked.model, asked.out, options, noise_floor, json_only)
 
 
 @app.command()
@@ -152,14 +82,9 @@ def reproduce(
     from engine.experiments.documents import load_experiment
 
     experiment = load_experiment(file)
-    given = experiment.conditions.given_again(_inputs(image, last_image, video))
+    given = experiment.conditions.given_again(read_inputs(image, last_image, video))
     experiment = replace(experiment, conditions=given)
     _run(experiment, experiment.spec.id, out, options, noise_floor, json_only)
-
-
-def _inputs(*paths: Path | None) -> dict[str, Any]:
-    """What a run starts from, by its role; the paths are in the order of the roles."""
-    return {role: input_file(path, role) for role, path in zip(ROLES, paths, strict=True) if path}
 
 
 def _run(
@@ -227,10 +152,8 @@ def cost(
     if spec.levels:
         raise InvalidInput("model", f"{spec.title} runs by levels, not by a schedule; `compare` counts its FLOPs.")
     count = steps if steps is not None else spec.defaults.steps
-    tracks = _tracks([load_preset(name, count) for name in schedule], [], ["none"])
-    experiment = make_experiment(
-        spec, tracks, prompt="-", steps=count, height=height, width=width, frames=frames, guidance=guidance
-    )
+    asked = Settings("-", steps=count, height=height, width=width, frames=frames, guidance=guidance)
+    experiment = make_experiment(spec, scheduled_tracks(schedule, count, [], ["none"]), asked)
     size = {"height": experiment.height, "width": experiment.width, "frames": experiment.frames}
     costs = {
         track.name: schedule_cost(spec, track.schedule, **size, guidance=experiment.guidance)
@@ -285,45 +208,7 @@ def export_schedule(file: Annotated[str, typer.Argument(help="A JSON file, a pre
 
 def _fitting(spec: ModelSpec, preset: Preset) -> Any:
     track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY), preset.cache, preset.levels)
-    return make_experiment(spec, [track], prompt="-", steps=preset.schedule.infer_steps)
-
-
-def _settings(path: Path | None, steps: int, spec: ModelSpec) -> RunSettings | None:
-    """A config's run settings; a second guidance that the model has no expert for is told of."""
-    if path is None:
-        return None
-    given = load_preset(str(path), steps).settings
-    if not spec.two_experts and given.guidance_2 not in (None, given.guidance):
-        told = f"its second sample_guide_scale {given.guidance_2:g} is not run: {spec.title} has one expert"
-        typer.echo(f"{path.name}: {told}.", err=True)
-    return given
-
-
-def _tracks(presets: Sequence[Preset], policies: Sequence[str], caches: Sequence[str] = ()) -> list[Track]:
-    """Every schedule under every policy and cache asked for; else under its own, or the default one."""
-    chosen = [parse_shorthand(text) for text in caches]
-    tracks = []
-    for preset in presets:
-        for name, cache in product(policies or [preset.policy or DEFAULT_POLICY], chosen or [preset.cache]):
-            policy = policy_named(name)
-            label = preset.name if len(policies) < 2 else f"{preset.name} {policy.name}"
-            label = f"{label}+{cache}" if cache and chosen else label
-            tracks.append(Track(label, preset.schedule, policy, cache, preset.levels))
-    return tracks
-
-
-def _level_tracks(spec: ModelSpec, schedule: Any, policy: Any, cache: Any, words: list[str] | None) -> list[Track]:
-    """The tracks of a hierarchical patch model, as they were written, or the default ones."""
-    for name, given in (("schedule", schedule), ("policy", policy), ("cache", cache)):
-        if given:
-            raise InvalidInput(
-                name,
-                f"{spec.title} runs by levels and takes no {name}; write --track levels=2,overlap=none.",
-            )
-    assert spec.levels is not None
-    if not words:
-        return default_level_tracks(spec.levels, spec.defaults.steps)
-    return [level_track(text, parse_level_words(text), spec.levels, spec.defaults.steps) for text in words]
+    return make_experiment(spec, [track], Settings("-", steps=preset.schedule.infer_steps))
 
 
 def _checked_out(out: Path) -> None:

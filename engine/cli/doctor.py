@@ -32,6 +32,7 @@ from engine.measuring.video import FFMPEG_REMEDY, VideoFailed, ffmpeg
 from engine.models.availability import availability, studio_models
 from engine.models.catalogue import ROOT, SHIPPED, find_model
 from engine.models.load_options import LoadOptions
+from engine.wording import GB, gb_text
 
 EXTRAS = ("lpips", "kernels", "peft", "bitsandbytes", "torchao")
 LITTLE_BYTES = 500_000_000  # of free disk: less, and a long video may not fit
@@ -285,7 +286,7 @@ def _models(problems: list[Problem]) -> Facts:
 
 
 def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+    return gb_text(count, 1) if count >= GB / 10 else f"{count / 1e6:.1f} MB"
 
 
 def _yes(value: bool) -> str:

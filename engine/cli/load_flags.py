@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from engine.cli.flag_groups import grouped
 from engine.models.load_options import ATTENTION, QUANTISATIONS, LoadOptions
 
 Offload = Annotated[str, typer.Option(help="none; model: one network on the card at a time; group: a few layers.")]
@@ -32,22 +31,12 @@ _FLAGS: dict[str, Any] = {  # by the field of LoadOptions
 }
 
 
-def with_load_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """A typer command whose parameter `options` is a `LoadOptions`: the flags stand where it stood, and make it."""
-    own = inspect.signature(command, eval_str=True)
-    flags = [
+# A typer command whose parameter `options` is a `LoadOptions`: the flags stand where it stood, and make it.
+with_load_flags = grouped(
+    "options",
+    [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(LoadOptions(), name), annotation=kind)
         for name, kind in _FLAGS.items()
-    ]
-    shown: list[inspect.Parameter] = []
-    for parameter in own.parameters.values():
-        shown += flags if parameter.name == "options" else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        options = LoadOptions.parse(**{name: values.pop(name) for name in _FLAGS})
-        command(**values, options=options)
-
-    run.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in shown} | {"return": None}
-    return run
+    ],
+    LoadOptions.parse,
+)

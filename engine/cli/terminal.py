@@ -22,9 +22,10 @@ from engine.measuring.similarity import Metric
 from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
-from engine.reports.html import evaluations_text
 from engine.reports.memory_advice import memory_sentence
+from engine.reports.run_display import evaluations_text
 from engine.reports.schema import Report, Run
+from engine.wording import gb_text
 
 
 class ProgressLines:
@@ -178,7 +179,7 @@ def print_models(found: Sequence[Availability], json_only: bool) -> None:
         spec, own = one.spec, one.spec.defaults
         size = f"{own.width}x{own.height}" + (f"x{own.frames}" if spec.family.output == "video" else "")
         shift = "own" if own.shift is None else f"{own.shift:g}"
-        memory = "" if one.peak_bytes is None else f"{one.peak_bytes / 1e9:.1f} GB" + (" !" if one.too_large else "")
+        memory = "" if one.peak_bytes is None else gb_text(one.peak_bytes, 1) + (" !" if one.too_large else "")
         guidance = f"{own.guidance:g}" + ("" if own.guidance_2 is None else f" / {own.guidance_2:g}")
         table.add_row(spec.id, size, str(own.steps), shift, guidance, memory, one.told)
     console = _console()

@@ -106,6 +106,20 @@ class Baselines:
         return []
 
 
+class KeptBaseline:
+    """The place of one comparison's baseline in the cache; without a cache nothing is found and nothing kept."""
+
+    def __init__(self, baselines: Baselines | None, experiment: Experiment, environment: Environment) -> None:
+        self._baselines = baselines
+        self._key = key_of(experiment, environment) if baselines else ""
+        self.found = baselines.find(self._key) if baselines else None
+
+    def keep(self, run: Run, frames: np.ndarray, video: Path) -> None:
+        """Keep a baseline that has just been run."""
+        if self._baselines:
+            self._baselines.keep(self._key, run, frames, video)
+
+
 def key_of(experiment: Experiment, environment: Environment) -> str:
     """The hash of all that decides a baseline's pixels and timing: settings, weights, device, number type, versions."""
     document = experiment.document()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.comparing.result_files import Artefacts
+from engine.comparing.result_files import ResultFiles
 from engine.experiments.experiment import Track
 from engine.measuring.similarity import Metric, own_similarity, similarity
-from engine.reports.schema import Similarity
+from engine.reports.closeness import Similarity
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Written:
     own: dict[str, Metric] | None
 
 
-class Against:
+class BesideBaseline:
     """Keeps the baseline's frames, (T, H, W, 3) float32 in [0, 1], None until its run has finished."""
 
-    def __init__(self, files: Artefacts, fps: float) -> None:
+    def __init__(self, files: ResultFiles, fps: float) -> None:
         self.files, self.fps = files, fps
         self.baseline: np.ndarray | None = None
 

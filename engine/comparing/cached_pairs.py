@@ -8,10 +8,10 @@ import numpy as np
 
 from engine.experiments.experiment import Track
 from engine.measuring.similarity import similarity
-from engine.reports.schema import Similarity, Uncached
+from engine.reports.closeness import Similarity, Uncached
 
 
-class Pairs:
+class CachedPairs:
     """Keeps the frames that a comparison still needs because of its caches, and no others.
 
     `tracks` has the baseline first; `left` are the numbers of those that are going to run.

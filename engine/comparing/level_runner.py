@@ -28,7 +28,8 @@ from engine.measuring.device import trim_heap
 from engine.measuring.meter import Readings
 from engine.measuring.step_event import StepEvent
 from engine.measuring.video import write_mp4
-from engine.reports.schema import LevelVideo, Seams, Similarity
+from engine.reports.closeness import Similarity
+from engine.reports.level_videos import LevelVideo, Seams
 
 
 @dataclass(frozen=True)

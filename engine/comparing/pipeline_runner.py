@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.comparing.listeners import Learner, Listener
 from engine.comparing.probing import probe, probe_rates
-from engine.comparing.result_files import Artefacts
+from engine.comparing.result_files import ResultFiles
 from engine.comparing.runner import Runner
 from engine.comparing.settling import BandWatch
 from engine.costs.cached_flops import counted_flops
@@ -32,7 +32,7 @@ from engine.schedules.schedule import flat
 class ScheduledRunner(Runner[StagedResult]):
     """Text and start are shared by all runs; every size is warmed up once a loaded model."""
 
-    def __init__(self, experiment: Experiment, model: LoadedModel, files: Artefacts, listener: Listener) -> None:
+    def __init__(self, experiment: Experiment, model: LoadedModel, files: ResultFiles, listener: Listener) -> None:
         super().__init__(experiment, model, files, listener)
         size = experiment.height, experiment.width, experiment.frames
         self.pictures = pixels_of(experiment.conditions, files.folder, *size)

@@ -20,7 +20,7 @@ HEAT_GAIN = 4.0
 HEAT_PRESET = "ultrafast"  # half the time of "medium" for noise like this, and no larger to speak of
 
 
-class Artefacts:
+class ResultFiles:
     """A comparison's folder. With `numbered` files are named by number alone and every run gets a still, `NN.png`."""
 
     def __init__(self, folder: Path, experiment: Experiment, numbered: bool) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 
 from engine.caches.counting import Evaluations
 from engine.comparing.listeners import Learner, Listener
-from engine.comparing.result_files import Artefacts
+from engine.comparing.result_files import ResultFiles
 from engine.comparing.settling import BandWatch
 from engine.costs.flops_count import Cost
 from engine.experiments.experiment import Experiment, Track
 from engine.measuring.meter import Readings
 from engine.models.loading import LoadedModel
-from engine.reports.schema import Similarity
+from engine.reports.closeness import Similarity
 
 
 class RunResult(Protocol):
@@ -42,7 +42,7 @@ class Runner(ABC, Generic[Result]):
 
     takes_over = True  # whether a baseline of an earlier comparison says all that one of this kind says
 
-    def __init__(self, experiment: Experiment, model: LoadedModel, files: Artefacts, listener: Listener) -> None:
+    def __init__(self, experiment: Experiment, model: LoadedModel, files: ResultFiles, listener: Listener) -> None:
         self.experiment, self.model, self.files, self.listener = experiment, model, files, listener
 
     @property

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from engine.reports.schema import Bands
+from engine.reports.closeness import Bands
 from engine.switching.noise_field import dct2
 
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the Nyquist frequency: rates of latent size

@@ -19,7 +19,7 @@ from engine.costs.timings import TimingKey as TimingKey
 from engine.costs.timings import Timings as Timings
 from engine.costs.timings import by_area, workload
 from engine.models.catalogue import ModelSpec
-from engine.reports.schema import Bands
+from engine.reports.closeness import Bands
 from engine.schedules.latent_sizes import Geometry, LatentSize, full_size, latent_size, stage_sizes
 from engine.schedules.schedule import ResolutionSchedule, flat
 from engine.switching.policies import POLICIES

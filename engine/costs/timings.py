@@ -14,7 +14,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from engine.models.catalogue import ModelSpec
-from engine.reports.schema import Environment, Run, StageEntry
+from engine.reports.run_costs import StageEntry
+from engine.reports.schema import Environment, Run
 
 MAX_JITTER = 1.5  # what interrupts a run more than this is not the machine's ordinary noise
 KEPT = 9  # recent values a figure: odd, so that the median is one of them

@@ -12,18 +12,20 @@ from engine.caches.cache_choice import parse_optional
 from engine.errors import InvalidInput
 from engine.experiments.conditions import ROLES
 from engine.experiments.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
+from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import parse_optional_levels
 from engine.measuring.video import read_metadata
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.solver_choice import SOLVERS
-from engine.reports import schema as reports
+from engine.reports import report_file
+from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import SCHEDULE_KEYS, schedule_of
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 
 TAG = "resolute"
 SCALES = ("guidance", "guidance_2", "shift")
 OWN = ("prompt", "negative_prompt", "seed", "steps", "height", "width", "frames", *SCALES, "solver")
-SETTINGS = (*OWN, *ROLES)
+SETTINGS = (*OWN, *ROLES)  # of `Settings`, as documents name them
 KEYS = ("resolute_experiment", "model", "fps", "tracks", *SETTINGS)
 Models = Callable[[str], ModelSpec]
 
@@ -43,7 +45,7 @@ def load_experiment(path: Path, models: Models | None = None) -> Experiment:
 def _loaded(path: Path, models: Models | None) -> Experiment:
     if path.suffix.lower() == ".mp4":
         return parse_experiment(_from_video(path), path.name, models)
-    document = reports.load(path) if path.name == "report.json" else None
+    document = report_file.load(path) if path.name == "report.json" else None
     if document is not None:
         return _from_report(document, models)
     try:
@@ -72,11 +74,9 @@ def experiment_of(document: Mapping[str, Any], what: str, models: Models | None 
     model = document.get("model")
     if not isinstance(model, str):
         raise InvalidInput("model", f"{what}: model is {strict_json.shown(model)}; it must be a model's name.")
-    return make_experiment(
-        (models or find_model)(model),
-        _tracks(document.get("tracks"), what),
-        **{key: document.get(key) for key in SETTINGS},
-    )
+    asked: dict[str, Any] = {key: document.get(key) for key in SETTINGS}
+    spec = (models or find_model)(model)
+    return make_experiment(spec, _tracks(document.get("tracks"), what), Settings(**asked))
 
 
 def _tracks(value: object, what: str) -> list[Track]:
@@ -110,7 +110,7 @@ def _from_video(path: Path) -> str:
     return tags[TAG]
 
 
-def _from_report(report: reports.Report, models: Models | None) -> Experiment:
+def _from_report(report: Report, models: Models | None) -> Experiment:
     tracks = [
         Track(
             run.name,
@@ -121,9 +121,7 @@ def _from_report(report: reports.Report, models: Models | None) -> Experiment:
         )
         for run in report.runs[1:]
     ]
-    return make_experiment(
-        (models or find_model)(report.model),
-        tracks,
+    asked = Settings(
         prompt=report.prompt,
         negative_prompt=report.negative_prompt,
         seed=report.seed,
@@ -137,3 +135,4 @@ def _from_report(report: reports.Report, models: Models | None) -> Experiment:
         solver=report.solver if report.solver in SOLVERS else None,
         **{role: picture.model_dump() for role in ROLES if (picture := getattr(report, role))},
     )
+    return make_experiment((models or find_model)(report.model), tracks, asked)

@@ -7,7 +7,6 @@ left out, the model's own).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from typing import Any
 
 from engine import strict_json
 from engine.caches.cache_choice import CacheChoice, parse_cache
+from engine.checked import checked_integer, checked_number
 from engine.errors import InvalidInput
 from engine.schedules.lightx2v_keys import export, schedule_of
 from engine.schedules.schedule import ResolutionSchedule
@@ -118,17 +118,8 @@ def _settings_of(document: Mapping[str, Any]) -> RunSettings:
 
 def _integer(document: Mapping[str, Any], key: str, high: int) -> int | None:
     value = document.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
-        raise InvalidInput(key, f"{key} is {strict_json.shown(value)}; it must be an integer in 1..{high}.")
-    return value
+    return None if value is None else checked_integer(key, value, 1, high)
 
 
 def _number(key: str, value: object, low: float, high: float) -> float | None:
-    if value is None:
-        return None
-    wrong_type = isinstance(value, bool) or not isinstance(value, int | float)
-    if wrong_type or not math.isfinite(value) or not low <= value <= high:  # type: ignore[operator, arg-type]
-        raise InvalidInput(key, f"{key} is {strict_json.shown(value)}; it must be a number in {low:g}..{high:g}.")
-    return float(value)  # type: ignore[arg-type]
+    return None if value is None else checked_number(key, value, low, high)

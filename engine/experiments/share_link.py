@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import strict_json
+from engine.checked import is_integer
 from engine.errors import InvalidInput, ModelNotFound
 from engine.experiments.documents import experiment_of
 from engine.experiments.experiment import FORMAT, Experiment
@@ -82,8 +83,8 @@ def unpack(text: object) -> Experiment:
     """The experiment that `pack` wrote. Raises InvalidInput, with one sentence, for anything else."""
     document = strict_json.loads(_inflated(text), WHAT)
     version = document.get("v")
-    if isinstance(version, bool) or not isinstance(version, int) or version != LINK_FORMAT:
-        if isinstance(version, int) and not isinstance(version, bool) and version > LINK_FORMAT:
+    if not is_integer(version) or version != LINK_FORMAT:
+        if is_integer(version) and version > LINK_FORMAT:
             raise InvalidInput("link", "the link was made by a newer version of Resolute; update this one to open it.")
         raise InvalidInput("link", f"the link has version {strict_json.shown(version)}; it must be {LINK_FORMAT}.")
     for key in document:

@@ -22,9 +22,10 @@ from PIL import Image
 from engine import strict_json
 from engine.errors import InvalidInput
 from engine.experiments import control_video
-from engine.experiments.conditions import FILE, MAX_KEPT, ROLES, Conditions, input_file
+from engine.experiments.conditions import FILE, ROLES, Conditions, input_file
 from engine.experiments.documents import parse_experiment
 from engine.experiments.experiment import MAX_TRACKS, Experiment
+from engine.experiments.input_picture import MAX_KEPT
 from engine.jobs import job_folders, queue, recovery
 from engine.jobs.data_dir import DataDir, new_id
 from engine.jobs.database import Store, now
@@ -32,7 +33,9 @@ from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits
 from engine.measuring.video import VideoFailed, check_mp4
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import Report, load
+from engine.reports.report_file import load
+from engine.reports.schema import Report
+from engine.wording import first_line
 
 MIB = 2**20
 MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked
@@ -280,7 +283,7 @@ def _limit(name: str) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or ["it is damaged"])[0][:120].rstrip(".").lower() or "it is damaged"
+    return first_line(error, 120, otherwise="").rstrip(".").lower() or "it is damaged"
 
 
 def _refuse(reason: str) -> NoReturn:

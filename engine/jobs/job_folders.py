@@ -15,7 +15,8 @@ from engine.experiments.conditions import FILE, Conditions
 from engine.jobs.data_dir import ID, NAME
 from engine.jobs.job_errors import StorageError
 from engine.measuring.video import whole_file
-from engine.reports.schema import Report, Run, load
+from engine.reports.report_file import load
+from engine.reports.schema import Report, Run
 
 JOB, REPORT, PAGE = "job.json", "report.json", "index.html"
 

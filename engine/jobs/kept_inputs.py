@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import InvalidInput, RunFailed
-from engine.experiments.conditions import FILE, HASH, PICTURES, Conditions, Picture, input_file, read_picture
-from engine.experiments.control_video import Clip, is_mp4, read_clip
+from engine.experiments.conditions import FILE, PICTURES, Conditions, input_file
+from engine.experiments.control_video import HASH, Clip, is_mp4, read_clip
+from engine.experiments.input_picture import Picture, read_picture
 from engine.jobs.data_dir import DataDir
 from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits

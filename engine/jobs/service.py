@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from json import dumps
 from pathlib import Path
-from sqlite3 import Row
 
 from engine.costs.timings import Timings, workload_of
-from engine.experiments.conditions import Picture, check_complete
+from engine.experiments.conditions import check_complete
 from engine.experiments.control_video import Clip
 from engine.experiments.experiment import Experiment
-from engine.jobs import archive, job_folders, kept_inputs, library_query, logs, queue, quota, recovery, timing_book
+from engine.experiments.input_picture import Picture
+from engine.jobs import (
+    archive,
+    job_folders,
+    kept_inputs,
+    library_query,
+    logs,
+    pins_and_trash,
+    queue,
+    quota,
+    recovery,
+    timing_book,
+)
 from engine.jobs import notices as noticing
 from engine.jobs.data_dir import DataDir, default_folder, new_id
 from engine.jobs.database import now, open_or_renew
 from engine.jobs.job_errors import NotFound, NotNow
-from engine.jobs.job_view import JobView, job_view, without_previews
+from engine.jobs.job_view import JobView, without_previews
 from engine.jobs.library_query import Sort
 from engine.jobs.limits import Limits
 from engine.jobs.malloc_pools import share_pools
 from engine.jobs.notices import Notice
 from engine.jobs.quota import DiskUse
+from engine.jobs.remembered_views import RememberedViews
 from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
 from engine.models.catalogue import ModelSpec
 from engine.reports.schema import Report
-
-REMEMBERED = 64  # views and reports kept in memory
 
 
 class Jobs:
@@ -61,9 +69,7 @@ class Jobs:
             if worker:
                 self._supervisor.start()
             self._closing = opened.pop_all()
-        self._views: OrderedDict[str, JobView] = OrderedDict()
-        self._reports: OrderedDict[str, tuple[int, Report]] = OrderedDict()
-        self._remembering = threading.Lock()
+        self._views = RememberedViews(self.data, self._store)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Jobs:
@@ -165,39 +171,15 @@ class Jobs:
 
     def view(self, job_id: str) -> JobView:
         """The job at this moment. Cheap to ask again: the same object as long as nothing has changed."""
-        self.data.job(job_id)
-        row = self._store.read("SELECT revision FROM jobs WHERE id = ?", job_id)
-        if not row:
-            self._forget(job_id)
-            raise NotFound("there is no such job.")
-        with self._remembering:
-            known = self._views.get(job_id)
-        if known and known.revision == row[0]["revision"]:
-            return known
-        return self._look(job_id)
+        return self._views.view(job_id)
 
     def revision(self, job_id: str) -> int:
         """`view(job_id).revision`, cheaper."""
-        row = self._store.read("SELECT revision FROM jobs WHERE id = ?", job_id)
-        if not row:
-            raise NotFound("there is no such job.")
-        return int(row[0]["revision"])
+        return self._views.revision(job_id)
 
     def report(self, job_id: str) -> Report | None:
         """The report of what has finished so far; None where nothing has."""
-        path = self.data.job(job_id) / job_folders.REPORT
-        try:
-            changed = path.stat().st_mtime_ns
-        except OSError:
-            return None
-        with self._remembering:
-            known = self._reports.get(job_id)
-        if known and known[0] == changed:
-            return known[1]
-        report = job_folders.report_of(path.parent)
-        if report is not None:
-            self._remember(self._reports, job_id, (changed, report))
-        return report
+        return self._views.report(job_id)
 
     def timings(self, spec: ModelSpec, *, frames: int, guidance: float) -> Timings | None:
         """What runs of a model have taken here; None where none has run. Of the device that the last one ran on."""
@@ -210,41 +192,6 @@ class Jobs:
     def files(self, job_id: str) -> list[str]:
         """The names of a job's files."""
         return job_folders.plain_names(self.data.job(job_id))
-
-    def _look(self, job_id: str) -> JobView:
-        view = self._views_of("WHERE id = ?", job_id)
-        if not view:
-            raise NotFound("there is no such job.")
-        self._remember(self._views, job_id, view[0])
-        return view[0]
-
-    def _views_of(self, where: str, *values: object) -> list[JobView]:
-        """Views of some jobs, from one state of the database."""
-        rows = self._store.read(
-            "SELECT *, CASE status WHEN 'queued' THEN"
-            " (SELECT count(*) FROM jobs AS ahead WHERE ahead.status = 'queued' AND ahead.ticket <= jobs.ticket) END"
-            f" AS position FROM jobs {where}",
-            *values,
-        )
-        runs = self._store.read(
-            f"SELECT * FROM runs WHERE job_id IN (SELECT id FROM jobs {where}) ORDER BY job_id, number", *values
-        )
-        of_job: dict[str, list[Row]] = defaultdict(list)
-        for run in runs:
-            of_job[run["job_id"]].append(run)
-        return [job_view(row, of_job[row["id"]], row["position"]) for row in rows]
-
-    def _remember(self, memory: OrderedDict, key: str, value: object) -> None:
-        with self._remembering:
-            memory[key] = value
-            memory.move_to_end(key)
-            while len(memory) > REMEMBERED:
-                memory.popitem(last=False)
-
-    def _forget(self, job_id: str) -> None:
-        with self._remembering:
-            self._views.pop(job_id, None)
-            self._reports.pop(job_id, None)
 
     # ---- keeping ------------------------------------------------------------------------------------------------
 
@@ -262,7 +209,9 @@ class Jobs:
         Every word of `search` must be in the prompt, the model or a run's name.
         """
         ids = library_query.page(self._store, sort, limit, search, pinned, deleted)
-        views = {view.id: view for view in self._views_of("WHERE id IN (SELECT value FROM json_each(?))", dumps(ids))}
+        views = {
+            view.id: view for view in self._views.where("WHERE id IN (SELECT value FROM json_each(?))", dumps(ids))
+        }
         return [without_previews(views[job_id]) for job_id in ids if job_id in views]
 
     def library_count(self, search: str = "", pinned: bool | None = None, *, deleted: bool = False) -> int:
@@ -272,7 +221,7 @@ class Jobs:
     def first_to_go(self) -> JobView | None:
         """The job that would be removed first if the disk were full, the trash apart."""
         job_id = library_query.first_to_go(self._store)
-        views = self._views_of("WHERE id = ?", job_id) if job_id else []
+        views = self._views.where("WHERE id = ?", job_id) if job_id else []
         return without_previews(views[0]) if views else None
 
     def library_revision(self) -> int:
@@ -281,36 +230,23 @@ class Jobs:
 
     def pin(self, job_id: str, pinned: bool = True) -> None:
         """Keep a job whatever the quota says, or no longer."""
-        folder = self.data.job(job_id)
-        self._change(job_id, "pinned = ?", int(pinned))
-        record = job_folders.record_of(folder)
-        if record:  # only for the case that the database is lost
-            job_folders.write_record(folder, record | {"pinned": pinned})
+        pins_and_trash.pin(self._store, self.data, job_id, pinned)
 
     def delete(self, job_id: str) -> None:
         """Move a job to the trash, where it stays for a week. Raises NotNow for one that runs."""
-        folder = self.data.job(job_id)
-        status = self.view(job_id).status
-        if status == "queued":
-            self.cancel(job_id)
-        self._change(job_id, "deleted = ?", now(), unless_running=True)
-        job_folders.move(folder, self.data.trash / job_id)
-        self._forget(job_id)
-        logs.event("job deleted", job=job_id)
+        pins_and_trash.delete(self._store, self.data, job_id, self.view(job_id).status)
+        self._views.forget(job_id)
 
     def restore(self, job_id: str) -> None:
         """Bring a deleted job back."""
-        folder = self.data.job(job_id)
-        self._change(job_id, "deleted = ?", None)
-        job_folders.move(self.data.trash / job_id, folder)
-        logs.event("job restored", job=job_id)
+        pins_and_trash.restore(self._store, self.data, job_id)
 
     def purge(self, job_id: str) -> None:
         """Remove a deleted job for good. Raises NotNow for one that is not deleted."""
         if self.view(job_id).deleted is None:
             raise NotNow("the job is not deleted; delete it first.")
         quota.purge(self._store, self.data, job_id)
-        self._forget(job_id)
+        self._views.forget(job_id)
 
     def archive(self, job_id: str) -> Iterator[bytes]:
         """A finished job as one zip, piece by piece. Raises NotFound where there is nothing to export."""
@@ -327,15 +263,6 @@ class Jobs:
     def disk(self) -> DiskUse:
         """What the results take, and what they may."""
         return quota.disk_use(self._store, self.data, self.limits)
-
-    def _change(self, job_id: str, assignment: str, value: object, *, unless_running: bool = False) -> None:
-        with self._store.transaction() as db:
-            row = db.execute("SELECT status FROM jobs WHERE id = ?", (job_id,)).fetchone()
-            if row is None:
-                raise NotFound("there is no such job.")
-            if unless_running and row["status"] in ("queued", "running"):
-                raise NotNow("the job is running; stop it first.")
-            db.execute(f"UPDATE jobs SET {assignment} WHERE id = ?", (value, job_id))
 
     # ---- the state of things --------------------------------------------------------------------------------------
 

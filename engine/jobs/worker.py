@@ -31,13 +31,15 @@ from engine.jobs import job_folders, logs, queue, quota
 from engine.jobs.data_dir import DataDir
 from engine.jobs.database import Store
 from engine.jobs.job_errors import DeviceLost, StorageError, TimeUp
-from engine.jobs.job_listener import JobListener, Watchdog
+from engine.jobs.job_listener import JobListener
 from engine.jobs.limits import Limits
 from engine.jobs.queue import Claimed, End
 from engine.jobs.supervisor import EXIT_AGAIN, EXIT_DEVICE, RUNNER
 from engine.jobs.timing_book import known
+from engine.jobs.watchdog import Watchdog
 from engine.models.catalogue import ModelSpec, catalogue_model
 from engine.reports.schema import Report, Run
+from engine.wording import first_line
 
 GRACE_S = 20.0  # for a cancel to be heard before the process is ended
 IDLE_S = 1.0  # between two looks into the queue where nobody wakes the worker
@@ -118,8 +120,7 @@ class Worker:
             return "failed", str(error), False
         except Exception as error:
             logs.log.exception("job failed", extra={"fields": {"job": claimed.id}})
-            first = (str(error).splitlines() or [""])[0][:300]
-            return "failed", f"{type(error).__name__}: {first}", False
+            return "failed", f"{type(error).__name__}: {first_line(error, 300, otherwise='')}", False
         return (*_outcome(report), False)
 
     def _compare(self, claimed: Claimed, deadline: float, too_late: str) -> Report:
@@ -139,15 +140,15 @@ class Worker:
             logs.event("worker ends itself", job=claimed.id, why=too_late if late else "a cancel was not heard")
             end_now(EXIT_AGAIN)
 
-        with Watchdog(listener, end, GRACE_S):
+        with Watchdog(listener.signals, end, GRACE_S):
             with listener.loads("loading the model") as tell:
                 self.runner.load(experiment.spec, tell)
             folder = self.data.job(claimed.id)
             baselines = Baselines(self.data.baselines, self.limits.baseline_bytes)
             earlier = job_folders.report_of(folder)
             report = self.runner.run(Task(experiment, folder, listener, claimed.noise_floor, baselines, earlier))
-            if any(run.status == "cancelled" for run in report.runs) or listener.lost:
-                listener.check_job()
+            if any(run.status == "cancelled" for run in report.runs) or listener.signals.lost:
+                listener.signals.check_job()
             return report
 
     def _after_s(self, experiment: Experiment) -> float:

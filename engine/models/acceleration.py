@@ -15,6 +15,7 @@ from torch import nn
 from engine.errors import InvalidInput
 from engine.models.denoisers import denoisers_of
 from engine.models.diffusers_private import BLOCK_LISTS, active_backend, chooses_backend, repeated_block_classes
+from engine.wording import first_line
 
 
 def accelerate(pipe: Any, attention: str | None, compiled: bool, compiler: str = "inductor") -> None:
@@ -39,8 +40,7 @@ def _attend_with(network: Any, name: str, attention: str) -> None:
         with attention_backend(active):  # put back: diffusers makes it that of every other network too
             network.set_attention_backend(attention)
     except (ImportError, RuntimeError, ValueError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InvalidInput("attention", f"attention {attention!r} cannot be used here: {first}") from None
+        raise InvalidInput("attention", f"attention {attention!r} cannot be used here: {first_line(error)}") from None
 
 
 def _compile(network: Any, name: str, compiler: str) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from engine.errors import InvalidInput
 from engine.models.catalogue import ModelSpec, catalogue
 from engine.models.load_options import LoadOptions
-from engine.models.memory_estimate import GB, fits, needed, parts_of
+from engine.models.memory_estimate import fits, needed, parts_of
+from engine.wording import gb_text
 
 Place = Literal["here", "cached", "incomplete", "to fetch"]
 PLACES: Mapping[Place, str] = {
@@ -40,7 +41,7 @@ class Availability:
     @property
     def told(self) -> str:
         """Where it is, in a few words."""
-        size = f", about {self.fetch_bytes / GB:.0f} GB" if self.fetch_bytes else ""
+        size = f", about {gb_text(self.fetch_bytes, 0)}" if self.fetch_bytes else ""
         return PLACES[self.place] + size
 
     def document(self) -> dict[str, Any]:

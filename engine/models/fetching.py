@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from engine.errors import ModelNotFound
 from engine.models.catalogue import ModelSpec
+from engine.wording import GB, first_line, gb_text
 
 OnFetch = Callable[[int, int], None]  # bytes that are here, bytes in all as far as known
 INDEX = "model_index.json"
@@ -61,13 +62,13 @@ def folder_of(spec: ModelSpec, on_fetch: OnFetch | None = None) -> Path:
             "of a folder as --model."
         ) from None
     except (HfHubHTTPError, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ModelNotFound(f"{spec.title} could not be fetched whole ({first}); try again: it goes on.") from None
+        why = first_line(error)
+        raise ModelNotFound(f"{spec.title} could not be fetched whole ({why}); try again: it goes on.") from None
 
 
 def fetching_text(here: int, total: int) -> str:
     """How far a download is, for people."""
-    return f"fetching the model, {here / 1e9:.1f} of {total / 1e9:.1f} GB"
+    return f"fetching the model, {here / GB:.1f} of {gb_text(total, 1)}"
 
 
 def _cached(repository: str) -> Path:

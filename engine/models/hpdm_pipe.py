@@ -13,6 +13,7 @@ from engine.hpdm.hpdm_model import Hpdm
 from engine.hpdm.weights_folder import load_hpdm
 from engine.models.catalogue import ModelSpec
 from engine.models.load_options import LoadOptions
+from engine.wording import first_line
 
 
 class HpdmPipe:
@@ -38,9 +39,8 @@ def load_pipe(spec: ModelSpec, options: LoadOptions, device: torch.device) -> Hp
     except (InvalidInput, ModelNotFound):
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelNotFound(
-            f"{spec.location} is incomplete or damaged; export it again. ({type(error).__name__}: {first})"
+            f"{spec.location} is incomplete or damaged; export it again. ({type(error).__name__}: {first_line(error)})"
         ) from None
 
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.checked import checked_number
 from engine.errors import InvalidInput
 
 PREFIX = "RESOLUTE_"
@@ -69,10 +70,8 @@ class LoadOptions:
         lora = values.get("lora")
         if lora is not None:
             lora = str(_lora_file(lora))
-        scale = values.get("lora_scale", 1.0)
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not -10 <= scale <= 10:
-            raise InvalidInput("lora_scale", f"lora_scale is {str(scale)[:40]}; it must be a number in -10..10.")
-        return cls(**values | {"dtype": dtype, "lora": lora, "lora_scale": float(scale)})
+        scale = checked_number("lora_scale", values.get("lora_scale", 1.0), -10, 10)
+        return cls(**values | {"dtype": dtype, "lora": lora, "lora_scale": scale})
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LoadOptions:

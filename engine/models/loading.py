@@ -21,6 +21,7 @@ from engine.models.load_options import QUANTISATIONS, LoadOptions
 from engine.models.preview import LatentPreview, preview_of
 from engine.switching.noise_process import process_of
 from engine.switching.scheduler_kinds import SCHEDULERS, config_of, kind_of, shift_in, shift_key
+from engine.wording import first_line
 
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")  # of components; the last is a safety checker's
 FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
@@ -156,8 +157,7 @@ def _check_folder(spec: ModelSpec, folder: Path) -> None:
 
 def _damaged(folder: Path, error: Exception) -> str:
     """One sentence in place of the libraries' many."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return f"{folder} is incomplete or damaged; download it again. ({type(error).__name__}: {first})"
+    return f"{folder} is incomplete or damaged; download it again. ({type(error).__name__}: {first_line(error)})"
 
 
 def _check_extras(options: LoadOptions, target: torch.device) -> None:
@@ -217,8 +217,7 @@ def _add_lora(pipe: Any, options: LoadOptions) -> None:
             names = [name for names in pipe.get_list_adapters().values() for name in names]
             pipe.set_adapters(list(dict.fromkeys(names)), options.lora_scale)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InvalidInput("lora", f"{path.name} is no LoRA for {type(pipe).__name__} ({first}).") from None
+        raise InvalidInput("lora", f"{path.name} is no LoRA for {type(pipe).__name__} ({first_line(error)}).") from None
 
 
 def _lower_peaks(pipe: Any, options: LoadOptions) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from engine.models.catalogue import ModelSpec, Part
 from engine.models.load_options import QUANTISATIONS, LoadOptions
 from engine.schedules.latent_sizes import full_size
+from engine.wording import gb_text
 
-GB = 1e9
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 SLACK = 1.1  # allocator, workspaces, context
 TOKEN_WIDTHS = 16  # live values of a token, in hidden widths: 8 to 16 were counted
@@ -106,13 +106,13 @@ def fits(spec: ModelSpec, options: LoadOptions, card: float) -> str | None:
     if need is None or need.peak <= card:
         return None
     told = (
-        f"about {_gb(need.peak)} are needed at {spec.defaults.width}x{spec.defaults.height} "
-        f"({_gb(need.weights)} of weights, the peak in {need.phase}), and the card has {_gb(card)}"
+        f"about {gb_text(need.peak)} are needed at {spec.defaults.width}x{spec.defaults.height} "
+        f"({gb_text(need.weights)} of weights, the peak in {need.phase}), and the card has {gb_text(card)}"
     )
     for words, changed in _remedies(options):
         lower = needed(spec, changed)
         if lower is not None and lower.peak <= card:
-            return f"{told}; with {words} it needs about {_gb(lower.peak)}."
+            return f"{told}; with {words} it needs about {gb_text(lower.peak)}."
     return f"{told}; use a smaller size, fewer frames, or a larger card."
 
 
@@ -179,7 +179,3 @@ def _product(shape: list[int]) -> int:
     for side in shape:
         count *= side
     return count
-
-
-def _gb(count: float) -> str:
-    return f"{count / GB:.1f} GB" if count < 10 * GB else f"{count / GB:.0f} GB"

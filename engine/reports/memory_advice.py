@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from engine.reports.schema import Report, Run
+from engine.wording import gib_text
 
 ALIKE = 0.05  # peaks this close are told as one
-GIB, MIB = 2**30, 2**20
 PHASES = {"before": "encoding the text", "denoising": "denoising", "decoding": "decoding"}
 
 
@@ -27,7 +27,8 @@ def memory_sentence(report: Report) -> str | None:
         return None
     phase = max(peaks, key=lambda name: peaks[name])
     other = "denoising" if phase == "decoding" else "decoding"
-    told = f"Memory peaks in {PHASES[phase]}: {_size(peaks[phase])}, with {_size(peaks[other])} in {PHASES[other]}."
+    high, low = gib_text(peaks[phase], 1), gib_text(peaks[other], 1)
+    told = f"Memory peaks in {PHASES[phase]}: {high}, with {low} in {PHASES[other]}."
     return " ".join(filter(None, (told, _schedules(report), _remedy(report, phase))))
 
 
@@ -62,7 +63,3 @@ def _remedy(report: Report, phase: str) -> str:
 def _listed(words: list[str]) -> str:
     text = " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
     return text[:1].upper() + text[1:]
-
-
-def _size(count: int) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"

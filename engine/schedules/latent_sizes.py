@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.schedules.schedule import ResolutionSchedule
 
@@ -54,14 +55,14 @@ def checked_size(geometry: Geometry, height: object, width: object, frames: obje
         ("height", height, geometry.multiple[0]),
         ("width", width, geometry.multiple[1]),
     ):
-        side = _integer(name, value, multiple, MAX_SIDE)
+        side = checked_integer(name, value, multiple, MAX_SIDE, repr)
         if side % multiple:
             nearest = max(multiple, round(side / multiple) * multiple)
             raise InvalidInput(
                 name, f"{name} is {side}; it must be a multiple of {multiple}, the nearest is {nearest}."
             )
         sides.append(side)
-    count, stride = _integer("frames", frames, 1, MAX_FRAMES), geometry.stride[0]
+    count, stride = checked_integer("frames", frames, 1, MAX_FRAMES, repr), geometry.stride[0]
     if (count - 1) % stride:
         nearest = round((count - 1) / stride) * stride + 1
         raise InvalidInput("frames", f"frames is {count}; it must be {stride}k + 1, the nearest is {nearest}.")
@@ -100,9 +101,3 @@ def stage_sizes(schedule: ResolutionSchedule, full: LatentSize, patch: tuple[int
 
 def _tokens(patch: tuple[int, int, int], frames: int, height: int, width: int) -> int:
     return -(-frames // patch[0]) * (height // patch[1]) * (width // patch[2])
-
-
-def _integer(name: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidInput(name, f"{name} is {value!r}; it must be an integer in {low}..{high}.")
-    return value

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
+from engine.checked import is_integer, is_number
 from engine.errors import InvalidInput
 from engine.strict_json import shown
 
@@ -140,7 +141,7 @@ def parse_schedule(
 
 def checked_steps(value: object) -> int:
     """An `infer_steps` from outside: an integer in 1..1000."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_integer(value):
         raise InvalidInput("infer_steps", f"infer_steps is {_named(value)}; it must be an integer in 1..{MAX_STEPS}.")
     if not 1 <= value <= MAX_STEPS:
         raise InvalidInput("infer_steps", f"infer_steps is {_named(value)}; the legal range is 1..{MAX_STEPS}.")
@@ -149,7 +150,7 @@ def checked_steps(value: object) -> int:
 
 def checked_rate(value: object, field: str) -> float:
     """A resolution rate from outside: a number above 0 and at most 1 (booleans, strings, NaN and inf are refused)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise InvalidInput(field, f"{field} is {_named(value)}; it must be a number above 0 and at most 1.")
     if not 0 < value <= 1:  # NaN fails both comparisons
         nearest = "; the nearest legal value is 1.0" if value > 1 else ""
@@ -165,7 +166,7 @@ def _checked_switch(value: object, k: int, infer_steps: int, earlier: Sequence[i
             f"{field} is {_named(value)}, but infer_steps 1 leaves no room for a switch; use at least 2 steps.",
         )
     legal = f"an integer in 1..{infer_steps - 1} (infer_steps - 1)"
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_integer(value):
         raise InvalidInput(field, f"{field} is {_named(value)}; it must be {legal}.")
     if not 1 <= value < infer_steps:
         nearest = 1 if value < 1 else infer_steps - 1

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from engine.measuring.video import write_mp4, write_webp
-from engine.reports.html import colour_of
+from engine.reports.run_display import colour_of
 from tests.browser.conftest import serving_blocks
 from tests.browser.install import AXE_FILE
 from ui.comparator.comparator import Comparator

@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 from engine.comparing.level_runner import doubled
 from engine.experiments.experiment import make_experiment
 from engine.experiments.level_tracks import level_track
+from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import LevelChoice
 from engine.hpdm.tiles import parents_of, tile_grid
 from engine.jobs.service import Jobs
@@ -395,7 +396,7 @@ def test_a_job_of_the_shipped_model_shows_its_levels_in_the_studio(new_page, tmp
     spec = find_model("emoji-hpdm")
     track = level_track("no overlap", LevelChoice(overlap="none"), spec.levels, 3)
     with Jobs(tmp_path) as jobs, serving(create_app(jobs)) as url:
-        job = jobs.submit(make_experiment(spec, [track], prompt="a frog", steps=3), visitor="test")
+        job = jobs.submit(make_experiment(spec, [track], Settings(prompt="a frog", steps=3)), visitor="test")
         page = new_page(f"{url}/?job={job}")
         expect(page.locator("#pyramid .run:visible")).to_have_count(2, timeout=240_000)
         ready(page)

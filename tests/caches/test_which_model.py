@@ -11,6 +11,7 @@ from engine.caches.cache_choice import TECHNIQUES, parse_cache, parse_shorthand
 from engine.errors import InvalidInput
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.catalogue import find_model
 from engine.schedules.schedule import flat
 from engine.switching.policies import policy_named
@@ -30,7 +31,7 @@ def test_wan_takes_every_cache_but_fastercache(name, model):
 def test_fastercache_is_refused_with_a_reason_when_the_experiment_is_made():
     track = Track("a", flat(4), policy_named("coherent"), parse_shorthand("fastercache"))
     with pytest.raises(InvalidInput, match="FasterCache cannot run here"):
-        make_experiment(find_model("emoji-wan"), [track], prompt="x")
+        make_experiment(find_model("emoji-wan"), [track], Settings(prompt="x"))
 
 
 @pytest.mark.parametrize(

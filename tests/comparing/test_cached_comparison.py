@@ -15,10 +15,11 @@ from engine.costs.timings import Timings, timing_key
 from engine.experiments.documents import experiment_of, load_experiment
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
-from engine.reports import schema as reports
+from engine.reports import report_file
 from engine.reports.html import write_index
 from engine.sampling import cache_calibration
 from engine.schedules.latent_sizes import full_size
@@ -44,7 +45,7 @@ def tracks(*texts):
 
 def experiment(spec, *texts):
     return make_experiment(
-        spec, tracks(*texts), prompt="a red apple", steps=STEPS, height=64, width=64, frames=5, seed=3
+        spec, tracks(*texts), Settings(prompt="a red apple", steps=STEPS, height=64, width=64, frames=5, seed=3)
     )
 
 
@@ -99,7 +100,7 @@ def test_the_speed_up_by_flops_claims_no_more_than_was_skipped(found):
 
 def test_the_report_reads_back_and_its_page_is_written(found):
     _, report, out = found
-    assert reports.load(out / "report.json") == report
+    assert report_file.load(out / "report.json") == report
     text = write_index(report, out).read_text("utf-8")
     assert "teacache:0.5" in text
 
@@ -178,7 +179,9 @@ def test_the_lightx2v_config_with_teacache_runs_as_it_reads(shipped, tmp_path):
         coefficients=preset.cache["coefficients"]
     )
     track = Track(preset.name, preset.schedule, policy_named("lightx2v"), preset.cache)
-    asked = make_experiment(shipped.spec, [track], prompt="a red apple", steps=50, height=32, width=32, frames=5)
+    asked = make_experiment(
+        shipped.spec, [track], Settings(prompt="a red apple", steps=50, height=32, width=32, frames=5)
+    )
     run = compare(asked, shipped, tmp_path, noise_floor=False).runs[1]
     assert run.status == "done", run.error
     assert run.evaluations.computed + run.evaluations.skipped == 100

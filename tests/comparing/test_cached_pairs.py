@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.caches.cache_choice import parse_shorthand
-from engine.comparing.cached_pairs import Pairs
+from engine.comparing.cached_pairs import CachedPairs
 from engine.experiments.experiment import Track
 from engine.schedules.schedule import flat, parse_schedule
 from engine.switching.policies import policy_named
@@ -22,7 +22,7 @@ def frames(value):
 
 
 def pairs(*tracks, left=None):
-    return Pairs(tracks, range(len(tracks)) if left is None else left, 8)
+    return CachedPairs(tracks, range(len(tracks)) if left is None else left, 8)
 
 
 def test_a_run_whose_twin_came_before_is_compared_at_once():

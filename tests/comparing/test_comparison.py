@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engine.cli import commands
+from engine.cli.compare_flags import scheduled_tracks
 from engine.cli.terminal import ProgressLines
 from engine.comparing import pipeline_runner
 from engine.comparing.comparison import compare
@@ -20,10 +21,11 @@ from engine.errors import Cancelled, InvalidInput, ModelNotFound, RunFailed
 from engine.experiments.documents import load_experiment, parse_experiment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.measuring.video import read_metadata, read_mp4, write_mp4
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
 
@@ -50,7 +52,7 @@ def run_cli(monkeypatch, *arguments) -> int:
 def experiment(model, *schedules: str, **changes) -> Experiment:
     tracks = [Track(name, load_preset(name, 4).schedule, policy_named("coherent")) for name in schedules]
     fields = {"prompt": "a red apple", "seed": 1, "steps": 4, "height": 64, "width": 64, "frames": 5}
-    return make_experiment(model.spec, tracks, **fields | changes)
+    return make_experiment(model.spec, tracks, Settings(**fields | changes))
 
 
 def test_compare_writes_a_complete_report(monkeypatch, capsys, folder, tmp_path):
@@ -230,8 +232,7 @@ def test_out_folder_that_cannot_be_written_is_found_before_anything_runs(monkeyp
 
 
 def test_every_schedule_runs_under_every_policy_asked_for():
-    preset = load_preset("two-stage-0.5", 30)
-    tracks = commands._tracks([preset, preset], ["coherent", "lightx2v"])
+    tracks = scheduled_tracks(["two-stage-0.5", "two-stage-0.5"], 30, ["coherent", "lightx2v"], [])
     assert [track.policy.name for track in tracks] == ["coherent", "lightx2v"] * 2
 
 
@@ -303,7 +304,7 @@ def test_a_hub_model_that_is_not_cached_says_what_to_do_offline():
 def test_catalogue_defaults_are_sizes_that_the_models_can_run():
     for name in ("wan2.1-1.3b", "wan2.1-14b"):
         spec = find_model(name)
-        assert make_experiment(spec, [], prompt="x").height == spec.defaults.height
+        assert make_experiment(spec, [], Settings(prompt="x")).height == spec.defaults.height
 
 
 def test_torch_threads_are_in_the_environment(model):

@@ -14,6 +14,7 @@ from engine.errors import InvalidInput
 from engine.experiments.documents import experiment_of, load_experiment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.level_tracks import level_track
+from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.hpdm_model import Hpdm
@@ -21,7 +22,7 @@ from engine.hpdm.level_choice import LevelChoice, level_schedule, parse_level_wo
 from engine.hpdm.weights_folder import save_hpdm
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.loading import load_model
-from engine.reports import schema as reports
+from engine.reports import report_file
 from engine.schedules.schedule import parse_schedule
 from engine.switching.policies import policy_named
 
@@ -47,7 +48,7 @@ def spec(folder: Path) -> ModelSpec:
 
 def experiment(spec: ModelSpec, *choices: LevelChoice) -> Experiment:
     tracks = [level_track(str(choice), choice, CONFIG, STEPS) for choice in choices]
-    return make_experiment(spec, tracks, prompt="a frog", steps=STEPS)
+    return make_experiment(spec, tracks, Settings(prompt="a frog", steps=STEPS))
 
 
 def test_the_levels_are_the_schedule(spec: ModelSpec) -> None:
@@ -80,7 +81,7 @@ def test_a_link_keeps_the_levels() -> None:
     shipped = find_model("emoji-hpdm")
     assert shipped.levels is not None
     track = level_track("short", LevelChoice(levels=2, overlap="none"), shipped.levels, 14)
-    asked = make_experiment(shipped, [track], prompt="a frog", steps=14)
+    asked = make_experiment(shipped, [track], Settings(prompt="a frog", steps=14))
     assert unpack(pack(asked)) == asked
 
 
@@ -89,16 +90,16 @@ def test_what_belongs_to_the_other_kind_is_refused_in_one_sentence(spec: ModelSp
     wan = find_model("emoji-wan")
     with pytest.raises(InvalidInput, match="resolution schedule"):
         make_experiment(
-            spec, [replace(flat, schedule=parse_schedule(STEPS, [0.75], [3]))], prompt="a frog", steps=STEPS
+            spec, [replace(flat, schedule=parse_schedule(STEPS, [0.75], [3]))], Settings(prompt="a frog", steps=STEPS)
         )
     with pytest.raises(InvalidInput, match="policy"):
-        make_experiment(spec, [replace(flat, policy=policy_named("jenga"))], prompt="a frog", steps=STEPS)
+        make_experiment(spec, [replace(flat, policy=policy_named("jenga"))], Settings(prompt="a frog", steps=STEPS))
     with pytest.raises(InvalidInput, match="has no levels"):
-        make_experiment(wan, [flat], prompt="a frog", steps=STEPS)
+        make_experiment(wan, [flat], Settings(prompt="a frog", steps=STEPS))
     with pytest.raises(InvalidInput, match="no other size"):
-        make_experiment(spec, [], prompt="a frog", height=128)
+        make_experiment(spec, [], Settings(prompt="a frog", height=128))
     with pytest.raises(InvalidInput, match="frog, star"):
-        make_experiment(spec, [], prompt="a castle")
+        make_experiment(spec, [], Settings(prompt="a castle"))
     with pytest.raises(InvalidInput, match="levels is 4"):
         experiment(spec, LevelChoice(levels=4))
 
@@ -121,7 +122,7 @@ def test_a_comparison_is_whole(folder: Path, spec: ModelSpec, tmp_path: Path) ->
     assert short.stages[-1].last_step == 6
     assert "enlarged from 4 frames of 32x32" in (short.similarity.ssim.reason or "")
     assert all((tmp_path / level.video).is_file() for run in report.runs for level in run.pyramid)
-    assert reports.load(tmp_path / "report.json") == report
+    assert report_file.load(tmp_path / "report.json") == report
     name = Path(asked.spec.location)
     assert load_experiment(tmp_path / "report.json", lambda _: find_model(str(name))).tracks == asked.tracks
 

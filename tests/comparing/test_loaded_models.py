@@ -9,6 +9,7 @@ from engine.comparing.comparison import compare
 from engine.experiments.documents import load_experiment
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.loading import load_model
 from engine.switching.policies import policy_named
 from tests.families.cases import CASES
@@ -26,7 +27,9 @@ def test_a_model_of_every_kind_is_compared_and_reported(name, tmp_path):
     model = load_model(str(tmp_path / "model"), device="cpu")
     track = Track("half", load_preset("0.5@50%", 4).schedule, policy_named("coherent"))
     asked = make_experiment(
-        model.spec, [track], prompt="a red apple", steps=4, height=case.height, width=case.width, frames=case.frames
+        model.spec,
+        [track],
+        Settings(prompt="a red apple", steps=4, height=case.height, width=case.width, frames=case.frames),
     )
     report = compare(asked, model, tmp_path / "out", noise_floor=False)
     assert [(run.status, run.error) for run in report.runs] == [("done", None)] * 2

@@ -9,6 +9,7 @@ from engine.comparing.comparison import compare
 from engine.comparing.listeners import Silent
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.acceleration import accelerate
 from engine.models.load_options import LoadOptions
 from engine.models.loading import LoadedModel, load_model
@@ -36,7 +37,7 @@ def compiled(tmp_path):
 def test_baseline_and_tracks_of_a_compiled_model_run_the_same_code(compiled, tmp_path):
     model, ran = compiled
     track = Track("a", load_preset("two-stage-0.75", 4).schedule, policy_named("coherent"))
-    asked = make_experiment(model.spec, [track], prompt="a red apple", steps=4, height=64, width=64, frames=5)
+    asked = make_experiment(model.spec, [track], Settings(prompt="a red apple", steps=4, height=64, width=64, frames=5))
     used: dict[str, set[int]] = {}
 
     class Heard(Silent):

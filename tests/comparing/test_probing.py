@@ -13,6 +13,7 @@ from engine.costs.timings import Timings, timing_key
 from engine.errors import Cancelled
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
 from engine.schedules.latent_sizes import full_size, latent_size
@@ -31,7 +32,7 @@ def model(tmp_path_factory):
 
 def experiment(model, *schedules):
     tracks = [Track(name, load_preset(name, 4).schedule, policy_named("coherent")) for name in schedules]
-    return make_experiment(model.spec, tracks, prompt="a red apple", steps=4, height=64, width=64, frames=5)
+    return make_experiment(model.spec, tracks, Settings(prompt="a red apple", steps=4, height=64, width=64, frames=5))
 
 
 class Learns:

@@ -9,8 +9,9 @@ from engine.comparing.comparison import compare
 from engine.comparing.settling import EDGES, THRESHOLD, BandWatch, settled
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.noise_field import idct2
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
@@ -93,7 +94,7 @@ def test_the_guesses_are_let_go():
 def test_a_report_has_the_bands_of_its_baseline_and_of_no_other_run(tmp_path):
     model = load_model(str(saved_tiny_wan(tmp_path / "tiny")), device="cpu")
     track = Track("a", load_preset("0.5@2", 4).schedule, policy_named("coherent"))
-    asked = make_experiment(model.spec, [track], prompt="a red apple", steps=4, height=64, width=64, frames=5)
+    asked = make_experiment(model.spec, [track], Settings(prompt="a red apple", steps=4, height=64, width=64, frames=5))
     compare(asked, model, tmp_path / "out", noise_floor=False)
     baseline, run = load(tmp_path / "out" / "report.json").runs
     assert run.bands is None

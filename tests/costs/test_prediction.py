@@ -15,7 +15,9 @@ from engine.costs.isotonic_curve import Curve
 from engine.costs.prediction import CostModel, context, runnable_rates
 from engine.costs.timings import KEPT, Timings, timing_key, workload_of
 from engine.models.catalogue import catalogue, find_model
-from engine.reports.schema import Latency, Memory, Run, Similarity, StageEntry
+from engine.reports.closeness import Similarity
+from engine.reports.run_costs import Latency, Memory, StageEntry
+from engine.reports.schema import Run
 from engine.schedules.latent_sizes import full_size, latent_size
 from engine.schedules.schedule import flat, parse_schedule
 

@@ -20,22 +20,13 @@ from PIL import Image
 from engine.comparing.baseline_store import key_of
 from engine.comparing.comparison import compare
 from engine.errors import InvalidInput
-from engine.experiments.conditions import (
-    MAX_BYTES,
-    MAX_SIDE,
-    Conditions,
-    Picture,
-    check_complete,
-    cut_file,
-    picture_file,
-    pixels_of,
-    read_picture,
-    roles_of,
-)
+from engine.experiments.conditions import Conditions, check_complete, cut_file, pixels_of, roles_of
 from engine.experiments.documents import experiment_of, load_experiment
 from engine.experiments.experiment import Track, make_experiment
+from engine.experiments.input_picture import MAX_BYTES, MAX_SIDE, Picture, picture_file, read_picture
 from engine.experiments.presets import load_preset
 from engine.experiments.script import diffusers_snippet
+from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.models.catalogue import catalogue, catalogue_model, find_model
 from engine.models.loading import load_model
@@ -187,7 +178,7 @@ def test_the_catalogue_says_what_each_model_takes():
 
 def experiment(model: str = "wan2.2-i2v-a14b", **given):
     spec = catalogue_model(model)
-    return make_experiment(spec, [track("u-0.75", 6)], prompt="a red apple", steps=6, **given)
+    return make_experiment(spec, [track("u-0.75", 6)], Settings(prompt="a red apple", steps=6, **given))
 
 
 def track(name: str, steps: int) -> Track:
@@ -329,7 +320,7 @@ def test_the_command_line_refuses_before_anything_is_loaded(folder, tmp_path):
 def test_every_stage_encodes_the_one_picture_once_at_its_own_size(folder, tmp_path, monkeypatch):
     spec, seen = find_model(str(folder)), []
     asked = make_experiment(
-        spec, [track("u-0.75", 6)], prompt="a red apple", image=read_picture(saved(drawn(300, 200)))
+        spec, [track("u-0.75", 6)], Settings(prompt="a red apple", image=read_picture(saved(drawn(300, 200))))
     )
     model = load_model(str(folder))
     encode = model.pipe.vae.encode
@@ -353,10 +344,10 @@ def test_a_model_of_two_pictures_runs_from_both_and_asks_for_the_last(tmp_path):
     first, last = (read_picture(saved(drawn(150, 100 + k))) for k in range(2))
     track = Track("two-stage", load_preset("0.5@50%", 4).schedule, policy_named("coherent"))
     settings = {"prompt": "a red apple", "steps": 4, "image": first}
-    alone = make_experiment(model.spec, [track], **settings)
+    alone = make_experiment(model.spec, [track], Settings(**settings))
     with pytest.raises(InvalidInput, match="from a first picture to a last one, and last_image is empty"):
         check_complete(model.spec, alone.conditions)
-    both = make_experiment(model.spec, [track], **settings, last_image=last)
+    both = make_experiment(model.spec, [track], Settings(**settings, last_image=last))
     report = compare(both, model, tmp_path / "out", noise_floor=False)
     assert [run.status for run in report.runs] == ["done", "done"], [run.error for run in report.runs]
 
@@ -365,7 +356,7 @@ def test_another_picture_is_another_baseline(folder):
     spec = find_model(str(folder))
     there = Environment(resolute="0", python="3", torch="2", platform="Linux", device="cpu", dtype="float32")
     keys = {
-        key_of(make_experiment(spec, [], prompt="a", **given), there)
+        key_of(make_experiment(spec, [], Settings(prompt="a", **given)), there)
         for given in ({}, {"image": read_picture(saved(drawn()))}, {"image": read_picture(saved(drawn(90, 64)))})
     }
     assert len(keys) == 3

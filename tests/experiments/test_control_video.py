@@ -20,6 +20,7 @@ from engine.experiments.documents import load_experiment
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
 from engine.experiments.script import diffusers_snippet
+from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.jobs.job_errors import StorageError
 from engine.jobs.service import Jobs
@@ -133,7 +134,7 @@ def test_frames_are_the_first_ones_at_the_runs_size(clip):
 def experiment(model: str = "wan2.1-vace-1.3b", **given):
     spec = catalogue_model(model)
     tracks = [Track("half", load_preset("0.5@50%", 6).schedule, policy_named("coherent"))]
-    return make_experiment(spec, tracks, prompt="a red apple", steps=6, **given)
+    return make_experiment(spec, tracks, Settings(prompt="a red apple", steps=6, **given))
 
 
 def test_a_model_that_takes_none_refuses_it_by_name(clip):
@@ -215,7 +216,7 @@ def test_a_comparison_keeps_the_video_and_runs_again_from_it(clip, tmp_path):
     (tmp_path / "tiny" / "resolute.json").write_text(json.dumps(own))
     spec = find_model(str(tmp_path / "tiny"))
     tracks = [Track("half", load_preset("0.5@50%", 4).schedule, policy_named("coherent"))]
-    asked = make_experiment(spec, tracks, prompt="a red apple", video=clip)
+    asked = make_experiment(spec, tracks, Settings(prompt="a red apple", video=clip))
     report = compare(asked, load_model(str(tmp_path / "tiny"), device="cpu"), tmp_path / "out", noise_floor=False)
     assert [run.status for run in report.runs] == ["done", "done"]
     assert report.video.model_dump() == clip.document()

@@ -15,6 +15,7 @@ import torch
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.level_tracks import level_track
 from engine.experiments.script import SELF_CONTAINED, diffusers_snippet
+from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import LevelChoice
 from engine.hpdm.pyramid_run import run_hpdm
 from engine.hpdm.sampling_request import make_request
@@ -44,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def experiment_of(folder: Path, schedule: str, policy: str, **settings: object) -> tuple[Experiment, Track]:
     track = Track("Run & <b>\n1", SCHEDULES[schedule], policy_named(policy))
     own = {"prompt": "a red apple", "seed": 3, "steps": 6, "height": 64, "width": 96, "frames": 5, "guidance": 3.0}
-    made = make_experiment(spec_of_folder(folder, "tiny", "Tiny"), [track], **own | settings)
+    made = make_experiment(spec_of_folder(folder, "tiny", "Tiny"), [track], Settings(**own | settings))
     return made, made.tracks[0]
 
 
@@ -133,7 +134,7 @@ def test_texts_stay_texts(policy: str, folder: Path) -> None:
 def test_no_path_of_this_machine_is_given_away(policy: str, folder: Path) -> None:
     assert str(folder.parent) not in diffusers_snippet(*experiment_of(folder, "U", policy))
     track = Track("U", SCHEDULES["U"], policy_named(policy))
-    shipped = make_experiment(find_model("emoji-wan"), [track], prompt="a red apple", steps=6)
+    shipped = make_experiment(find_model("emoji-wan"), [track], Settings(prompt="a red apple", steps=6))
     script = diffusers_snippet(shipped, shipped.tracks[0])
     assert "'weights/emoji-wan'" in script
     assert str(ROOT) not in script
@@ -153,7 +154,7 @@ def test_the_script_of_a_level_track_makes_its_videos(tmp_path: Path, monkeypatc
     assert spec.levels is not None
     choice = LevelChoice(2, "none", "off")
     track = level_track("by levels", choice, spec.levels, 7)
-    experiment = make_experiment(spec, [track], prompt="a frog", steps=7, guidance=1)
+    experiment = make_experiment(spec, [track], Settings(prompt="a frog", steps=7, guidance=1))
     script = diffusers_snippet(experiment, track)
     assert "needs Resolute" in ast.get_docstring(ast.parse(script))  # type: ignore[operator]
     monkeypatch.chdir(tmp_path)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from engine.errors import InvalidInput, ModelNotFound
 from engine.experiments.documents import load_experiment, parse_experiment
-from engine.experiments.experiment import MAX_SEED, Track, make_experiment
+from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import MAX_SEED, Settings
 from engine.experiments.share_link import MAX_JSON, MAX_TEXT, pack, unpack
 from engine.models.catalogue import catalogue, catalogue_model, find_model
 from engine.schedules.schedule import flat, parse_schedule
@@ -47,22 +48,24 @@ def experiments(draw):
     return make_experiment(
         spec,
         tracks,
-        prompt=draw(TEXT.filter(str.strip)),
-        negative_prompt=draw(st.none() | TEXT if family.negative else st.none() | st.just("")),
-        seed=draw(st.integers(0, MAX_SEED)),
-        steps=steps,
-        height=draw(st.none() | st.just(8 * multiple)),
-        frames=draw(st.none() | st.just(frames)),
-        guidance=draw(st.none() | st.floats(0, 100)),
-        shift=draw(st.none() | shifts),
-        solver=draw(st.sampled_from((None, *spec.solvers))),
+        Settings(
+            prompt=draw(TEXT.filter(str.strip)),
+            negative_prompt=draw(st.none() | TEXT if family.negative else st.none() | st.just("")),
+            seed=draw(st.integers(0, MAX_SEED)),
+            steps=steps,
+            height=draw(st.none() | st.just(8 * multiple)),
+            frames=draw(st.none() | st.just(frames)),
+            guidance=draw(st.none() | st.floats(0, 100)),
+            shift=draw(st.none() | shifts),
+            solver=draw(st.sampled_from((None, *spec.solvers))),
+        ),
     )
 
 
 def four_tracks():
     names = ("two-stage-0.75", "u-0.75", "staircase", "two-stage-0.5")
     tracks = [Track(name, load_preset(name, 30).schedule, policy_named("coherent")) for name in names]
-    return make_experiment(SPEC, tracks, prompt="a red apple bouncing over blue stripes", seed=7)
+    return make_experiment(SPEC, tracks, Settings(prompt="a red apple bouncing over blue stripes", seed=7))
 
 
 def link(value: object) -> str:
@@ -165,7 +168,7 @@ def test_what_is_too_long_for_a_link_is_said_to_be():
     names = ["".join(chr(draw.randrange(0x10000, 0x10FFFF)) for _ in range(200)) for _ in range(30)]
     tracks = [Track(name, flat(30), policy_named("coherent")) for name in names]
     with pytest.raises(InvalidInput, match="share the experiment as a file"):
-        pack(make_experiment(SPEC, tracks, prompt="x"))
+        pack(make_experiment(SPEC, tracks, Settings(prompt="x")))
 
 
 def test_a_document_from_outside_cannot_ask_what_lies_on_the_disk(tmp_path: Path):
@@ -182,4 +185,4 @@ def test_a_document_from_outside_cannot_ask_what_lies_on_the_disk(tmp_path: Path
 
 def test_a_model_outside_the_catalogue_cannot_be_linked_to():
     with pytest.raises(InvalidInput, match="not in the catalogue"):
-        pack(make_experiment(replace(SPEC, id="mine"), [], prompt="x"))
+        pack(make_experiment(replace(SPEC, id="mine"), [], Settings(prompt="x")))

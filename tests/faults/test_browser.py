@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.errors import InvalidInput
-from engine.experiments.experiment import MAX_PROMPT
+from engine.experiments.settings import MAX_PROMPT
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serving
 from tests.jobs import shelf

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from engine.jobs.job_errors import QueueFull
 from engine.jobs.service import Jobs
 from engine.measuring.video import read_mp4
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from tests.faults.conftest import parts, resident
 from tests.jobs.conftest import experiment, finished, trace, until
 from ui.server.web_app import create_app

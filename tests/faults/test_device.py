@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from engine.jobs.job_listener import FATAL
+from engine.jobs.stop_signals import FATAL
 from tests.jobs.conftest import experiment, finished, trace, until
 
 SAID = (

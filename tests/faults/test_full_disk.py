@@ -18,7 +18,7 @@ from engine.jobs import job_folders, recovery
 from engine.jobs.job_errors import StorageError
 from engine.measuring.video import read_mp4
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from tests.comparing.test_comparison import experiment
 from tests.faults.conftest import mountable, parts
 from tests.jobs.conftest import at_step, finished, until

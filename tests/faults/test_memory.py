@@ -13,7 +13,7 @@ from engine.jobs.limits import Limits
 from engine.models.loading import load_model
 from engine.patching import patched
 from engine.reports.html import write_index
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from tests.comparing.test_comparison import experiment
 from tests.faults.conftest import resident
 from tests.tiny import saved_tiny_wan
@@ -127,7 +127,7 @@ def test_latents_that_are_not_finite_fail_at_their_step_keep_the_preview_before_
 
         def step(self, name, event):
             Armed.step(self, name, event)
-            self._written = 0.0  # every step, however fast
+            self.rows.written = 0.0  # every step, however fast
             JobListener.step(self, name, event)
             self.last = store.read("SELECT preview FROM runs WHERE number = 1")[0][0]
 

@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import ModelNotFound
 from engine.experiments.experiment import make_experiment
+from engine.experiments.settings import Settings
 from engine.jobs.model_runner import TorchRunner
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
@@ -79,8 +80,8 @@ def test_a_damaged_model_leaves_the_runner_usable_for_another(whole, folder, mon
 
 def test_a_job_whose_weights_are_not_here_fails_with_the_reason_and_the_next_one_runs(tmp_path):
     size = {"height": 64, "width": 64, "frames": 5, "steps": 2}
-    missing = make_experiment(catalogue_model("wan2.1-1.3b"), [], prompt="a red apple", **size)
-    here = make_experiment(catalogue_model("emoji-wan"), [], prompt="a red apple", **size)
+    missing = make_experiment(catalogue_model("wan2.1-1.3b"), [], Settings(prompt="a red apple", **size))
+    here = make_experiment(catalogue_model("emoji-wan"), [], Settings(prompt="a red apple", **size))
     with Jobs(tmp_path / "data") as jobs:
         first, second = jobs.submit(missing), jobs.submit(here)
         view = until(lambda: (view := jobs.view(first)).finished and view, PATIENCE_S)

@@ -11,6 +11,7 @@ from engine.costs.level_prediction import LevelCosts, level_context
 from engine.costs.timings import TimingKey, Timings, hw_text
 from engine.experiments.experiment import baseline_of, make_experiment
 from engine.experiments.level_tracks import default_level_tracks, offered_choices
+from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import LevelChoice, checked_levels, level_schedule, level_steps
 from engine.models.catalogue import find_model
 
@@ -107,5 +108,8 @@ def test_what_is_offered_can_be_run() -> None:
 
 def test_guidance_beyond_what_the_model_takes_is_refused_before_it_runs() -> None:
     with pytest.raises(Exception, match="20"):
-        make_experiment(SPEC, [], prompt="a frog", guidance=21)
-    assert level_schedule(SPEC.levels, 56) == make_experiment(SPEC, [], prompt="a frog", steps=56).baseline.schedule
+        make_experiment(SPEC, [], Settings(prompt="a frog", guidance=21))
+    assert (
+        level_schedule(SPEC.levels, 56)
+        == make_experiment(SPEC, [], Settings(prompt="a frog", steps=56)).baseline.schedule
+    )

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from engine.comparing.level_runner import doubled
 from engine.hpdm.seams import seam_lines, seam_ratio
 from engine.measuring.video import read_mp4, write_mp4
-from engine.reports.schema import LevelVideo, Seams
+from engine.reports.level_videos import LevelVideo, Seams
 from tests.hpdm.conftest import CONFIG
 
 CONFIG = replace(CONFIG, patch=(2, 8, 8))

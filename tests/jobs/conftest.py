@@ -9,6 +9,7 @@ import pytest
 
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
@@ -21,7 +22,7 @@ PATIENCE_S = 60.0
 def experiment(tracks: int = 1, steps: int = 4, **faults) -> Experiment:
     """One that the fake runner runs: `faults` are told in the prompt."""
     made = [Track(f"track {k}", load_preset("0.5@2", steps).schedule, policy_named("coherent")) for k in range(tracks)]
-    return make_experiment(catalogue_model("emoji-wan"), made, prompt=json.dumps(faults), steps=steps)
+    return make_experiment(catalogue_model("emoji-wan"), made, Settings(prompt=json.dumps(faults), steps=steps))
 
 
 def until(condition, patience_s: float = PATIENCE_S):

@@ -19,7 +19,10 @@ from engine.errors import Cancelled, Skipped
 from engine.jobs.queue import tracks_of
 from engine.measuring.step_event import StepEvent
 from engine.measuring.video import write_mp4, write_png
-from engine.reports import schema as schema
+from engine.reports.closeness import Similarity
+from engine.reports.report_file import save
+from engine.reports.run_costs import Memory
+from engine.reports.schema import Environment, Report, Run, VideoSize
 from engine.schedules.lightx2v_keys import export
 
 
@@ -141,37 +144,33 @@ class _Fake:
         return self.record_of(track, status=status, error=error)
 
     def record_of(self, track, *, peak_bytes=None, **fields):
-        return schema.Run(
+        return Run(
             name=track.name,
             policy=None if track.name == "baseline" else track.policy.name,
             schedule=export(track.schedule),
-            memory=schema.Memory(
-                kind="rss_above_start", peak_bytes=peak_bytes, reason=None if peak_bytes else "not measured"
-            ),
-            similarity=schema.Similarity.missing("not compared"),
+            memory=Memory(kind="rss_above_start", peak_bytes=peak_bytes, reason=None if peak_bytes else "not measured"),
+            similarity=Similarity.missing("not compared"),
             **fields,
         )
 
     def save(self):
         own = self.experiment
-        report = schema.Report(
+        report = Report(
             created=datetime.now(UTC),
             model=own.spec.id,
             prompt=own.prompt,
             seed=own.seed,
-            size=schema.VideoSize(width=own.width, height=own.height, frames=own.frames),
+            size=VideoSize(width=own.width, height=own.height, frames=own.frames),
             fps=own.fps,
             steps=own.steps,
             guidance=own.guidance,
             shift=own.shift,
             solver="unipc",
-            environment=schema.Environment(
-                resolute="0", python="3", torch="none", platform="test", device="cpu", dtype="x"
-            ),
+            environment=Environment(resolute="0", python="3", torch="none", platform="test", device="cpu", dtype="x"),
             noise_floor_reason="not run",
             runs=tuple(run for _, run in sorted(self.runs.items())),
         )
-        schema.save(report, self.task.folder / "report.json")
+        save(report, self.task.folder / "report.json")
         return report
 
     def trace(self, *words):

@@ -14,22 +14,15 @@ import numpy as np
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.level_tracks import default_level_tracks
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.jobs.data_dir import new_id
 from engine.measuring.similarity import Metric
 from engine.measuring.video import write_mp4, write_png
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import (
-    Environment,
-    Latency,
-    Memory,
-    Report,
-    Run,
-    Similarity,
-    Speedup,
-    StageEntry,
-    VideoSize,
-    save,
-)
+from engine.reports.closeness import Similarity
+from engine.reports.report_file import save
+from engine.reports.run_costs import Latency, Memory, Speedup, StageEntry
+from engine.reports.schema import Environment, Report, Run, VideoSize
 from engine.schedules.latent_sizes import LatentSize
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import policy_named
@@ -42,14 +35,18 @@ def experiment(prompt: str = "a red apple", seed: int = 7, tracks: int = 2, **se
     """One of the shipped model with `tracks` schedules."""
     presets = [load_preset(name, STEPS) for name in SCHEDULES[:tracks]]
     made = [Track(preset.name, preset.schedule.with_steps(STEPS), policy_named("coherent")) for preset in presets]
-    return make_experiment(catalogue_model("emoji-wan"), made, prompt=prompt, seed=seed, steps=STEPS, **settings)
+    return make_experiment(
+        catalogue_model("emoji-wan"), made, Settings(prompt=prompt, seed=seed, steps=STEPS, **settings)
+    )
 
 
 def by_levels(prompt: str = "a frog", seed: int = 7) -> Experiment:
     """One of the shipped hierarchical patch model, with the tracks that a fresh board has."""
     spec = catalogue_model("emoji-hpdm")
     assert spec.levels is not None
-    return make_experiment(spec, default_level_tracks(spec.levels, STEPS), prompt=prompt, seed=seed, steps=STEPS)
+    return make_experiment(
+        spec, default_level_tracks(spec.levels, STEPS), Settings(prompt=prompt, seed=seed, steps=STEPS)
+    )
 
 
 def put(

@@ -20,10 +20,11 @@ from engine.comparing.run_entry import environment
 from engine.errors import Cancelled, RunFailed, Skipped
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.jobs.model_runner import TorchRunner, interruptible
 from engine.measuring.video import read_mp4
 from engine.models.loading import load_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
 
@@ -36,7 +37,7 @@ def model(tmp_path_factory):
 def experiment(model, *schedules: str, **changes):
     tracks = [Track(name, load_preset(name, 4).schedule, policy_named("coherent")) for name in schedules]
     fields = {"prompt": "a red apple", "seed": 1, "steps": 4, "height": 64, "width": 64, "frames": 5}
-    return make_experiment(model.spec, tracks, **fields | changes)
+    return make_experiment(model.spec, tracks, Settings(**fields | changes))
 
 
 class Seen(Silent):

@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.experiments.experiment import make_experiment
+from engine.experiments.settings import Settings
 from engine.jobs import library_query, service
 from engine.jobs.database import MIGRATIONS, STATES, Store
 from engine.jobs.job_errors import NotFound, NotNow, OverLimit
@@ -223,7 +224,7 @@ def test_a_limit_that_is_no_number_is_refused(value):
 def test_a_model_that_is_not_in_the_catalogue_is_refused(opened):
     spec = replace(catalogue_model("emoji-wan"), location="/etc")
     with pytest.raises(InvalidInput, match="not one of this server's"):
-        opened(worker=False).submit(make_experiment(spec, [], prompt="x"))
+        opened(worker=False).submit(make_experiment(spec, [], Settings(prompt="x")))
 
 
 def test_every_limit_stands_in_the_docs_with_its_value():

@@ -18,11 +18,14 @@ from engine.errors import Cancelled
 from engine.jobs import logs, queue, timing_book
 from engine.jobs.database import Store
 from engine.jobs.job_errors import DeviceLost, StorageError, TimeUp
-from engine.jobs.job_listener import JobListener, Watchdog
+from engine.jobs.job_listener import JobListener
 from engine.jobs.limits import Limits
 from engine.jobs.preview_uri import MAX_BYTES, data_uri
 from engine.jobs.queue import Flags
-from engine.reports.schema import Latency, Memory, Run, Similarity, StageEntry
+from engine.jobs.watchdog import Watchdog
+from engine.reports.closeness import Similarity
+from engine.reports.run_costs import Latency, Memory, StageEntry
+from engine.reports.schema import Run
 from tests.jobs.conftest import experiment, until
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.jobs.conftest import until
 
@@ -24,7 +25,7 @@ def jobs(tmp_path_factory):
 def asked(prompt: str = "a red apple", steps: int = 3):
     track = Track("half", load_preset("0.5@2", steps).schedule, policy_named("coherent"))
     size = {"height": 64, "width": 64, "frames": 5}
-    return make_experiment(catalogue_model("emoji-wan"), [track], prompt=prompt, seed=1, steps=steps, **size)
+    return make_experiment(catalogue_model("emoji-wan"), [track], Settings(prompt=prompt, seed=1, steps=steps, **size))
 
 
 def ended(jobs, job):

@@ -16,6 +16,7 @@ from engine.errors import InvalidInput
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.lightx2v_config import RunSettings
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.jobs.limits import Limits
 from engine.models.catalogue import PUBLISHED, catalogue
 from engine.switching.policies import policy_named
@@ -34,7 +35,7 @@ def test_every_entry_is_in_the_catalogue():
 @pytest.mark.parametrize("id", BOOK["model"])
 def test_an_entry_runs_at_its_own_size_and_at_every_preset(id):
     spec = SPECS[id]
-    one = make_experiment(spec, [], prompt="-")
+    one = make_experiment(spec, [], Settings(prompt="-"))
     assert (one.height, one.width, one.frames) == (spec.defaults.height, spec.defaults.width, spec.defaults.frames)
     assert one.frames == 1 or spec.family.output == "video"
     for name in ("two-stage-0.75", "u-0.75"):
@@ -51,7 +52,7 @@ def test_a_call_holds_what_the_pipeline_takes_and_nothing_else(id):
 
     spec = SPECS[id]
     taken = inspect.signature(getattr(diffusers, spec.pipeline).__call__).parameters
-    call = make_experiment(spec, [], prompt="-").call()
+    call = make_experiment(spec, [], Settings(prompt="-")).call()
     assert set(call) - ({spec.family.guidance} if spec.family.guider else set()) <= set(taken)
     assert ("negative_prompt" in call) == spec.family.negative
 
@@ -74,10 +75,10 @@ def test_a_config_has_no_key_that_its_class_does_not_know(name):
 
 def test_stills_have_one_frame_and_take_no_other_number():
     flux = SPECS["flux.1-dev"]
-    assert make_experiment(flux, [], prompt="-", settings=RunSettings(frames=81)).frames == 1
+    assert make_experiment(flux, [], Settings(prompt="-", config=RunSettings(frames=81))).frames == 1
     with pytest.raises(InvalidInput, match="makes stills, which have 1"):
-        make_experiment(flux, [], prompt="-", frames=5)
-    assert "num_frames" not in make_experiment(flux, [], prompt="-").call()
+        make_experiment(flux, [], Settings(prompt="-", frames=5))
+    assert "num_frames" not in make_experiment(flux, [], Settings(prompt="-")).call()
 
 
 def test_what_a_model_does_not_take_is_refused_in_words():
@@ -92,20 +93,20 @@ def test_what_a_model_does_not_take_is_refused_in_words():
         ("sdxl", {"solver": "heun"}, "it must be one of"),
     ):
         with pytest.raises(InvalidInput, match=words):
-            make_experiment(SPECS[id], [], prompt="-", **asked)
+            make_experiment(SPECS[id], [], Settings(prompt="-", **asked))
 
 
 def test_a_lightx2v_configs_shift_is_for_flows_alone():
     given = RunSettings(shift=7.0)
-    assert make_experiment(SPECS["ltx-video"], [], prompt="-", settings=given).shift == 7.0
-    assert make_experiment(SPECS["sdxl"], [], prompt="-", settings=given).shift is None
+    assert make_experiment(SPECS["ltx-video"], [], Settings(prompt="-", config=given)).shift == 7.0
+    assert make_experiment(SPECS["sdxl"], [], Settings(prompt="-", config=given)).shift is None
 
 
 def test_a_document_without_a_shift_means_the_models_own():
     from engine.experiments.documents import experiment_of
     from engine.experiments.share_link import pack, unpack
 
-    one = make_experiment(SPECS["flux.1-dev"], [], prompt="a cat")
+    one = make_experiment(SPECS["flux.1-dev"], [], Settings(prompt="a cat"))
     assert one.shift is None
     assert experiment_of(one.document(), "the document") == one
     assert unpack(pack(one)) == one
@@ -123,4 +124,4 @@ def test_the_catalogue_is_quick_and_needs_no_torch():
 @pytest.mark.parametrize("id", ["ltx-video", "mochi-1"])
 def test_a_table_of_one_step_that_cannot_be_made_is_refused(id):
     with pytest.raises(InvalidInput, match="needs at least 2"):
-        make_experiment(SPECS[id], [], prompt="-", steps=1)
+        make_experiment(SPECS[id], [], Settings(prompt="-", steps=1))

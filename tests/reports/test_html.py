@@ -18,8 +18,11 @@ import pytest
 from engine.errors import RunFailed
 from engine.measuring.video import write_mp4, write_webp
 from engine.reports import html as report_page
-from engine.reports import schema
-from engine.reports.schema import Report, Similarity
+from engine.reports import report_file
+from engine.reports.closeness import Similarity
+from engine.reports.report_tables import Footnotes, metric_heads
+from engine.reports.schema import Report
+from engine.wording import gib_text
 from tests.reports.test_schema import fields
 
 HOSTILE = "<script>alert(1)</script></script><img src=x onerror=alert(1)> & \"' ]]> {{ 7*7 }} 🦊"
@@ -210,7 +213,7 @@ def test_the_noise_floor_is_explained(folder: Path, floor: dict[str, Any], words
 def test_the_report_can_be_saved_from_the_page(folder: Path) -> None:
     link = next(link for link in Tags(report_page.render(found(), folder)).of("a") if link.get("download"))
     (folder / "again.json").write_bytes(base64.b64decode(str(link["href"]).split(",", 1)[1]))
-    assert schema.load(folder / "again.json") == found()
+    assert report_file.load(folder / "again.json") == found()
 
 
 def test_many_runs_start_over_with_the_colours(folder: Path) -> None:
@@ -248,10 +251,10 @@ def test_the_index_is_written_whole_or_not_at_all(folder: Path, monkeypatch: pyt
 
 
 def test_similarity_blocks_of_every_kind_have_a_column(folder: Path) -> None:
-    heads = report_page._heads(found(), report_page.Footnotes())
+    heads = metric_heads(found(), Footnotes())
     assert list(heads) == list(Similarity.model_fields)
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 MiB"), (5 * 2**20, "5 MiB"), (3 * 2**29, "1.50 GiB")])
 def test_bytes_are_said_in_binary_units(count: int, text: str) -> None:
-    assert report_page.bytes_text(count) == text
+    assert gib_text(count) == text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.schema import Memory
+from engine.reports.run_costs import Memory
 from tests.jobs.shelf import experiment, report_of
 
 MIB = 2**20

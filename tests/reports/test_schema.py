@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from engine.errors import InvalidInput, RunFailed
 from engine.measuring.similarity import Metric
-from engine.reports import schema
-from engine.reports.schema import Report, Similarity
+from engine.reports import report_file
+from engine.reports.closeness import Similarity
+from engine.reports.schema import Report
 
 DOCS = Path(__file__).parents[2] / "docs" / "report.md"
 
@@ -84,13 +85,13 @@ def with_run(index: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_report_comes_back_equal(tmp_path: Path) -> None:
-    schema.save(example(), tmp_path / "report.json")
-    assert schema.load(tmp_path / "report.json") == example()
+    report_file.save(example(), tmp_path / "report.json")
+    assert report_file.load(tmp_path / "report.json") == example()
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_the_file_is_utf_8_with_the_names_that_others_rely_on(tmp_path: Path) -> None:
-    schema.save(example(), tmp_path / "report.json")
+    report_file.save(example(), tmp_path / "report.json")
     data = json.loads((tmp_path / "report.json").read_bytes().decode("utf-8"))
     top = {"version", "model", "prompt", "seed", "size", "steps", "environment", "runs"}
     run = {"name", "policy", "schedule", "status", "error", "latency", "memory", "flops", "speedup"}
@@ -148,7 +149,7 @@ BROKEN = {
 def test_what_is_no_report_is_refused_with_one_sentence(tmp_path: Path, broken: dict[str, Any]) -> None:
     (tmp_path / "report.json").write_text(json.dumps(broken), encoding="utf-8")
     with pytest.raises(InvalidInput, match=r"^report\.json is not a report: ") as caught:
-        schema.load(tmp_path / "report.json")
+        report_file.load(tmp_path / "report.json")
     assert "\n" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
 
@@ -172,22 +173,22 @@ def test_what_is_no_report_is_refused_with_one_sentence(tmp_path: Path, broken: 
 def test_damaged_files_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "report.json").write_bytes(data)
     with pytest.raises(InvalidInput, match=r"^report\.json is not a report: "):
-        schema.load(tmp_path / "report.json")
+        report_file.load(tmp_path / "report.json")
 
 
 def test_another_version_is_named(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(fields(version=2)))
     with pytest.raises(InvalidInput, match="it has version 2, this Resolute reads version 1"):
-        schema.load(tmp_path / "report.json")
+        report_file.load(tmp_path / "report.json")
 
 
 def test_a_missing_or_huge_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="no such file"):
-        schema.load(tmp_path / "report.json")
-    schema.save(example(), tmp_path / "report.json")
-    monkeypatch.setattr(schema, "MAX_BYTES", 10)
+        report_file.load(tmp_path / "report.json")
+    report_file.save(example(), tmp_path / "report.json")
+    monkeypatch.setattr(report_file, "MAX_BYTES", 10)
     with pytest.raises(InvalidInput, match="at most 10"):
-        schema.load(tmp_path / "report.json")
+        report_file.load(tmp_path / "report.json")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -200,21 +201,21 @@ def test_what_is_not_finite_can_be_neither_made_nor_written(tmp_path: Path, valu
         Report.model_validate(with_run(0, schedule={"resolution_rate": [value]}))
     smuggled = example().model_copy(update={"guidance": value})
     with pytest.raises(ValueError, match="JSON compliant"):
-        schema.save(smuggled, tmp_path / "report.json")
+        report_file.save(smuggled, tmp_path / "report.json")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_keeps_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    schema.save(example(), tmp_path / "report.json")
+    report_file.save(example(), tmp_path / "report.json")
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(RunFailed, match=r"report\.json was not written: the disk is full"):
-        schema.save(example(seed=7), tmp_path / "report.json")
+        report_file.save(example(seed=7), tmp_path / "report.json")
     monkeypatch.undo()
-    assert schema.load(tmp_path / "report.json").seed == 42
+    assert report_file.load(tmp_path / "report.json").seed == 42
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
 
@@ -225,7 +226,7 @@ def test_similarity_is_built_from_metrics_in_the_order_of_the_schema() -> None:
 
 
 def test_every_field_is_documented_and_nothing_else() -> None:
-    described = schema.schema()
+    described = report_file.schema()
     models = {"Report": described["properties"]} | {
         name: model["properties"] for name, model in described["$defs"].items() if "properties" in model
     }

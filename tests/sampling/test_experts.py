@@ -11,6 +11,7 @@ import diffusers
 import numpy as np
 import pytest
 
+from engine.cli.compare_flags import CompareFlags
 from engine.comparing.baseline_store import key_of
 from engine.comparing.comparison import compare
 from engine.comparing.run_entry import environment
@@ -20,12 +21,13 @@ from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.lightx2v_config import RunSettings, parse_config
 from engine.experiments.presets import load_preset
 from engine.experiments.script import SELF_CONTAINED, diffusers_snippet
+from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.jobs.service import Jobs
 from engine.models.catalogue import ModelSpec, catalogue, find_model
 from engine.models.loading import load_model, scheduler_for
 from engine.reports.html import _settings as told_settings
-from engine.reports.schema import load
+from engine.reports.report_file import load
 from engine.sampling.pipeline_run import run_staged
 from engine.sampling.run_request import StagedRequest
 from engine.switching.policies import policy_named
@@ -54,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(spec: ModelSpec, *tracks: Track, **settings: Any) -> Experiment:
-    return make_experiment(spec, tracks, prompt="a red apple", **settings)
+    return make_experiment(spec, tracks, Settings(prompt="a red apple", **settings))
 
 
 def frames_of(folder: Path, experiment: Experiment, track: Track | None = None) -> np.ndarray:
@@ -91,7 +93,7 @@ def test_published_models_keep_both_guidances_and_others_have_one():
 
 
 def asked_plainly(spec: ModelSpec) -> Experiment:
-    return make_experiment(spec, [], prompt="a frog" if spec.levels else "-")
+    return make_experiment(spec, [], Settings(prompt="a frog" if spec.levels else "-"))
 
 
 def test_a_folder_has_two_experts_where_its_pipeline_changes_between_them(folder, tmp_path):
@@ -115,24 +117,23 @@ def test_each_expert_runs_at_its_own_guidance(folder):
 
 def test_a_lightx2v_config_runs_as_it_reads():
     pair = parse_config('{"infer_steps": 40, "sample_guide_scale": [4.5, 2.5]}').settings
-    made = asked(T2V, settings=pair)
+    made = asked(T2V, config=pair)
     assert (made.guidance, made.guidance_2) == (4.5, 2.5)
-    one = asked(T2V, settings=parse_config('{"infer_steps": 40, "sample_guide_scale": 5}').settings)
+    one = asked(T2V, config=parse_config('{"infer_steps": 40, "sample_guide_scale": 5}').settings)
     assert (one.guidance, one.guidance_2) == (5.0, 5.0)
-    assert asked(T2V, settings=pair, guidance_2=2).guidance_2 == 2.0
-    assert asked(ONE, settings=pair).guidance_2 is None
+    assert asked(T2V, config=pair, guidance_2=2).guidance_2 == 2.0
+    assert asked(ONE, config=pair).guidance_2 is None
 
 
 def test_the_command_line_says_that_a_second_guidance_is_not_run(tmp_path, capsys):
-    from engine.cli.commands import _settings
-
     file = tmp_path / "config.json"
+    flags = CompareFlags("a boat", tmp_path, settings_from=file)
     told = "config.json: its second sample_guide_scale 3 is not run: Wan 2.1 T2V 1.3B has one expert.\n"
     for scale, words in (([4, 3], told), ([4, 4], ""), (4, ""), ([4, None], "")):
         file.write_text(json.dumps({"infer_steps": 40, "sample_guide_scale": scale}))
-        _settings(file, 40, ONE)
+        flags.config(ONE, 40)
         assert capsys.readouterr().err == words
-        _settings(file, 40, T2V)
+        flags.config(T2V, 40)
         assert capsys.readouterr().err == ""
 
 
@@ -148,7 +149,7 @@ def test_the_command_line_says_that_a_second_guidance_is_not_run(tmp_path, capsy
             {"guidance": 1, "guidance_2": 3},
             "guidance_2 is 3 beside guidance 1, .* set guidance_2 to 1, or guidance",
         ),
-        (T2V, {"settings": RunSettings(guidance=1.0, guidance_2=3.0)}, "guidance_2 is 3 beside guidance 1"),
+        (T2V, {"config": RunSettings(guidance=1.0, guidance_2=3.0)}, "guidance_2 is 3 beside guidance 1"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_sentence(spec, settings, words):
@@ -159,7 +160,7 @@ def test_what_cannot_be_run_is_refused_in_one_sentence(spec, settings, words):
 
 def test_without_guidance_the_second_expert_has_none_either():
     assert asked(T2V, guidance=1).guidance_2 == 1.0
-    assert asked(T2V, guidance=1, settings=RunSettings(guidance=4.0, guidance_2=3.0)).guidance_2 == 1.0
+    assert asked(T2V, guidance=1, config=RunSettings(guidance=4.0, guidance_2=3.0)).guidance_2 == 1.0
     assert asked(T2V, guidance=4, guidance_2=1).guidance_2 == 1.0  # both passes are run all the same
 
 
@@ -223,7 +224,6 @@ def test_the_studio_shows_it_for_two_experts_alone_and_keeps_what_was_opened():
 def test_a_program_may_give_it_and_sees_the_models_own():
     told = inspect.signature(Endpoints.compare).parameters
     assert list(told)[-2:] == ["guidance_2", "request"]  # behind all others: calls by position stay what they were
-    made = Endpoints(cast("Jobs", None))._experiment(
-        model="wan2.2-t2v-a14b", prompt="a cat", schedules=["u-0.75"], steps=30, guidance_2=2.5
-    )
+    asked = Settings("a cat", steps=30, guidance_2=2.5)
+    made = Endpoints(cast("Jobs", None))._experiment("wan2.2-t2v-a14b", ["u-0.75"], asked)
     assert (made.guidance, made.guidance_2) == (4.0, 2.5)

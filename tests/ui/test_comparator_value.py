@@ -9,7 +9,9 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.measuring.similarity import Metric, no_similarity
-from engine.reports.schema import Environment, Latency, Memory, Report, Run, Similarity, Speedup, StageEntry, VideoSize
+from engine.reports.closeness import Similarity
+from engine.reports.run_costs import Latency, Memory, Speedup, StageEntry
+from engine.reports.schema import Environment, Report, Run, VideoSize
 from ui.comparator.comparator_value import Action, comparison_of_report, facts_of_run, parse_action, seconds_text
 
 TINY = "the frames are under 32 pixels high."

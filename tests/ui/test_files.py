@@ -12,6 +12,7 @@ from engine.errors import InvalidInput
 from engine.experiments.experiment import Track, make_experiment
 from engine.experiments.level_tracks import level_track
 from engine.experiments.presets import load_preset
+from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import LevelChoice
 from engine.models.catalogue import catalogue_model
 from engine.switching.policies import policy_named
@@ -30,7 +31,7 @@ def saved(html: str) -> dict[str, bytes]:
 @pytest.fixture
 def experiment():
     track = Track("mine <b>", load_preset("u-0.75", 30).schedule, policy_named("spectral"))
-    return make_experiment(catalogue_model("emoji-wan"), [track], prompt="a cat face", seed=7, steps=30)
+    return make_experiment(catalogue_model("emoji-wan"), [track], Settings(prompt="a cat face", seed=7, steps=30))
 
 
 def test_a_saved_preset_opens_as_the_same_track(experiment, tmp_path):
@@ -56,7 +57,7 @@ def test_a_lightx2v_config_is_written_back_with_its_own_keys(experiment, tmp_pat
     }
     file.write_text(json.dumps(config | {"teacache_thresh": 0.26}))
     opened = open_file(str(file), Board(30), {}, WAN)
-    again = make_experiment(experiment.spec, opened.board.tracks(), prompt="a cat face", steps=30)
+    again = make_experiment(experiment.spec, opened.board.tracks(), Settings(prompt="a cat face", steps=30))
     assert json.loads(saved(exports_html(again, None, opened.documents))["LightX2V config"]) == config | {
         "teacache_thresh": 0.26
     }
@@ -65,7 +66,7 @@ def test_a_lightx2v_config_is_written_back_with_its_own_keys(experiment, tmp_pat
 @pytest.fixture
 def levels():
     choice = LevelChoice(2, "none", "off", heun=True)
-    return make_experiment(HPDM, [level_track("mine", choice, HPDM.levels, 14)], prompt="a frog", steps=14)
+    return make_experiment(HPDM, [level_track("mine", choice, HPDM.levels, 14)], Settings(prompt="a frog", steps=14))
 
 
 def test_a_level_track_comes_back_from_its_preset(levels, tmp_path):

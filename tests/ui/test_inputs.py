@@ -11,10 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from engine.errors import InvalidInput
-from engine.experiments.conditions import FILE, Conditions, picture_file, read_picture
+from engine.experiments.conditions import FILE, Conditions
 from engine.experiments.control_video import clip_file, read_clip
 from engine.experiments.documents import parse_experiment
 from engine.experiments.experiment import Experiment, make_experiment
+from engine.experiments.input_picture import picture_file, read_picture
+from engine.experiments.settings import Settings
 from engine.jobs import job_folders
 from engine.jobs.job_errors import StorageError
 from engine.jobs.limits import Limits
@@ -193,7 +195,7 @@ def test_conditions_without_bytes_write_nothing(tmp_path):
 def following(clip) -> Experiment:
     spec = catalogue_model("wan2.1-vace-1.3b")
     return make_experiment(
-        spec, [track("u-0.75", 6)], prompt="a boat", steps=6, height=64, width=96, frames=5, video=clip
+        spec, [track("u-0.75", 6)], Settings(prompt="a boat", steps=6, height=64, width=96, frames=5, video=clip)
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.measuring.similarity import KINDS, Metric
-from engine.reports.html import colour_of, evaluations_text
+from engine.reports.run_display import colour_of, evaluations_text
 from engine.reports.schema import Report, Run
 from engine.strict_json import shown
 
@@ -139,9 +140,7 @@ def parse_action(value: object) -> Action:
     if not isinstance(action, str) or action not in get_args(ActionName):
         legal = ", ".join(get_args(ActionName))
         raise InvalidInput("action", f"action is {shown(action)}; it must be one of {legal}.")
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_NUMBER:
-        raise InvalidInput("number", f"number is {shown(number)}; it must be an integer in 0..{MAX_NUMBER}.")
-    return Action(action, number)  # type: ignore[arg-type]
+    return Action(action, checked_integer("number", number, 0, MAX_NUMBER))  # type: ignore[arg-type]
 
 
 def comparison_of_report(

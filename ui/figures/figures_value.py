@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.experiments.experiment import MAX_TRACKS
 from engine.measuring.similarity import CEILING_DB, KINDS
-from engine.reports.html import HEADLINE_METRICS, Footnotes, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.schema import Report, Run, Similarity
+from engine.reports.report_tables import Footnotes
+from engine.reports.run_display import HEADLINE_METRICS, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.schema import Report, Run
 
 COST = "Cost"
 SIMILARITY = "Similarity to the baseline (not quality)"
@@ -120,10 +123,7 @@ def parse_action(data: object, runs: int = MAX_TRACKS + 1) -> Select:
     """
     if not isinstance(data, Mapping) or set(data) != {"action", "number"} or data["action"] != "select":
         raise InvalidInput("action", 'action is not known here; it must be {"action": "select", "number": a run}.')
-    number = data["number"]
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < runs:
-        raise InvalidInput("number", f"number is {str(number)[:40]}; it must be an integer in 0..{runs - 1}.")
-    return Select(number)
+    return Select(checked_integer("number", data["number"], 0, runs - 1))
 
 
 def figures_of(report: Report) -> Figures:

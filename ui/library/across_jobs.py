@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from engine.errors import InvalidInput
 from engine.jobs.job_view import JobView
 from engine.jobs.service import Jobs
-from engine.reports.html import colour_of
+from engine.reports.run_display import colour_of
 from engine.reports.schema import Report
 from ui.comparator.comparator_value import ComparatorValue, Fact, MetricCurve, Tile, comparison_of_report
 from ui.library.library_requests import Pick

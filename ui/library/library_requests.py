@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.jobs.library_query import Sort
 from engine.strict_json import shown
@@ -65,7 +66,7 @@ def parse_change(data: object) -> Change:
     query = parse_query(fields.get("query", {}))
     name = _one_of("action", fields.get("action"), get_args(ChangeName))
     if name == "dismiss":
-        return Change(name, query, notice=_whole("notice", fields.get("notice"), 1, 2**53))  # type: ignore[arg-type]
+        return Change(name, query, notice=checked_integer("notice", fields.get("notice"), 1, 2**53))  # type: ignore[arg-type]
     job = "" if name in ("show", "restart") else _job(fields.get("job"))
     return Change(name, query, job)  # type: ignore[arg-type]
 
@@ -80,7 +81,7 @@ def parse_query(data: object) -> Query:
         search,
         _one_of("sort", fields.get("sort", "newest"), get_args(Sort)),  # type: ignore[arg-type]
         _one_of("shelf", fields.get("shelf", "all"), get_args(Shelf)),  # type: ignore[arg-type]
-        _whole("count", fields.get("count", PAGE), 1, MOST),
+        checked_integer("count", fields.get("count", PAGE), 1, MOST),
     )
 
 
@@ -101,7 +102,7 @@ def parse_picks(data: object) -> tuple[Pick, ...]:
     for item in data:
         if not isinstance(item, list) or len(item) != 2:
             raise InvalidInput("runs", f"runs holds {shown(item)}; a run is its job's id and its number.")
-        picks.append(Pick(_job(item[0]), _whole("number", item[1], 0, MAX_NUMBER)))
+        picks.append(Pick(_job(item[0]), checked_integer("number", item[1], 0, MAX_NUMBER)))
     if len(set(picks)) < len(picks):
         raise InvalidInput("runs", "a run was chosen twice; choose each once.")
     return tuple(picks)
@@ -130,10 +131,4 @@ def _one_of(field: str, value: object, legal: tuple[str, ...]) -> str:
 def _job(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 64:
         raise InvalidInput("job", f"job is {shown(value)}; it must be a job's id.")
-    return value
-
-
-def _whole(field: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidInput(field, f"{field} is {shown(value)}; it must be an integer in {low}..{high}.")
     return value

@@ -23,7 +23,7 @@ from typing import Any
 from engine.jobs.job_view import JobView, RunView
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue
-from engine.reports.html import colour_of
+from engine.reports.run_display import colour_of
 from engine.reports.schema import Report, Run
 from ui.comparator.comparator_value import facts_of_run
 from ui.library.library_requests import Query

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from engine.reports.html import colour_of
-from engine.reports.schema import LevelVideo, Report, Run
+from engine.reports.level_videos import LevelVideo
+from engine.reports.run_display import colour_of
+from engine.reports.schema import Report, Run
 
 MAX_PLACES = 1024  # tiles drawn on one picture; the paper's finest level has 225
 MAX_PIECES = 8192  # pieces of seam lines drawn on one picture; the paper's finest level has 480

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from engine.errors import InvalidInput, ResoluteError
 from engine.experiments.conditions import ROLES, pictures_of, roles_of
 from engine.experiments.experiment import MAX_TRACKS, Experiment, Track, make_experiment
 from engine.experiments.lightx2v_config import with_cache
+from engine.experiments.settings import Settings
 from engine.jobs.service import Jobs
 from engine.models.availability import studio_models
 from engine.models.catalogue import catalogue_model
@@ -33,21 +35,17 @@ def add_endpoints(jobs: Jobs) -> None:
     """Attach the endpoints to the page that is being built."""
     endpoints = Endpoints(jobs)
     for name in ("list_models", "list_presets", "check_schedule", "estimate_cost", "get_job", "cancel_job"):
-        api(_told(getattr(endpoints, name)), api_name=name, queue=False)
+        api(_refused_in_words()(getattr(endpoints, name)), api_name=name, queue=False)
     api(endpoints.compare, api_name="compare", concurrency_limit=MAX_CALLS)
 
 
-def _told(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+@contextlib.contextmanager
+def _refused_in_words() -> Iterator[None]:
     """Refusals reach the client as their one sentence."""
-
-    @functools.wraps(endpoint)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return endpoint(*args, **kwargs)
-        except ResoluteError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-
-    return wrapped
+    try:
+        yield
+    except ResoluteError as error:
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 class Endpoints:
@@ -104,7 +102,7 @@ class Endpoints:
             model: A model's id.
             steps: Denoising steps; the schedule is scaled to them.
         """
-        experiment = self._experiment(model=model, prompt=_any_prompt(model), schedules=[schedule], steps=steps)
+        experiment = self._experiment(model, [schedule], Settings(_any_prompt(model), steps=steps))
         track = experiment.tracks[0]
         stride = experiment.spec.geometry.stride
         stages = zip(track.stages, experiment.sizes(track.schedule), strict=False)  # as many levels as are run
@@ -150,10 +148,8 @@ class Endpoints:
             frames: Number of frames.
             guidance: Classifier-free guidance; 1 turns it off.
         """
-        experiment = self._experiment(
-            model=model, prompt=_any_prompt(model), schedules=[schedule], steps=steps, height=height, width=width,
-            frames=frames, guidance=guidance,
-        )  # fmt: skip
+        asked = Settings(_any_prompt(model), steps=steps, height=height, width=width, frames=frames, guidance=guidance)
+        experiment = self._experiment(model, [schedule], asked)
         told, base = self._predicted(experiment)
         return {
             "seconds": told.total_s,
@@ -244,41 +240,46 @@ class Endpoints:
             noise_floor: Run the baseline twice and report how much that differs.
             guidance_2: Guidance of the second expert (low noise), for models of two; the model's own where left out.
         """
-        try:
-            experiment = self._experiment(
-                model=model, prompt=prompt, schedules=schedules, policy=policy, seed=seed, steps=steps,
-                negative_prompt=negative_prompt, height=height, width=width, frames=frames, guidance=guidance,
-                guidance_2=guidance_2, shift=shift, solver=solver, image=image, last_image=last_image, video=video,
+        with _refused_in_words():
+            asked = Settings(
+                prompt=prompt, seed=seed, negative_prompt=negative_prompt, steps=steps, height=height, width=width,
+                frames=frames, guidance=guidance, guidance_2=guidance_2, shift=shift, solver=solver, image=image,
+                last_image=last_image, video=video,
             )  # fmt: skip
+            experiment = self._experiment(model, schedules, asked, policy)
             job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=bool(noise_floor))
-            seen = -1
-            while True:
-                view = self.jobs.view(job)
-                if view.revision != seen:
-                    seen = view.revision
-                    yield self.get_job(job)
-                if view.finished:
-                    return
-                await asyncio.sleep(POLL_S)
-        except ResoluteError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            async for state in self._followed(job):
+                yield state
+
+    async def _followed(self, job: str) -> AsyncIterator[dict]:
+        """A job whenever it has changed, until it has finished."""
+        seen = -1
+        while True:
+            view = self.jobs.view(job)
+            if view.revision != seen:
+                seen = view.revision
+                yield self.get_job(job)
+            if view.finished:
+                return
+            await asyncio.sleep(POLL_S)
 
     def _experiment(
-        self, *, model: str, schedules: list[str], steps: int | None, policy: str = DEFAULT_POLICY, **settings: Any
+        self, model: object, schedules: object, asked: Settings, policy: object = DEFAULT_POLICY
     ) -> Experiment:
+        """What a program asks for; pictures are named by the hash of what was added."""
         spec = catalogue_model(model if isinstance(model, str) else str(model))
-        count = spec.defaults.steps if steps is None else steps
+        steps: Any = spec.defaults.steps if asked.steps is None else asked.steps
         if not isinstance(schedules, list) or len(schedules) > MAX_TRACKS:
             raise InvalidInput("schedules", f"schedules must be a list of at most {MAX_TRACKS} schedules.")
-        presets = [parse_schedule_text(text, count) for text in schedules]
+        presets = [parse_schedule_text(text, steps) for text in schedules]
         tracks = [
             Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache, preset.levels)
             for preset in presets
         ]
-        for role in ROLES:
-            if settings.get(role) is not None:
-                settings[role] = self.jobs.picture(settings[role], role)
-        return make_experiment(spec, tracks, steps=count, **settings)
+        added: dict[str, Any] = {
+            role: self.jobs.picture(name, role) for role in ROLES if (name := getattr(asked, role)) is not None
+        }
+        return make_experiment(spec, tracks, replace(asked, steps=steps, **added))
 
     def _predicted(self, experiment: Experiment) -> list[Prediction]:
         """What its first track and its baseline will take."""

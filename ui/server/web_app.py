@@ -10,7 +10,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from engine import __version__
-from engine.experiments.conditions import MAX_BYTES
+from engine.experiments.input_picture import MAX_BYTES
 from engine.jobs.service import Jobs
 from ui.page import build_page
 from ui.server.border import Envelope, Refusals, refuse

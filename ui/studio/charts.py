@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from engine.errors import InvalidInput
 from engine.measuring.similarity import KINDS
-from engine.reports.html import colour_of
+from engine.reports.run_display import colour_of
 from engine.reports.schema import Report, Run
 
 INK = "#7b7f88"  # 3.6:1 on light paper, 4.6:1 on dark; ui/shared/style.css gives texts the ink of the page instead

@@ -6,10 +6,11 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from engine.checked import checked_number
 from engine.costs.level_prediction import LevelCosts, level_context
 from engine.costs.prediction import CostModel, Prediction, context
 from engine.errors import ResoluteError
-from engine.experiments.experiment import Track, baseline_of, checked_number
+from engine.experiments.experiment import Track, baseline_of
 from engine.jobs.service import Jobs
 from engine.reports.schema import Report
 from engine.schedules.latent_sizes import checked_size

@@ -10,10 +10,12 @@ from typing import Any
 import gradio as gr
 
 from engine.experiments.conditions import ROLES, roles_of
-from engine.experiments.experiment import MAX_PROMPT, Experiment, Track, make_experiment
+from engine.experiments.experiment import Experiment, Track, make_experiment
+from engine.experiments.settings import MAX_PROMPT, Settings
 from engine.models.availability import Availability, studio_models
 from engine.models.catalogue import SHIPPED, ModelSpec, catalogue, catalogue_model
 from engine.schedules.schedule import MAX_STEPS
+from engine.wording import gb_text
 from ui.picture.picture import PictureField
 from ui.shared.changing_dropdown import Choice
 
@@ -60,7 +62,7 @@ def _label(one: Availability) -> str:
     told = ["hierarchical patch diffusion"] if one.spec.levels else []
     told += [] if one.place == "here" else [one.told]
     if one.too_large and one.peak_bytes:
-        told.append(f"needs about {one.peak_bytes / 1e9:.0f} GB of the card")
+        told.append(f"needs about {gb_text(one.peak_bytes, 0)} of the card")
     return " · ".join([one.spec.title, *told])
 
 
@@ -77,9 +79,12 @@ def default_model() -> ModelSpec:
 def experiment_of(values: Mapping[str, Any], tracks: list[Track]) -> Experiment:
     """The experiment that the fields describe. Raises InvalidInput naming the field."""
     spec = known_model(values["model"])
-    return make_experiment(
-        spec,
-        tracks,
+    return make_experiment(spec, tracks, _settings(values, spec))
+
+
+def _settings(values: Mapping[str, Any], spec: ModelSpec) -> Settings:
+    """What the fields ask for, unchecked."""
+    return Settings(
         prompt=values["prompt"],
         negative_prompt=values["negative"],
         seed=whole(values["seed"]),

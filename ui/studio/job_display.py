@@ -11,8 +11,8 @@ from typing import Any
 from engine.jobs.job_view import JobView, RunView
 from engine.jobs.notices import Notice
 from engine.jobs.service import Jobs
-from engine.reports import schema as reports
-from engine.reports.html import colour_of
+from engine.reports import report_file
+from engine.reports.run_display import colour_of
 from engine.reports.schema import Report
 from ui.comparator.comparator_value import ComparatorValue, PlannedStage, Tile, comparison_of_report, facts_of_run
 from ui.pyramid.pyramid_value import Pyramid, pyramid_of
@@ -27,7 +27,7 @@ EXAMPLE_NOTE = "A stored example, made by the shipped model. Change a schedule a
 def example_report() -> Report | None:
     """The stored example's report; None in a checkout without it."""
     path = EXAMPLE / "report.json"
-    return reports.load(path) if path.is_file() else None
+    return report_file.load(path) if path.is_file() else None
 
 
 def example_comparison() -> ComparatorValue | None:

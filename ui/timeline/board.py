@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.caches.cache_choice import CacheChoice, parse_optional
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.experiments.experiment import Track
 from engine.hpdm.hpdm_config import HpdmConfig
@@ -180,7 +181,7 @@ def _parse_track(value: object, position: int, steps: int) -> BoardTrack:
         return BoardTrack(
             _name(document["name"]),
             policy_named(document["policy"]).name,
-            _colour(document["colour"]),
+            checked_integer("colour", document["colour"], 1, COLOURS),
             parse_schedule(steps, document["resolution_rate"], document["changing_resolution_steps"]),
             parse_optional(document.get("cache")),
             parse_optional_levels(document.get("levels")),
@@ -211,9 +212,3 @@ def _name(value: object) -> str:
     if any(ord(char) < 32 or "\ud800" <= char <= "\udfff" for char in value):
         raise InvalidInput("name", "name holds a control character or half of a surrogate pair; remove it.")
     return value.strip()
-
-
-def _colour(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= COLOURS:
-        raise InvalidInput("colour", f"colour is {shown(value)}; it must be an integer in 1..{COLOURS}.")
-    return value

@@ -1,0 +1,43 @@
+"""What the page of a report and the studio show of a run alike: its colour, its stages and evaluations in words."""
+
+from __future__ import annotations
+
+from engine.reports.run_costs import StageEntry
+from engine.reports.schema import Run
+
+COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
+HEADLINE_METRICS = ("psnr", "ssim", "vmaf")
+
+
+def colour_of(index: int) -> int:
+    """The accent of a run by its place in the report: 0 the baseline, 1..7 the others, then over again."""
+    return 1 + (index - 1) % (COLOURS - 1) if index else 0
+
+
+def evaluations_text(run: Run) -> str | None:
+    """Computed evaluations, and of how many where a cache skipped some; None where they were not counted."""
+    found = run.evaluations
+    if found is None:
+        return None
+    return f"{found.computed} of {found.computed + found.skipped}" if found.skipped else str(found.computed)
+
+
+def stages_text(stages: tuple[StageEntry, ...]) -> str:
+    """The stages in words: 96×96 for 15 steps, 128×128 for 15."""
+    parts = [f"{stage.width}×{stage.height} for {stage.last_step - stage.first_step + 1}" for stage in stages]
+    return ", ".join([parts[0] + (" steps" if stages[0].last_step > 1 else " step"), *parts[1:]]) if parts else ""
+
+
+def glyph(run: Run) -> list[dict[str, float]]:
+    """The schedule as bars in a box of 100 x 24: one a stage, as high as its true rate."""
+    if not run.stages:
+        return []
+    steps, full = run.stages[-1].last_step, max(stage.height for stage in run.stages)
+    return [
+        {
+            "x": 100 * (stage.first_step - 1) / steps,
+            "width": 100 * (stage.last_step - stage.first_step + 1) / steps,
+            "height": 24 * stage.height / full,
+        }
+        for stage in run.stages
+    ]
