@@ -1,104 +1,46 @@
-"""A track as a Python script that anyone can run: plain diffusers where that is a page long, else with this engine.
+"""A track as a Python script that anyone can run: with plain diffusers where it can, else with this engine.
 
-Self-contained are `coherent`, `spectral`, `lightx2v` and `jenga`; a script for another policy imports Resolute, and
-says so in its first lines. Texts from people stand in a script only as `repr`, so they can be nothing but texts.
+Self-contained are the tracks of Wan pipelines, with the policy's own source in them; a script with a cache, another
+solver or another pipeline imports Resolute, and says so in its first lines. Texts from people stand in a script only as
+`repr`, so they can be nothing but texts.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent, fill
+from textwrap import fill
 from typing import Any
 
 from engine.experiments.experiment import SECOND, Experiment, Track
+from engine.experiments.policy_source import definitions, fields_used, import_lines
 from engine.hpdm.level_choice import level_steps
 from engine.models.catalogue import ROOT
+from engine.switching.policies import Policy
 
 TESTED_WITH = "diffusers 0.42"
 _TEMPLATES = Path(__file__).with_name("templates")
 
-_FIELD = '''
-    def dct(n):
-        """The orthonormal DCT-II matrix (n, n): row k is the k-th cosine."""
-        k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None, :]
-        basis = torch.cos(math.pi * (i + 0.5) * k / n) * math.sqrt(2 / n)
-        basis[0] /= math.sqrt(2)
-        return basis.float().to(pipe.device)
-
-
-    def dct2(x):
-        return dct(x.shape[-2]) @ x @ dct(x.shape[-1]).T
-
-
-    def idct2(x):
-        return dct(x.shape[-2]).T @ x @ dct(x.shape[-1])
-
-
-    def graft(low, onto):
-        """`onto` with its low block replaced by that of `low`."""
-        h, w = (min(a, b) for a, b in zip(low.shape[-2:], onto.shape[-2:], strict=True))
-        onto = onto.clone()
-        onto[..., :h, :w] = low[..., :h, :w]
-        return onto
-
-
-    field = draw(sizes[-1])  # the full-size run's own noise: every stage sees a crop of its spectrum
-    coefficients = dct2(field)
-
-
-    def start(size):
-        return field if size == sizes[-1] else idct2(coefficients[..., : size[0], : size[1]])
-'''
-_FRESH = """
-    def start(size):
-        return draw(size)
-"""
-_SWITCHES = {
-    "coherent": _FIELD
-    + '''
-
-    def switch(x, velocity, stepped, old, new, step, size):
-        """Resized x0, the predicted noise in the low band, the field's above it, at exactly the next level."""
-        sigma, told = old[step - 1], new[step]
-        if x.shape[-2:] == size:
-            return x + (told - sigma) * velocity
-        x0, eps = x - sigma * velocity, x + (1 - sigma) * velocity
-        if size[0] * size[1] >= x.shape[-2] * x.shape[-1]:
-            x0 = F.interpolate(x0, size=(x.shape[-3], *size), mode="trilinear")
-        else:
-            gain = math.sqrt(size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
-            x0 = gain * idct2(graft(dct2(x0), x.new_zeros((*x.shape[:-2], *size))))
-        noise = idct2(graft(dct2(eps), coefficients[..., : size[0], : size[1]]))
-        return (1 - told) * x0 + told * noise
-    ''',
-    "spectral": _FIELD
-    + '''
-
-    def switch(x, velocity, stepped, old, new, step, size):
-        """The noisy state's coefficients, the field's band around them at the same level, and a gain."""
-        q = math.sqrt(size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
-        band = old[step] * coefficients[..., : size[0], : size[1]]
-        return q / (1 + (q - 1) * old[step]) * idct2(graft(dct2(stepped), band))
-    ''',
-    "lightx2v": _FRESH
-    + '''
-
-    def switch(x, velocity, stepped, old, new, step, size):
-        """Trilinear x0, fresh noise at the level just left: the step is taken no further."""
-        x0 = F.interpolate(x - old[step - 1] * velocity, size=(x.shape[-3], *size), mode="trilinear")
-        return (1 - old[step - 1]) * x0 + old[step - 1] * draw(size)
-    ''',
-    "jenga": _FRESH
-    + '''
-
-    def switch(x, velocity, stepped, old, new, step, size):
-        """x0 read with the new table's level of the old step, trilinear, fresh noise at the next level."""
-        x0 = F.interpolate(x - new[step - 1] * velocity, size=(x.shape[-3], *size), mode="trilinear")
-        return (1 - new[step]) * x0 + new[step] * draw(size)
-    ''',
+_SWITCH = {  # the fields of a `Switch` in a script's words; `step` is the old stage's last, counted from 1
+    "x": "old.saw",
+    "velocity": "old.answer",
+    "stepped": "old.outcome",
+    "step": "step - 1",
+    "old": "old.levels",
+    "new": "new.levels",
+    "size": "size",
+    "field": "lambda: noise",
+    "fresh": "lambda: draw(size)",
+    "known": "lambda: anchor.expect(size, old.levels[step])",
 }
-SELF_CONTAINED = tuple(_SWITCHES)
-_CACHE = ("calibration import Calibration", "choice import parse_cache")
+_NOISE = "noise = NoiseField(draw(sizes[-1]))  # the full-size run's own: every stage sees a crop of its spectrum\n"
+_COUNT = "        self.taken = first - 1\n"
+_CORRECT = """        x, velocity = corrected(x, velocity, self.levels[self.taken])
+        self.taken += 1
+"""
+_CACHE = [
+    "from engine.caches.cache_choice import parse_cache",
+    "from engine.sampling.cache_calibration import Calibration",
+]
 _SOLVERS = {
     "unipc": "UniPCMultistepScheduler",
     "euler": "FlowMatchEulerDiscreteScheduler",
@@ -114,21 +56,12 @@ def diffusers_snippet(experiment: Experiment, track: Track) -> str:
     """
     if track.levels:
         return _by_levels(experiment, track)
-    plain = track.policy.name in SELF_CONTAINED and experiment.spec.pipeline == "WanPipeline"
-    own = experiment.solver in _SOLVERS and experiment.shift is not None and track.cache is None
-    return (_with_diffusers if plain and own else _with_engine)(experiment, track)
+    plain = experiment.spec.pipeline == "WanPipeline" and experiment.solver in _SOLVERS
+    known = experiment.shift is not None and track.cache is None
+    return (_with_diffusers if plain and known else _with_engine)(experiment, track)
 
 
 def _with_diffusers(experiment: Experiment, track: Track) -> str:
-    used = "math, sys" if track.policy.field_first else "sys"
-    imports = [
-        *(f"import {name}" for name in used.split(", ")),
-        "",
-        "import torch",
-        *([] if track.policy.name == "spectral" else ["import torch.nn.functional as F"]),
-        f"from diffusers import {_imported(experiment)}WanPipeline",
-        "from diffusers.utils import export_to_video",
-    ]
     stages = [
         "# first and last step, height and width in pixels, what the shift is multiplied by",
         "STAGES = [",
@@ -138,9 +71,41 @@ def _with_diffusers(experiment: Experiment, track: Track) -> str:
     body = (_TEMPLATES / "script_diffusers.txt").read_text("utf-8")
     body = body.replace("@SOLVER@", _SOLVERS[experiment.solver])
     body = body.replace("@SECOND@", "" if experiment.guidance_2 is None else f"{SECOND}=GUIDANCE_2, ")
-    body = body.replace("@SWITCH@", dedent(_SWITCHES[track.policy.name]).strip())
-    needs = f"Needs torch, {TESTED_WITH} or newer, transformers, ftfy and imageio[ffmpeg]; nothing of Resolute."
+    body = _with_policy(body, track.policy)
+    own = [("sys", "", "sys"), ("torch", "", "torch"), ("diffusers.utils", "export_to_video", "export_to_video")]
+    own += [("diffusers", name, name) for name in _classes(experiment)]
+    needs = f"Needs torch, {TESTED_WITH} or newer, transformers, ftfy and imageio[ffmpeg]; imports nothing of Resolute."
+    imports = ["from __future__ import annotations", "", *import_lines(body, own)]
     return _script(track, needs, imports, [*_settings(experiment, track), *stages], body)
+
+
+def _with_policy(body: str, policy: Policy) -> str:
+    """The body with a policy's source and what ties it to the run."""
+    given = _NOISE * policy.field_first
+    if policy.anchors:
+        given += (_TEMPLATES / "script_anchor.txt").read_text("utf-8")
+    filled = {
+        "        @COUNT@\n": _COUNT * policy.anchors,
+        "        @CORRECT@\n": _CORRECT * policy.anchors,
+        "@POLICY@": (given + "\n\n" * bool(given)) + _switch(policy),
+        "@START@": "noise.crop(sizes[0])" if policy.field_first else "draw(sizes[0])",
+    }
+    for mark, text in filled.items():
+        body = body.replace(mark, text)
+    return body.replace("@SOURCE@", definitions(body.replace("@SOURCE@", "")))
+
+
+def _switch(policy: Policy) -> str:
+    lines = [
+        "def switch(old, new, step, size):",
+        '    """The latents that a stage starts from, after the stage of scheduler `old` has run to `step`."""',
+        f"    return {policy.name}(",
+        "        Switch(",
+        *(f"            {name}={_SWITCH[name]}," for name in fields_used(policy.name)),
+        "        )",
+        "    )",
+    ]
+    return "\n".join(lines)
 
 
 def _by_levels(experiment: Experiment, track: Track) -> str:
@@ -187,11 +152,10 @@ def _by_levels(experiment: Experiment, track: Track) -> str:
     return "\n".join([*head, "", *imports, "", *settings, "", body.rstrip(), ""])
 
 
-def _imported(experiment: Experiment) -> str:
-    names = ["UniPCMultistepScheduler"]
-    if experiment.solver == "euler":
-        names.insert(0, "FlowMatchEulerDiscreteScheduler")
-    return "".join(f"{name}, " for name in names)
+def _classes(experiment: Experiment) -> list[str]:
+    """What a script needs of diffusers."""
+    euler = ["FlowMatchEulerDiscreteScheduler"] if experiment.solver == "euler" else []
+    return [*euler, "UniPCMultistepScheduler", "WanPipeline"]
 
 
 def _with_engine(experiment: Experiment, track: Track) -> str:
@@ -216,7 +180,7 @@ def _with_engine(experiment: Experiment, track: Track) -> str:
     }
     caching = ""
     if track.cache:  # a cache is not a page of code either
-        imports[2:2] = ["from dataclasses import replace", "", *(f"from engine.caches.{part}" for part in _CACHE)]
+        imports[2:2] = ["from dataclasses import replace", "", *_CACHE]
         more["CACHE"] = track.cache.document()
         caching = "cache = Calibration(model.spec, HEIGHT).complete(parse_cache(CACHE), request)\n"
         caching += "request = replace(request, cache=cache)\n"

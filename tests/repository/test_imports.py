@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text("utf-8")
+WIDGETS = ("comparator", "figures", "picture", "pyramid", "timeline")
+VIEWS = ("library", "studio")
 HEAVY = ("torch", "diffusers", "transformers", "skimage", "scipy", "plotly", "gradio")
 
 
@@ -69,6 +71,26 @@ def test_engine_never_imports_gradio_or_the_ui():
 def test_ui_never_imports_torch():
     tops = {found.split(".")[0] for _, path in modules("ui") for found in imports(path)}
     assert not tops & {"torch", "diffusers", "transformers"}
+
+
+def test_widgets_of_the_page_share_nothing_but_what_is_in_shared_and_views_know_no_other_view():
+    legal = {"shared": {"shared"}, "server": {"server", "shared", "studio", "page"}}
+    legal |= {widget: {"shared", widget} for widget in WIDGETS}
+    legal |= {view: {"shared", *WIDGETS, view} for view in VIEWS}
+    there = {path.name for path in (ROOT / "ui").iterdir() if (path / "__init__.py").is_file()}
+    assert set(legal) == there
+    for name, path in modules("ui"):
+        own = path.relative_to(ROOT / "ui").parts[0]
+        if own in legal:
+            found = {found.split(".")[1] for found in imports(path) if found.startswith("ui.")}
+            assert found <= legal[own], name
+
+
+def test_scripts_of_a_widget_lie_in_its_own_folder_or_in_shared():
+    for _, path in modules("ui"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("../"):
+                assert node.value.startswith("../shared/"), path
 
 
 def test_no_file_name_of_the_engine_and_the_page_stands_twice():

@@ -20,7 +20,7 @@ from engine.experiments.documents import experiment_of, load_experiment
 from engine.experiments.experiment import Experiment, Track, make_experiment
 from engine.experiments.lightx2v_config import RunSettings, parse_config
 from engine.experiments.presets import load_preset
-from engine.experiments.script import SELF_CONTAINED, diffusers_snippet
+from engine.experiments.script import diffusers_snippet
 from engine.experiments.settings import Settings
 from engine.experiments.share_link import pack, unpack
 from engine.jobs.service import Jobs
@@ -195,15 +195,14 @@ def test_a_report_keeps_it_and_a_baseline_is_not_taken_for_another(folder, tmp_p
     assert load(tmp_path / "report.json").guidance_2 is None
 
 
-@pytest.mark.parametrize("policy", [*SELF_CONTAINED[:1], "pyramid"])
-def test_a_script_passes_it_on(folder, policy, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("policy", "solver"), [("coherent", None), ("anchored", None), ("pyramid", "dpm++")])
+def test_a_script_passes_it_on(folder, policy, solver, tmp_path, monkeypatch):
     preset = load_preset("two-stage-0.5", 4)
-    made = asked(
-        find_model(str(folder)), Track("two", preset.schedule, policy_named(policy)), shift=3.0, guidance_2=1.5
-    )
+    track = Track("two", preset.schedule, policy_named(policy))
+    made = asked(find_model(str(folder)), track, shift=3.0, guidance_2=1.5, solver=solver)
     script = diffusers_snippet(made, made.tracks[0])
     assert "\nGUIDANCE_2 = 1.5\n" in script
-    assert "engine" in script if policy == "pyramid" else "import engine" not in script
+    assert ("\nfrom engine." in script) == (solver == "dpm++")
     assert (
         np.abs(run_here(script, folder, tmp_path, monkeypatch) - frames_of(folder, made, made.tracks[0])).max() < 1e-5
     )

@@ -16,7 +16,8 @@ from engine.experiments.settings import Settings
 from engine.hpdm.level_choice import LevelChoice
 from engine.models.catalogue import catalogue_model
 from engine.switching.policies import policy_named
-from ui.studio.opened_files import exports_html, open_file
+from ui.studio.exports import exports_html
+from ui.studio.opened_files import open_file
 from ui.timeline.board import Board
 
 WAN, HPDM = catalogue_model("emoji-wan"), catalogue_model("emoji-hpdm")

@@ -14,8 +14,8 @@ from engine.jobs.job_errors import NotFound
 from engine.jobs.notices import notice
 from engine.jobs.service import Jobs
 from tests.jobs import shelf
-from ui.library.across_jobs import OWN_BASELINE, compare_runs
-from ui.library.library_requests import Leave, Pick, Query, parse_change, parse_leave, parse_query, picks_of
+from ui.comparator.across_jobs import OWN_BASELINE, Pick, compare_runs, picks_of
+from ui.library.library_requests import Leave, Query, parse_change, parse_leave, parse_query
 from ui.library.library_value import library_value, signature
 
 

@@ -1,8 +1,5 @@
 // The comparator: takes the value, keeps what a person has chosen, and puts the parts together.
 
-const NARROW = 168; // px: no tile of a grid is narrower
-const AROUND = 300; // px of the window's height that controls and curves take
-const PHONE = 560; // px: below this width few tiles stand in two columns, many in a strip
 const STATUS = {
   queued: "Queued",
   running: "Running",
@@ -12,22 +9,6 @@ const STATUS = {
   interrupted: "Interrupted",
 };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-
-const fresh = () => ({
-  mode: "grid",
-  solo: null,
-  a: 0,
-  b: 1,
-  flipped: false,
-  wipe: 50,
-  gain: 4,
-  pixels: false,
-  metric: null,
-  begun: false,
-});
-let view = fresh();
-let value = null;
-let views = new Map(); // the tiles by number, in order
 
 // ---- parts ----------------------------------------------------------------------------------------------
 const clock = new Lockstep({ onframe: showFrame, onstate: () => transport.update(clock, clock.videos.length > 0) });
@@ -127,122 +108,8 @@ const zoom = new Zoom(viewer, (by) => {
 });
 let again = false;
 
-// ---- what a person does -------------------------------------------------------------------------------------
-function ask(action, number) {
-  trigger("input", { action, number });
-}
-
-function setMode(mode) {
-  const button = toolbar.modes.find((one) => one.dataset.mode === mode);
-  if (!value || button.disabled) return;
-  if (isPair(mode) && view.solo !== null && view.solo !== view.a) view.b = view.solo;
-  Object.assign(view, { mode, flipped: false, solo: isPair(mode) ? null : view.solo });
-  refresh();
-  say(`${button.textContent}${isPair(mode) ? `: A ${nameOf(view.a)}, B ${nameOf(view.b)}` : ""}`);
-}
-
-function pick(side, number) {
-  const other = side === "a" ? "b" : "a";
-  if (view[other] === number) view[other] = view[side];
-  view[side] = number;
-  refresh();
-  ask("select", number);
-}
-
-function swap() {
-  [view.a, view.b] = [view.b, view.a];
-  refresh();
-}
-
-function flip(shown) {
-  if (view.flipped === shown) return;
-  view.flipped = shown;
-  desk.toggleAttribute("data-flipped", shown);
-  mark(toolbar.hold, "aria-pressed", String(shown));
-}
-
-function enlarge(number) {
-  // the same run again closes
-  view.solo = number === null || view.solo === number ? null : number;
-  if (isPair(view.mode)) view.mode = "grid";
-  refresh();
-  if (view.solo !== null) ask("select", view.solo);
-}
-
-function togglePlay() {
-  view.begun = true;
-  if (clock.playing) clock.pause();
-  else clock.play();
-}
-
-function goWorst() {
-  const found = worst();
-  if (!found) return;
-  const { label, unit } = chosenCurve();
-  view.begun = true;
-  if (clock.playing) clock.pause();
-  clock.seek(found.frame);
-  say(
-    `Worst frame: ${found.frame + 1}, ${nameOf(found.number)}, ${label} ${figure(found.value)} ${unit}`,
-  );
-}
-
-function fullScreen() {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else desk.requestFullscreen();
-}
-
-function wipeTo(percent) {
-  view.wipe = clamp(percent, 0, 100);
-  desk.style.setProperty("--wipe", `${view.wipe}%`);
-  mark(handle, "aria-valuenow", Math.round(view.wipe));
-  mark(handle, "aria-valuetext", `${Math.round(view.wipe)} % A`);
-}
-
-function dragWipe(event) {
-  if (!handle.hasPointerCapture(event.pointerId)) return;
-  const box = overlay.getBoundingClientRect();
-  wipeTo((100 * (event.clientX - box.left)) / box.width);
-}
-
-function keyWipe(event) {
-  const by = {
-    ArrowLeft: -2,
-    ArrowRight: 2,
-    ArrowDown: -2,
-    ArrowUp: 2,
-    PageDown: -10,
-    PageUp: 10,
-    Home: -100,
-    End: 100,
-  }[event.key];
-  if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-  wipeTo(view.wipe + by);
-  event.preventDefault();
-  event.stopPropagation();
-}
-
 // ---- what is shown ------------------------------------------------------------------------------------------
-const nameOf = (number) => value.tiles.find((tile) => tile.number === number)?.name ?? "";
-const chosenCurve = () => value.curves.find((curve) => curve.id === view.metric) || null;
-const firstLost = () => value.tiles.find((tile) => ENDED[tile.status]);
-const meant = () => (view.solo !== null ? [view.solo] : isPair(view.mode) ? [view.a, view.b] : []);
 const say = (text) => put(live, text);
-
-function worst() {
-  const curve = chosenCurve();
-  if (!curve) return null;
-  const known = [...views.keys()].filter((number) => curve.values[number]);
-  const own = meant().filter((number) => known.includes(number));
-  return worstOf(curve, own.length ? own : known);
-}
-
-/** The tiles that are to be seen now. */
-function seen() {
-  const all = [...views.values()];
-  if (isPair(view.mode)) return all.filter((tile) => tile.number === view.a || tile.number === view.b);
-  return view.solo === null ? all : all.filter((tile) => tile.number === view.solo);
-}
 
 function showFrame(frame) {
   if (!value) return;
@@ -314,43 +181,6 @@ function mediaChanged() {
       if (value) gather();
     });
   }
-}
-
-/** How many columns give the largest tiles that still fit below each other. */
-function arrange() {
-  const width = viewer.clientWidth - 2;
-  if (!value || width < 10) return;
-  const aspect = value.width / value.height;
-  const full = Boolean(document.fullscreenElement);
-  const tall = full ? viewer.clientHeight : clamp(innerHeight - AROUND, 380, 1100);
-  const count = seen().length;
-  const single = isPair(view.mode) || view.solo !== null;
-  const chrome = single ? (isPair(view.mode) ? 0 : 110) : 130;
-  const phone = width < PHONE;
-  viewer.toggleAttribute("data-strip", phone && !single && count > 4);
-  let columns = 1;
-  let tile = Math.min(width, (tall - chrome) * aspect);
-  if (!single && phone) {
-    columns = count > 4 ? count : 2;
-    tile = count > 4 ? Math.max(150, width * 0.44) : width / 2;
-  } else if (!single) {
-    [columns, tile] = bestColumns(count, width, tall, aspect, chrome);
-  }
-  stage.style.setProperty("--columns", columns);
-  stage.style.setProperty("--tile", `${Math.floor(tile)}px`);
-  viewer.style.setProperty("--aspect", `${value.width} / ${value.height}`);
-}
-
-function bestColumns(count, width, tall, aspect, chrome) {
-  let best = null;
-  for (let rows = 1; rows <= count; rows += 1) {
-    const columns = Math.ceil(count / rows);
-    const tile = Math.min(width / columns, ((tall * 1.12) / rows - chrome) * aspect);
-    const worth = tile * (tile === width / columns ? 1.25 : 1); // no empty sides, if that costs little
-    if (tile >= NARROW && (!best || worth > best[2])) best = [columns, tile, worth];
-  }
-  const most = Math.max(1, Math.floor(width / NARROW));
-  return best || [most, width / most]; // too many to fit: they scroll
 }
 
 // ---- the value ----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.measuring.heatmap import HEAT
 from ui.comparator.comparator_value import ComparatorValue
-from ui.shared.widget import Display
+from ui.shared.widget import PLAYING, Display
 
 
 class Comparator(Display):
@@ -16,7 +16,17 @@ class Comparator(Display):
     wishes come as data of `.input`: read them with `ui.comparator.comparator_value.parse_action(event._data)`.
     """
 
-    scripts = ("lockstep.js", "slides.js", "media.js", "tiles.js", "zoom.js", "timebar.js", "toolbar.js", "keys.js")
+    scripts = (
+        *PLAYING,
+        "tiles.js",
+        "zoom.js",
+        "timebar.js",
+        "toolbar.js",
+        "chosen.js",
+        "actions.js",
+        "columns.js",
+        "keys.js",
+    )
 
     def __init__(
         self, value: ComparatorValue | None = None, *, selected: list[int] | None = None, **options: Any

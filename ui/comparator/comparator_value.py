@@ -16,6 +16,7 @@ from engine.measuring.similarity import KINDS, Metric
 from engine.reports.run_display import colour_of, evaluations_text
 from engine.reports.schema import Report, Run
 from engine.strict_json import shown
+from ui.shared.event_data import checked_word
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 ActionName = Literal["skip", "retry", "select"]
@@ -136,11 +137,8 @@ def parse_action(value: object) -> Action:
     """The data of an `.input` event, checked. Raises InvalidInput naming the field, the value and the legal ones."""
     if not isinstance(value, Mapping) or set(value) != {"action", "number"}:
         raise InvalidInput("action", f"the comparator's event is {shown(value)}; it needs an action and a number.")
-    action, number = value["action"], value["number"]
-    if not isinstance(action, str) or action not in get_args(ActionName):
-        legal = ", ".join(get_args(ActionName))
-        raise InvalidInput("action", f"action is {shown(action)}; it must be one of {legal}.")
-    return Action(action, checked_integer("number", number, 0, MAX_NUMBER))  # type: ignore[arg-type]
+    action = checked_word("action", value["action"], get_args(ActionName))
+    return Action(action, checked_integer("number", value["number"], 0, MAX_NUMBER))  # type: ignore[arg-type]
 
 
 def comparison_of_report(

@@ -2,13 +2,6 @@
 
 const WAITS = "Waits for its turn.";
 const ENDED = { failed: "failed", cancelled: "stopped", interrupted: "interrupted" };
-const put = (node, text) => {
-  if (node.textContent !== text) node.textContent = text;
-};
-const mark = (node, name, value) => {
-  if (value === null || value === undefined || value === false) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
-};
 
 /** What a run does just now, in a few words. */
 function doing(tile) {

@@ -1,16 +1,12 @@
 // The controls: ways of looking above the pictures, the transport below them, and the page of keys.
 
-const PATHS = {
+Object.assign(PATHS, {
   grid: "M2 2h5v5H2zM9 2h5v5H9zM2 9h5v5H2zM9 9h5v5H9z",
   wipe: "M2 3h5v10H2zM8 1h1v14H8zM10 3h4v1h-4zM13 4h1v8h-1zM10 12h4v1h-4z",
   flip: "M2 5h8V2l4 4-4 4V7H2zM14 12H6v2l-4-3 4-3v2h8z",
   difference:
     "M6 3a5 5 0 1 0 1.5 9.8A6.5 6.5 0 0 1 7.5 3.2 5 5 0 0 0 6 3zM10 3a5 5 0 1 1-1.5 9.8A6.5 6.5 0 0 0 8.5 3.2 5 5 0 0 1 10 3z",
   heat: "M8 1c1 3 4 4.500 4 8.500A4 4 0 0 1 4 9.500C4 8 5 7 5.500 5.500 6.500 6.500 7 7 7 8c1-1.500 1.500-4 1-7z",
-  play: "M4 2.500v11l9.500-5.500z",
-  pause: "M3.500 2.500h3v11h-3zm6 0h3v11h-3z",
-  back: "M4 3h2v10H4zm9 0v10L6.500 8z",
-  forward: "M10 3h2v10h-2zM3 3v10l6.500-5z",
   first: "M2 3h2v10H2zm6.500 0v10L4 8zM14 3v10L9 8z",
   last: "M12 3h2v10h-2zM7.500 3v10L12 8zM2 3v10l5-5z",
   loop: "M4 4h7V2l3 3-3 3V6H5v3H3V5a1 1 0 0 1 1-1zm8 8H5v2l-3-3 3-3v2h6V7h2v4a1 1 0 0 1-1 1z",
@@ -19,8 +15,7 @@ const PATHS = {
   full: "M2 2h5v2H4v3H2zm7 0h5v5h-2V4H9zM2 9h2v3h3v2H2zm10 0h2v5H9v-2h3z",
   minus: "M3 7h10v2H3z",
   plus: "M7 3h2v4h4v2H9v4H7V9H3V7h4z",
-};
-const icon = (name) => make("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: PATHS[name] }));
+});
 
 const MODES = [
   ["grid", "Grid", "G"],
@@ -48,43 +43,51 @@ const KEYS = [
   ["?", "this list"],
 ];
 
-const iconButton = (name, label, onclick, attributes = {}) =>
-  make(
-    `button.icon.${name}`,
-    { type: "button", "aria-label": label, title: label, onclick, ...attributes },
-    icon(name),
+function modeButton(mode, label, key, act) {
+  return make(
+    "button",
+    {
+      type: "button",
+      "data-mode": mode,
+      "aria-pressed": "false",
+      title: `${label} (${key})`,
+      onclick: () => act.mode(mode),
+    },
+    icon(mode),
+    make("span", {}, label),
   );
+}
 
 class Toolbar {
   // ways of looking
   constructor(act) {
-    this.modes = MODES.map(([mode, label, key]) =>
-      make(
-        "button",
-        {
-          type: "button",
-          "data-mode": mode,
-          "aria-pressed": "false",
-          title: `${label} (${key})`,
-          onclick: () => act.mode(mode),
-        },
-        icon(mode),
-        make("span", {}, label),
-      ),
+    this.modes = MODES.map(([mode, label, key]) => modeButton(mode, label, key, act));
+    this.node = make(
+      "div.toolbar",
+      { role: "group", "aria-label": "Ways of looking" },
+      make("div.modes", { role: "group", "aria-label": "Mode" }, ...this.modes),
+      this.zoomButtons(act),
+      (this.pairbar = make("div.pairbar", {}, this.pairPicker(act), this.holdButton(act), this.gainSlider(act))),
     );
+  }
+
+  pairPicker(act) {
     this.sides = ["a", "b"].map((side) =>
       make("select", {
         "aria-label": `Run ${side.toUpperCase()}`,
         onchange: (event) => act.pick(side, Number(event.target.value)),
       }),
     );
-    this.pair = make(
+    return make(
       "div.pair",
       { role: "group", "aria-label": "The two runs" },
       make("label.a", {}, make("b", {}, "A"), this.sides[0]),
       iconButton("swap", "Swap A and B (X)", act.swap),
       make("label.b", {}, make("b", {}, "B"), this.sides[1]),
     );
+  }
+
+  gainSlider(act) {
     this.gain = make("input", {
       type: "range",
       min: "1",
@@ -95,13 +98,10 @@ class Toolbar {
     });
     this.gainText = make("output");
     this.gainBox = make("label.gain", {}, make("span", {}, "Gain"), this.gain, this.gainText);
-    this.hold = make(
-      "button.hold",
-      { type: "button", "aria-pressed": "false" },
-      make("span", {}, "Hold for B"),
-      make("kbd", { "aria-hidden": "true" }, "F"),
-    );
-    this.holding(act.flip);
+    return this.gainBox;
+  }
+
+  zoomButtons(act) {
     this.percent = make(
       "button.percent",
       { type: "button", title: "Back to the whole picture (0)", onclick: act.fit },
@@ -117,31 +117,31 @@ class Toolbar {
       },
       "Pixels",
     );
-    this.node = make(
-      "div.toolbar",
-      { role: "group", "aria-label": "Ways of looking" },
-      make("div.modes", { role: "group", "aria-label": "Mode" }, ...this.modes),
+    return make(
+      "div.zoom",
+      { role: "group", "aria-label": "Zoom" },
+      iconButton("minus", "Zoom out (−)", act.out),
+      this.percent,
+      iconButton("plus", "Zoom in (+)", act.in),
+      this.pixels,
+      iconButton("full", "Full screen", act.full, { hidden: !document.fullscreenEnabled }),
       make(
-        "div.zoom",
-        { role: "group", "aria-label": "Zoom" },
-        iconButton("minus", "Zoom out (−)", act.out),
-        this.percent,
-        iconButton("plus", "Zoom in (+)", act.in),
-        this.pixels,
-        iconButton("full", "Full screen", act.full, { hidden: !document.fullscreenEnabled }),
-        make(
-          "button.icon.help",
-          { type: "button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: act.help },
-          "?",
-        ),
+        "button.icon.help",
+        { type: "button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: act.help },
+        "?",
       ),
-      (this.pairbar = make("div.pairbar", {}, this.pair, this.hold, this.gainBox)),
     );
   }
 
-  holding(flip) {
+  holdButton({ flip }) {
     // pressed is B, let go is A: by pointer, or with Space or Enter on the button
-    const { hold } = this;
+    const hold = make(
+      "button.hold",
+      { type: "button", "aria-pressed": "false" },
+      make("span", {}, "Hold for B"),
+      make("kbd", { "aria-hidden": "true" }, "F"),
+    );
+    this.hold = hold;
     hold.addEventListener("pointerdown", (event) => {
       hold.setPointerCapture(event.pointerId);
       flip(true);
@@ -157,6 +157,7 @@ class Toolbar {
       if (event.key === " " || event.key === "Enter") flip(false);
     });
     hold.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch is no menu here
+    return hold;
   }
 
   update(view, tiles) {
@@ -269,5 +270,3 @@ function helpDialog() {
   });
   return dialog;
 }
-
-const isPair = (mode) => mode === "wipe" || mode === "flip" || mode === "difference";

@@ -22,11 +22,11 @@ from typing import Any
 
 from engine.jobs.job_view import JobView, RunView
 from engine.jobs.service import Jobs
-from engine.models.catalogue import catalogue
 from engine.reports.run_display import colour_of
 from engine.reports.schema import Report, Run
 from ui.comparator.comparator_value import facts_of_run
 from ui.library.library_requests import Query
+from ui.shared.words import model_title
 
 SHOWN_FACTS = ("Time", "Speed-up", "PSNR")
 
@@ -80,11 +80,6 @@ def card(view: JobView, report: Report | None) -> dict[str, Any]:
         "archive": f"archive/{view.id}.zip" if served and report and view.finished else None,
         "runs": [_run(view.id, run, reported.get(run.name), served) for run in view.runs],
     }
-
-
-def model_title(model: str) -> str:
-    """A model's title; its id where this server has no such model."""
-    return catalogue()[model].title if model in catalogue() else model
 
 
 def _run(job: str, run: RunView, reported: Run | None, served: bool) -> dict[str, Any]:

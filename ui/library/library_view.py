@@ -6,25 +6,33 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import gradio as gr
 
 from engine.errors import InvalidInput, ResoluteError
 from engine.jobs.data_dir import new_id
 from engine.jobs.service import Jobs
-from ui.library.across_jobs import compare_runs
+from ui.comparator.across_jobs import compare_runs
+from ui.comparator.comparator_value import ComparatorValue
 from ui.library.library import LibraryList
 from ui.library.library_requests import Change, Query, parse_change, parse_leave
 from ui.library.library_value import library_value, signature
-from ui.server.upload_button import Upload
-from ui.shared.handlers import POLLED, QUIET
-
-if TYPE_CHECKING:
-    from ui.studio.wiring import Wiring
+from ui.shared.event_calls import POLLED, QUIET
+from ui.shared.upload_button import Upload
+from ui.shared.words import shortened
 
 POLL_S = 2.0
 TITLE = "Library"
+SHORT = 60  # characters of a prompt in what is said
+
+
+class Studio(Protocol):
+    """What the library asks of the studio: to show a job, or runs side by side."""
+
+    def shown(self) -> list[Any]: ...
+    def open_job(self, job: str) -> dict[Any, Any]: ...
+    def show_comparison(self, shown: ComparatorValue) -> dict[Any, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -36,14 +44,14 @@ class Library:
     timer: gr.Timer
     seen: gr.State
 
-    def connect(self, jobs: Jobs, tab: gr.Tab, views: gr.Tabs, wiring: Wiring) -> None:
-        """Attach every event; `views` are the tabs of the page, `wiring` fills the studio."""
-        keeper = Keeper(self, jobs, wiring, views)
+    def connect(self, jobs: Jobs, tab: gr.Tab, views: gr.Tabs, studio: Studio) -> None:
+        """Attach every event; `views` are the tabs of the page, `studio` shows what is opened."""
+        keeper = Keeper(self, jobs, studio, views)
         polled = [self.listing, self.timer, self.seen]
         views.select(keeper.told(keeper.came), None, polled, **QUIET)
         self.timer.tick(keeper.told(keeper.poll), self.seen, [self.listing, self.seen], **POLLED)
         self.listing.input(keeper.told(keeper.changed), None, self.listing, trigger_mode="multiple", **QUIET)
-        self.listing.select(keeper.told(keeper.left), None, [self.listing, self.timer, views, *wiring.shown()], **QUIET)
+        self.listing.select(keeper.told(keeper.left), None, [self.listing, self.timer, views, *studio.shown()], **QUIET)
         self.upload.upload(keeper.told(keeper.taken_in), self.upload, [self.listing, self.upload], **QUIET)
 
 
@@ -61,7 +69,7 @@ class Keeper:
 
     library: Library
     jobs: Jobs
-    wiring: Wiring
+    studio: Studio
     views: gr.Tabs
 
     def told(self, handler: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
@@ -110,10 +118,10 @@ class Keeper:
             jobs.pin(job, change.name == "pin")
         elif change.name == "delete":
             jobs.delete(job)
-            return _said(f"Deleted “{_short(jobs.view(job).prompt)}”.", undo=job)
+            return _said(f"Deleted “{shortened(jobs.view(job).prompt, SHORT)}”.", undo=job)
         elif change.name == "restore":
             jobs.restore(job)
-            return _said(f"“{_short(jobs.view(job).prompt)}” is back.")
+            return _said(f"“{shortened(jobs.view(job).prompt, SHORT)}” is back.")
         elif change.name == "purge":
             jobs.purge(job)
             return _said("Removed for good.")
@@ -124,10 +132,10 @@ class Keeper:
         leave = parse_leave(event._data)
         changes: dict[Any, Any] = {self.views: gr.Tabs(selected="studio"), self.library.timer: gr.update(active=False)}
         if leave.job:
-            changes |= self.wiring.open_job(leave.job) | self._address(f"job={leave.job}")
+            changes |= self.studio.open_job(leave.job) | self._address(f"job={leave.job}")
         elif leave.runs:
             picks = ",".join(f"{pick.job}.{pick.number}" for pick in leave.runs)
-            changes |= self.wiring.show_comparison(compare_runs(self.jobs, leave.runs))
+            changes |= self.studio.show_comparison(compare_runs(self.jobs, leave.runs))
             changes |= self._address(f"compare={picks}")
         return changes
 
@@ -139,14 +147,10 @@ class Keeper:
         if not path:
             raise InvalidInput("archive", "no file arrived; choose it again.")
         job = self.jobs.take_in(Path(path))
-        said = _said(f"Imported “{_short(self.jobs.view(job).prompt)}”.")
+        said = _said(f"Imported “{shortened(self.jobs.view(job).prompt, SHORT)}”.")
         shown = library_value(self.jobs, Query(), said | {"job": job})
         return {self.library.listing: gr.update(value=shown), self.library.upload: None}
 
 
 def _said(text: str, undo: str | None = None) -> dict[str, Any]:
     return {"text": text, "undo": undo, "job": None}
-
-
-def _short(prompt: str) -> str:
-    return prompt if len(prompt) <= 60 else prompt[:59] + "…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ui.pyramid.pyramid_value import Pyramid
-from ui.shared.widget import Display
+from ui.shared.widget import PLAYING, Display
 
 
 class PyramidView(Display):
@@ -14,14 +14,7 @@ class PyramidView(Display):
     The value is a `Pyramid` or None. Nothing comes back from a browser.
     """
 
-    scripts = (
-        "../comparator/lockstep.js",
-        "../comparator/slides.js",
-        "../comparator/media.js",
-        "parts.js",
-        "tiles.js",
-        "level.js",
-    )
+    scripts = (*PLAYING, "parts.js", "tiles.js", "level.js")
 
     def __init__(self, value: Pyramid | None = None, **options: Any) -> None:
         super().__init__(value, **options)

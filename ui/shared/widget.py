@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import gradio as gr
 
 SHARED = Path(__file__).with_name("shared.js")
+# Scripts of widgets that show videos in step, from a widget's folder on.
+PLAYING = tuple(f"../shared/playing/{name}.js" for name in ("controls", "lockstep", "slides", "media"))
 ONE_NODE = '<div class="widget"></div>'  # constant: the DOM below it belongs to the script, so nothing is re-rendered
 
 

@@ -14,7 +14,7 @@ from engine.jobs.service import Jobs
 from engine.models.catalogue import ModelSpec
 from engine.reports.schema import Report
 from engine.schedules.schedule import checked_steps
-from ui.studio import opened_files
+from ui.studio.exports import exports_html
 from ui.studio.forecast import board_context, forecast_html
 from ui.studio.form import experiment_of, known_model, ranges, values_of, whole
 from ui.studio.model_change import other_model
@@ -76,7 +76,7 @@ class Desk:
         return {
             s.forecast: forecast_html(fields, board, self.jobs),
             s.export_track: gr.update(choices=names, value=chosen),
-            s.exports: opened_files.exports_html(experiment, chosen, values.get(s.documents, {}) if values else {})
+            s.exports: exports_html(experiment, chosen, values.get(s.documents, {}) if values else {})
             if experiment or not names
             else gr.skip(),
         }

@@ -1,10 +1,7 @@
-"""Files that are opened on the page and files that it hands out: presets, LightX2V configs, experiments, scripts."""
+"""What the board is filled from: files that are dropped on the page, presets by name or in words, a first choice."""
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,12 +14,9 @@ from engine.errors import InvalidInput
 from engine.experiments.documents import load_experiment, parse_experiment
 from engine.experiments.experiment import Experiment, Track
 from engine.experiments.level_tracks import default_level_tracks
-from engine.experiments.lightx2v_config import with_cache
-from engine.experiments.presets import SHORTHAND, Preset, load_preset, parse_preset, preset_names, to_json
-from engine.experiments.script import diffusers_snippet
+from engine.experiments.presets import SHORTHAND, Preset, load_preset, parse_preset, preset_names
 from engine.hpdm.level_choice import KEYS, LevelChoice, checked_level_schedule, checked_levels, parse_level_words
 from engine.models.catalogue import ModelSpec, catalogue_model
-from engine.schedules.lightx2v_keys import export
 from engine.schedules.schedule import ResolutionSchedule, flat
 from engine.strict_json import shown
 from engine.switching.policies import DEFAULT_POLICY, policy_named
@@ -128,41 +122,6 @@ def _fitted(preset: Preset, steps: int, spec: ModelSpec) -> tuple[ResolutionSche
             "board's “Add track” instead, or choose another model first.",
         )
     return checked_level_schedule(preset.schedule, spec.levels, steps), checked_levels(preset.levels, spec.levels)
-
-
-def exports_html(experiment: Experiment | None, chosen: str | None, documents: Mapping[str, Any]) -> str:
-    """Links that save one schedule: as a preset, as a LightX2V config, as a Python script. Made of data, not files."""
-    if experiment is None or not experiment.tracks:
-        return '<p class="hint">Add a track to export it.</p>'
-    track = next((one for one in experiment.tracks if one.name == chosen), experiment.tracks[0])
-    name = track.name[:MAX_NAME]
-    made = Preset(
-        name, track.schedule, "Made in the Resolute studio", track.policy.name, cache=track.cache, levels=track.levels
-    )
-    files = (
-        ("Preset", f"{track.slug}.json", "application/json", to_json(made)),
-        *_config_file(track, documents.get(track.name)),
-        ("Python script", f"{track.slug}.py", "text/x-python", diffusers_snippet(experiment, track)),
-        ("Whole experiment", "experiment.json", "application/json", json.dumps(experiment.document(), indent=1)),
-    )
-    links = "".join(
-        f'<a class="file" download="{html.escape(name)}" href="{_data(kind, text)}">{html.escape(label)}</a>'
-        for label, name, kind, text in files
-    )
-    told = '<p class="hint">A LightX2V config has no levels and cannot hold this track; a preset can.</p>'
-    return f'<nav class="files" aria-label="Save {html.escape(track.name)}">{links}</nav>{told if track.levels else ""}'
-
-
-def _config_file(track: Track, known: Mapping[str, Any] | None) -> tuple[tuple[str, str, str, str], ...]:
-    """The schedule as a LightX2V config, with the keys of the one that it came from; none of a level track."""
-    if track.levels:
-        return ()
-    config = strict_json.dumps(with_cache(export(track.schedule, known), track.cache))
-    return (("LightX2V config", f"{track.slug}-lightx2v.json", "application/json", config),)
-
-
-def _data(kind: str, text: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def first_tracks(spec: ModelSpec, steps: int) -> list[Track]:

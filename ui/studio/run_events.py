@@ -13,11 +13,10 @@ from engine.experiments.share_link import unpack
 from engine.jobs.job_view import JobView
 from engine.models.catalogue import catalogue_model
 from engine.reports.schema import Report
+from ui.comparator.across_jobs import compare_runs, picks_of
 from ui.comparator.comparator_value import ComparatorValue, parse_action
 from ui.figures.figures_value import figures_of
 from ui.figures.figures_value import parse_action as parse_figures_action
-from ui.library.across_jobs import compare_runs
-from ui.library.library_requests import picks_of
 from ui.studio import job_display, opened_files
 from ui.studio.desk import Desk
 from ui.studio.forecast import forecast_html

@@ -11,8 +11,8 @@ from engine.models.catalogue import ModelSpec
 from ui.comparator.comparator import Comparator
 from ui.figures.figures import FiguresPanel
 from ui.pyramid.pyramid import PyramidView
-from ui.server.upload_button import Upload
 from ui.shared.changing_dropdown import Choice
+from ui.shared.upload_button import Upload
 from ui.studio.form import Form, build_form, default_model
 from ui.studio.model_change import other_model
 from ui.studio.opened_files import ORDINARY

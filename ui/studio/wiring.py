@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from ui.shared.handlers import POLLED, QUIET, told
-from ui.studio.editing import Editing
+from ui.shared.event_calls import POLLED, QUIET, told
+from ui.studio.edit_events import Editing
 from ui.studio.form import roll
 from ui.studio.run_events import Running
 

@@ -15,46 +15,68 @@ async function framesOf(data) {
   return frames.length > 1 ? frames : null;
 }
 
+/** Where an animation of `end` seconds stands: it rests at a time, or runs on from there. */
+class Position {
+  constructor(end) {
+    Object.assign(this, { end, at: 0, since: null, rate: 1 }); // seconds into it; when it began to run from there
+  }
+
+  get time() {
+    return Math.min(
+      this.end,
+      this.since === null ? this.at : this.at + ((performance.now() - this.since) / 1000) * this.rate,
+    );
+  }
+
+  set time(start) {
+    this.at = start;
+    if (this.since !== null) this.since = performance.now();
+  }
+
+  run() {
+    this.since = performance.now();
+  }
+
+  rest() {
+    this.at = this.time;
+    this.since = null;
+  }
+
+  setRate(next) {
+    this.time = this.time;
+    this.rate = next;
+  }
+}
+
 /** A canvas with the parts of a video element that the lockstep uses. */
 function slides(frames) {
   const [{ picture, seconds }] = frames;
   const canvas = make("canvas.slides", { width: picture.width, height: picture.height, role: "img" });
   const pen = canvas.getContext("2d");
-  const end = seconds * frames.length;
-  let [at, since, rate, shown] = [0, null, 1, null]; // seconds into it; when it began to play from there
-  const time = () => Math.min(end, since === null ? at : at + ((performance.now() - since) / 1000) * rate);
+  const position = new Position(seconds * frames.length);
+  let shown = null;
   const draw = () => {
-    const index = clamp(Math.floor(time() / seconds + 1e-6), 0, frames.length - 1);
+    const index = clamp(Math.floor(position.time / seconds + 1e-6), 0, frames.length - 1);
     if (index !== shown) pen.drawImage(frames[index].picture, 0, 0);
     shown = index;
   };
-  const from = (start) => {
-    at = start;
-    if (since !== null) since = performance.now();
-  };
   const tick = () => {
-    if (since === null || !canvas.isConnected) return;
+    if (position.since === null || !canvas.isConnected) return;
     draw();
     requestAnimationFrame(tick);
   };
   Object.defineProperties(canvas, {
     currentTime: {
-      get: time,
+      get: () => position.time,
       set: (start) => {
-        from(start);
+        position.time = start;
         draw();
         queueMicrotask(() => canvas.dispatchEvent(new Event("seeked")));
       },
     },
-    playbackRate: {
-      get: () => rate,
-      set: (next) => {
-        from(time());
-        rate = next;
-      },
-    },
-    paused: { get: () => since === null },
-    ended: { get: () => time() >= end },
+    playbackRate: { get: () => position.rate, set: (next) => position.setRate(next) },
+    paused: { get: () => position.since === null },
+    ended: { get: () => position.time >= position.end },
     instant: { value: true }, // a seek costs nothing
     seeking: { value: false },
     readyState: { value: 4 },
@@ -62,18 +84,12 @@ function slides(frames) {
     videoHeight: { value: picture.height },
     play: {
       value: async () => {
-        if (since === null) {
-          since = performance.now();
-          tick();
-        }
+        if (position.since !== null) return;
+        position.run();
+        tick();
       },
     },
-    pause: {
-      value: () => {
-        at = time();
-        since = null;
-      },
-    },
+    pause: { value: () => position.rest() },
   });
   draw();
   return canvas;

@@ -1,23 +1,34 @@
-"""Runs of several jobs brought side by side: what they share is said, and what they do not."""
+"""Runs of several jobs side by side in the comparator: what they share is said, and what they do not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.jobs.job_view import JobView
 from engine.jobs.service import Jobs
 from engine.reports.run_display import colour_of
 from engine.reports.schema import Report
-from ui.comparator.comparator_value import ComparatorValue, Fact, MetricCurve, Tile, comparison_of_report
-from ui.library.library_requests import Pick
-from ui.library.library_value import model_title
+from engine.strict_json import shown
+from ui.comparator.comparator_value import MAX_NUMBER, ComparatorValue, Fact, MetricCurve, Tile, comparison_of_report
+from ui.shared.event_data import checked_job
+from ui.shared.words import model_title, shortened
 
+MIN_RUNS, MAX_RUNS = 2, 8  # that stand side by side
 SHORT = 40  # characters of a prompt in a run's name
 OWN_BASELINE = "Each run is measured against the baseline of its own comparison."
 INCOMPARABLE = "Not comparable: the baselines that these runs were measured against are of different models or sizes."
 ABSOLUTE = ("Time",)  # facts that mean the same whatever a run was measured against
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One run of one job; number 0 is the baseline."""
+
+    job: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,28 @@ class Chosen:
     @property
     def curves(self) -> dict[str, MetricCurve]:
         return {curve.id: curve for curve in self.shown.curves}
+
+
+def parse_picks(data: object) -> tuple[Pick, ...]:
+    """The runs of a comparison across jobs, as [job, number] pairs, each once. Raises InvalidInput."""
+    if not isinstance(data, list) or not MIN_RUNS <= len(data) <= MAX_RUNS:
+        raise InvalidInput("runs", f"{MIN_RUNS} to {MAX_RUNS} runs can stand side by side; choose so many.")
+    picks = []
+    for item in data:
+        if not isinstance(item, list) or len(item) != 2:
+            raise InvalidInput("runs", f"runs holds {shown(item)}; a run is its job's id and its number.")
+        picks.append(Pick(checked_job(item[0]), checked_integer("number", item[1], 0, MAX_NUMBER)))
+    if len(set(picks)) < len(picks):
+        raise InvalidInput("runs", "a run was chosen twice; choose each once.")
+    return tuple(picks)
+
+
+def picks_of(text: str) -> tuple[Pick, ...]:
+    """The runs that an address names, as `ID.NUMBER,ID.NUMBER`. Raises InvalidInput."""
+    pairs = [part.rpartition(".") for part in text[:1000].split(",")]
+    return parse_picks(
+        [[job, int(number) if number.isascii() and number.isdigit() else -1] for job, _, number in pairs]
+    )
 
 
 def compare_runs(jobs: Jobs, picks: Sequence[Pick]) -> ComparatorValue:
@@ -61,13 +94,14 @@ def compare_runs(jobs: Jobs, picks: Sequence[Pick]) -> ComparatorValue:
 
 def _chosen(jobs: Jobs, pick: Pick) -> Chosen:
     view, report = jobs.view(pick.job), jobs.report(pick.job)
+    prompt = shortened(view.prompt, SHORT)
     run = next((run for run in view.runs if run.number == pick.number), None)
     if view.deleted is not None or run is None or report is None or run.status != "done" or not run.video:
-        raise InvalidInput("runs", f"a run of “{_short(view.prompt)}” has no video to compare; choose another.")
+        raise InvalidInput("runs", f"a run of “{prompt}” has no video to compare; choose another.")
     shown = comparison_of_report(report, lambda name: f"media/{view.id}/{name}", view.id)
     tile = next((tile for tile in shown.tiles if tile.name == run.name and tile.video), None)
     if tile is None:
-        raise InvalidInput("runs", f"the report of “{_short(view.prompt)}” lacks {run.name}; choose another run.")
+        raise InvalidInput("runs", f"the report of “{prompt}” lacks {run.name}; choose another run.")
     return Chosen(view, report, shown, tile)
 
 
@@ -99,7 +133,7 @@ def _told(one: Chosen, chosen: Sequence[Chosen]) -> tuple[str, ...]:
 
 
 _TELLING: tuple[Callable[[JobView], str], ...] = (
-    lambda view: f"“{_short(view.prompt)}”",
+    lambda view: f"“{shortened(view.prompt, SHORT)}”",
     lambda view: f"seed {view.seed}",
     lambda view: model_title(view.model),
     lambda view: f"{view.steps} steps",
@@ -159,7 +193,3 @@ def _curve(name: str, chosen: Sequence[Chosen]) -> MetricCurve:
     }
     several = len({one.view.id for one in chosen}) > 1
     return replace(like, values=values, reason=OWN_BASELINE if values and several else like.reason)
-
-
-def _short(prompt: str) -> str:
-    return prompt if len(prompt) <= SHORT else prompt[: SHORT - 1] + "…"

@@ -10,7 +10,7 @@ from engine.errors import InvalidInput, ResoluteError
 from engine.experiments.share_link import pack
 from engine.hpdm.level_choice import levels_fit
 from engine.schedules.schedule import checked_steps
-from ui.shared.handlers import refuse
+from ui.shared.event_calls import refuse
 from ui.studio import job_display, opened_files
 from ui.studio.desk import Desk
 from ui.studio.forecast import forecast_html
