@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: help setup setup-dev run demo test check format bench example pictures train clean
+.PHONY: help setup setup-dev run demo test check format mutants bench example pictures train clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ check: setup-dev  ## Style and types
 format: setup-dev  ## Put the code into style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+mutants: setup-dev  ## Is every small change to the mathematics noticed by a test? Half an hour, resumes; see docs/mutants.md
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE nice -n 10 $(BIN)/python -m benchmarks.mutants
 
 bench: setup-dev  ## Speed and fidelity of the shipped model; see docs/measurements.md
 	$(BIN)/python -m benchmarks.speed
