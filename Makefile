@@ -7,7 +7,7 @@ OUT ?= out/demo
 # Two workers take whole files; threads that wait do not spin.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup setup-dev run demo test test-rest test-all check house format bench example pictures train clean
+.PHONY: help setup setup-dev run demo test test-rest test-all check house format mutants bench example pictures train clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ house: setup-dev  ## The measures of files, functions and classes, and what is o
 format: setup-dev  ## Put the code into style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+mutants: setup-dev  ## Is every small change to the mathematics noticed by a test? Half an hour, resumes; see docs/mutants.md
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE nice -n 10 $(BIN)/python -m benchmarks.mutants
 
 bench: setup-dev  ## Speed and fidelity of the shipped model; see docs/measurements.md
 	$(BIN)/python -m benchmarks.speed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from engine.switching.anchor import Anchor
 from engine.switching.noise_field import NoiseField, dct2, resize_dct
 from engine.switching.noise_process import DISCRETE, EXPLODING, FLOW, INVERTED, PRESERVING
 from tests.oracles import GaussianWorld
+from tests.switching.switch_formulas import Anchored
 
 SHAPE = (16, 1, 24, 32)
 FULL, SMALL = (24, 32), (12, 16)
@@ -93,6 +96,44 @@ def test_first_answer_after_shrinking_is_the_one_that_full_size_was_about_to_giv
     assert torch.allclose(held.answered(small, small, level)[1], foreseen, atol=1e-5)
     later = held.answered(small, small, level / 2)[1]
     assert torch.allclose(later, small + (foreseen - small) / 64, atol=1e-5)
+
+
+def accelerating(size: tuple[int, int], seed: int, scale: float) -> list[torch.Tensor]:
+    """Four estimates: the first channel ever faster, the second swinging ever wider, one still at first, one random."""
+    start, way = randn(1, 4, 2, *size, seed=seed).double(), randn(1, 4, 2, *size, seed=seed + 1).double()
+    strides = torch.tensor([[0.0, 1.0, 3.0, 7.0], [0.0, 1.0, -2.0, 7.0], [0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.4, 1.5]])
+    other = randn(4, 1, 1, 2, *size, seed=seed + 2)
+    return [
+        scale * (start + stride[:, None, None, None] * way + 0.1 * stride[3] * other[n])
+        for n, stride in enumerate(strides.T)
+    ]
+
+
+COURSES = {
+    "U": [FULL, (14, 20), FULL],
+    "staircase": [SMALL, (14, 20), FULL],
+    "down twice": [FULL, (14, 20), SMALL, FULL],
+    "a boundary between equal sizes": [FULL, SMALL, SMALL, FULL],
+    "full size twice": [FULL, FULL, SMALL, FULL],
+}
+
+
+@pytest.mark.parametrize("answers", [1, 2, 3, 4])
+@pytest.mark.parametrize("course", COURSES)
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_the_anchor_is_what_its_rules_written_anew_give(course, answers, scale):
+    field, level, seed = randn(1, 4, 2, *FULL).double(), 0.95, 10
+    ours, theirs = anchor(field), Anchored(field.numpy())
+    for before, size in pairwise([None, *COURSES[course]]):
+        if before:
+            assert np.allclose(ours.expect(size, level), theirs.expect(size, level), rtol=0, atol=1e-9 * scale)
+        for x0 in accelerating(size, seed, scale)[-answers:]:
+            x = randn(1, 4, 2, *size, seed=seed + 5).double()
+            for mine, other in zip(
+                ours.answered(x, x0, level), theirs.answered(x.numpy(), x0.numpy(), level), strict=True
+            ):
+                assert np.allclose(mine, other, rtol=0, atol=1e-9 * scale)
+            level, seed = level - 0.04, seed + 1
 
 
 @pytest.mark.parametrize("process", [FLOW, INVERTED, PRESERVING, DISCRETE, EXPLODING], ids=lambda one: one.name)

@@ -1,0 +1,1 @@
+"""Small wrong changes to the engine, each of which a test must notice."""
