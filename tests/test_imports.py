@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,11 +33,36 @@ def test_ui_never_imports_torch():
     assert not imported("ui") & {"torch", "diffusers", "transformers"}
 
 
-@pytest.mark.parametrize("module", ["engine.cli", "engine.compare", "engine.sampler"])
-def test_engine_does_not_pull_gradio_or_torchvision_in(module):
-    code = f"import {module}, sys; print([m for m in ('gradio', 'torchvision', 'torchaudio') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert out.stdout.strip() == "[]"
+LOADED = """
+import importlib, json, sys
+modules, unwanted = json.loads(sys.argv[1])
+found = {}
+for module in modules:
+    before = {*sys.modules}
+    importlib.import_module(module)
+    found[module] = [name for name in unwanted if name in sys.modules and name not in before]
+print(json.dumps(found))
+"""
+
+
+def loaded(modules: Sequence[str], unwanted: Sequence[str]) -> dict[str, list[str]]:
+    """What of the unwanted each module is the first to load, one after the other in one fresh process."""
+    command = [sys.executable, "-c", LOADED, json.dumps([modules, unwanted])]
+    out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    return json.loads(out.stdout)
+
+
+ENGINE = ("engine.cli", "engine.compare", "engine.sampler")
+
+
+@pytest.fixture(scope="module")
+def by_engine():
+    return loaded(ENGINE, ("gradio", "torchvision", "torchaudio"))
+
+
+@pytest.mark.parametrize("module", ENGINE)
+def test_engine_does_not_pull_gradio_or_torchvision_in(by_engine, module):
+    assert by_engine[module] == []
 
 
 TORCH_FREE = (
@@ -46,11 +73,14 @@ TORCH_FREE = (
 HEAVY = ("torch", "diffusers", "transformers", "skimage", "scipy", "plotly", "gradio")
 
 
+@pytest.fixture(scope="module")
+def by_torch_free():
+    return loaded([f"engine.{module}" for module in TORCH_FREE], HEAVY)
+
+
 @pytest.mark.parametrize("module", TORCH_FREE)
-def test_what_the_page_process_needs_loads_neither_torch_nor_anything_heavy(module):
-    code = f"import engine.{module}, sys; print([m for m in {HEAVY} if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert out.stdout.strip() == "[]"
+def test_what_the_page_process_needs_loads_neither_torch_nor_anything_heavy(by_torch_free, module):
+    assert by_torch_free[f"engine.{module}"] == []
 
 
 @pytest.mark.parametrize("name", ["torchvision", "torchaudio"])
