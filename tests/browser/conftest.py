@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -17,10 +18,13 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from engine.jobs.service import Jobs
 from tests.browser.install import AXE_FILE, chromium_path
+from ui.server.web_app import create_app
 
+expect.set_options(timeout=30_000)  # a loaded machine answers late
 STYLE = Path(__file__).parent.parent.parent / "ui" / "shared" / "style.css"
 
 
@@ -54,26 +58,52 @@ class Watched:
             self.foreign.append(url)
 
 
+_contexts: dict[str, BrowserContext] = {}
+
+
+def context_of(browser: Browser, options: dict) -> BrowserContext:
+    """One context for all pages of the same options: what it has fetched and compiled once is there for the next."""
+    key = json.dumps(options, sort_keys=True)
+    if key not in _contexts:
+        _contexts[key] = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        _contexts[key].on("close", lambda _: _contexts.pop(key, None))
+    return _contexts[key]
+
+
+def emptied(context: BrowserContext) -> None:
+    """No page is left, and nothing that one has stored."""
+    context.clear_cookies()
+    for page in context.pages:
+        if page.url.startswith("http"):
+            page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        page.close()
+
+
 @pytest.fixture
 def new_page(browser: Browser):
     """Opens pages with options of `browser.new_context`; none may log an error or leave the machine."""
-    contexts, watched = [], []
+    watched = []
 
     def opened(url: str | None = None, **options) -> Page:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
+        page = context_of(browser, options).new_page()
+        page.set_default_timeout(30_000)  # a loaded machine answers late
         watched.append(Watched(page))
         if url:
             page.goto(url)
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
+    for context in [*_contexts.values()]:
+        emptied(context)
     assert not [error for one in watched for error in one.errors]
     assert not [url for one in watched for url in one.foreign]
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[str]:
+    """The whole app with the shipped models, for all tests that leave nothing but finished jobs."""
+    with Jobs(tmp_path_factory.mktemp("studio")) as jobs, serving(create_app(jobs)) as url:
+        yield url
 
 
 def serious(page: Page) -> list[str]:
@@ -94,7 +124,8 @@ def serving(app: FastAPI) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", timeout_graceful_shutdown=0)
+    server = uvicorn.Server(config)  # pages that are still open are not waited for
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 30
@@ -105,6 +136,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+        assert not thread.is_alive()
 
 
 @contextlib.contextmanager

@@ -13,12 +13,11 @@ import ui.timeline
 from engine.costs.level_prediction import LevelCosts, level_context
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.level_choice import LevelChoice, level_schedule
-from engine.jobs.service import Jobs
 from engine.models.catalogue import find_model
-from tests.browser.conftest import serious, serving
+from tests.browser.conftest import serious
+from tests.browser.test_pyramid import ready as pyramids_loaded
 from tests.browser.test_timeline import boards, open_board, phone  # noqa: F401  (fixtures)
 from tests.hpdm.test_costs import timed
-from ui.server.web_app import create_app
 
 HPDM = find_model("emoji-hpdm")
 STEPS = 30
@@ -187,12 +186,6 @@ def replace_levels(count: int) -> HpdmConfig:
 # ---- in the studio ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    with Jobs(tmp_path_factory.mktemp("data")) as jobs, serving(create_app(jobs)) as url:
-        yield url
-
-
 @pytest.fixture
 def opened(new_page, studio):
     def go(query: str = "") -> Page:
@@ -330,7 +323,7 @@ def test_a_link_keeps_what_was_chosen(opened):
     expect(other.locator("#exports")).to_contain_text("LightX2V config has no levels")
 
 
-def test_a_comparison_runs_and_its_address_brings_the_levels_back(opened):
+def test_a_comparison_runs_and_its_address_brings_the_levels_back_and_its_pyramid(opened):
     page = opened()
     page.locator("#prompt textarea").fill("a frog over a purple background")
     levels_chosen(page)
@@ -349,6 +342,11 @@ def test_a_comparison_runs_and_its_address_brings_the_levels_back(opened):
     expect(rows.nth(0)).to_contain_text("3 levels, spatial overlap")
     expect(rows.nth(2)).to_contain_text("2 levels, spatial overlap, cache on the device")
     again = opened(page.url[page.url.index("?") :])
+    expect(again.locator("#pyramid .run:visible")).to_have_count(2)
+    pyramids_loaded(again)
+    words = again.locator("#pyramid .run:visible .facts").all_inner_texts()
+    assert [int(re.match(r"\d+", text)[0]) for text in words] == [1, 18, 196, 1, 8, 64]
+    assert again.locator("#pyramid .run:visible video").count() == 6
     expect(again.locator("#board .by-level")).to_have_count(3)
     expect(again.locator("#board select[data-choice=overlap]").first).to_have_value("none")
     expect(again.locator("#board select[data-choice=levels]").last).to_have_value("2")

@@ -14,7 +14,6 @@ from tests.browser.library_page import library_page
 from tests.jobs import shelf
 
 DRAWN = "() => [...document.querySelectorAll('#library .well img')].every((i) => i.complete && i.naturalWidth > 0)"
-expect.set_options(timeout=30_000)  # two cores may be shared
 HOSTILE = "a <img src=x onerror=alert(1)> fish ${alert(1)} {{value}}"
 
 
@@ -271,3 +270,4 @@ def test_an_empty_library_says_what_will_be_here(tmp_path, new_page):
         expect(page.get_by_role("heading", name="Every comparison you run is kept here")).to_be_visible()
         page.get_by_role("button", name="Go to the studio").click()
         expect(page.get_by_role("tab", name="Studio")).to_have_attribute("aria-selected", "true")
+        page.close()  # it would look for its server

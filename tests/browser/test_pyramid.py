@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import re
 from pathlib import Path
 
 import gradio as gr
@@ -14,20 +13,13 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from engine.comparing.level_runner import doubled
-from engine.experiments.experiment import make_experiment
-from engine.experiments.level_tracks import level_track
-from engine.experiments.settings import Settings
-from engine.hpdm.level_choice import LevelChoice
 from engine.hpdm.tiles import parents_of, tile_grid
-from engine.jobs.service import Jobs
 from engine.measuring.video import write_mp4
-from engine.models.catalogue import find_model
-from tests.browser.conftest import serious, serving, serving_blocks
+from tests.browser.conftest import serious, serving_blocks
 from tests.reports.test_html import found
 from tests.ui.test_pyramid_value import CONFIG, level, report
 from ui.pyramid.pyramid import PyramidView
 from ui.pyramid.pyramid_value import Pyramid, pyramid_of
-from ui.server.web_app import create_app
 
 FPS, FRAMES = 8.0, 16
 BITS = 4
@@ -387,20 +379,3 @@ def test_a_phone_shows_everything_without_scrolling_sideways(shown):
         assert inside["x"] <= box["x"]
         assert box["x"] + box["width"] <= inside["x"] + inside["width"]
     assert all(node.bounding_box()["height"] >= 44 for node in page.locator(".stand button:visible").all())
-
-
-# ---- the whole way ----------------------------------------------------------------------------------------------
-
-
-def test_a_job_of_the_shipped_model_shows_its_levels_in_the_studio(new_page, tmp_path):
-    spec = find_model("emoji-hpdm")
-    track = level_track("no overlap", LevelChoice(overlap="none"), spec.levels, 3)
-    with Jobs(tmp_path) as jobs, serving(create_app(jobs)) as url:
-        job = jobs.submit(make_experiment(spec, [track], Settings(prompt="a frog", steps=3)), visitor="test")
-        page = new_page(f"{url}/?job={job}")
-        expect(page.locator("#pyramid .run:visible")).to_have_count(2, timeout=240_000)
-        ready(page)
-        words = page.locator("#pyramid .facts").all_inner_texts()
-        assert [int(re.match(r"\d+", text)[0]) for text in words] == [1, 18, 196, 1, 8, 64]
-        expect(page.locator("#stop")).to_be_hidden(timeout=240_000)
-        assert page.locator("#pyramid video").count() == 6

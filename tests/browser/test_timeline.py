@@ -18,7 +18,6 @@ from tests.browser.conftest import Watched, serving_blocks
 from tests.browser.install import AXE_FILE as AXE
 from ui.timeline import Board, Timeline
 
-expect.set_options(timeout=20_000)  # a loaded machine answers late
 HOSTILE = "<b>bold</b> ${alert(1)} {{value}} <img src=x onerror=alert(1)>"
 POLICIES = [
     {"name": "coherent", "summary": "Resized x0 and the seed's own noise."},
@@ -704,6 +703,7 @@ def frame_times(board: Driver) -> list[float]:
     return [later - sooner for sooner, later in itertools.pairwise(times)]
 
 
+@pytest.mark.slow  # frame times say something only where nothing else runs
 def test_a_drag_with_eight_tracks_keeps_sixty_frames_a_second(open_board, record_property):
     board = open_board(*EIGHT)
     runs = [frame_times(board) for _ in range(3)]

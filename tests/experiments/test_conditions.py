@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.cli.commands import main
 from engine.comparing.baseline_store import key_of
 from engine.comparing.comparison import compare
 from engine.errors import InvalidInput
@@ -252,9 +254,21 @@ def saved_pipeline(build, folder: Path) -> Path:
 
 
 def cli(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd or ROOT)
+        patch.setattr(sys, "argv", ["resolute", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(words, ended.value.code or 0, out.getvalue(), err.getvalue())
+
+
+def cli_alone(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
     command = [sys.executable, "-m", "engine", *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd or ROOT, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -281,9 +295,9 @@ def test_lightx2vs_i2v_configs_run_from_a_picture(compared):
     assert str(compared) not in (compared / "first" / "report.json").read_text()
 
 
-@pytest.mark.parametrize("file", ["report.json", "00-baseline.mp4"])
-def test_what_a_run_left_behind_runs_again_to_the_same_pixels(compared, folder, tmp_path, file):
-    said = cli("reproduce", compared / "first" / file, "--out", tmp_path, "--no-noise-floor", cwd=folder.parent)
+@pytest.mark.parametrize(("file", "run"), [("report.json", cli_alone), ("00-baseline.mp4", cli)])
+def test_what_a_run_left_behind_runs_again_to_the_same_pixels(compared, folder, tmp_path, file, run):
+    said = run("reproduce", compared / "first" / file, "--out", tmp_path, "--no-noise-floor", cwd=folder.parent)
     assert said.returncode == 0, said.stderr
     for video in (compared / "first").glob("*.mp4"):
         assert decoded(tmp_path / video.name) == decoded(video)

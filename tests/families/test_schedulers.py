@@ -58,6 +58,11 @@ WRONG = {
     "Euler at zero terminal SNR": ("EulerDiscreteScheduler", {"rescale_betas_zero_snr": True}),
 }
 mochi_casts = pytest.mark.filterwarnings("ignore:In CPU autocast")
+PAIRS = [  # in `make test` every scheduler once, and every policy by turns
+    pytest.param(which, policy, marks=() if (row + column) % len(POLICIES) == 0 else pytest.mark.slow)
+    for row, which in enumerate(LET_IN)
+    for column, policy in enumerate(POLICIES)
+]
 
 
 def piped(family: str, scheduler: str, config: dict):
@@ -69,8 +74,7 @@ def piped(family: str, scheduler: str, config: dict):
 
 @mochi_casts
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:diffusers.*")
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("which", LET_IN)
+@pytest.mark.parametrize(("which", "policy"), PAIRS)
 def test_schedulers_let_in_recover_the_target_through_both_switches(which, policy):
     family, scheduler, config = LET_IN[which]
     pipe = piped(family, scheduler, config)

@@ -72,6 +72,7 @@ def test_cancels_that_race_the_end_leave_one_state_on_which_rows_report_and_file
     assert len(begun) == len(set(begun))
 
 
+@pytest.mark.slow
 def test_fifty_submissions_and_cancels_leave_files_threads_and_memory_of_page_and_worker_as_they_were(jobs):
     def cycle(count: int) -> None:
         for number in range(count):
@@ -98,6 +99,7 @@ def test_fifty_submissions_and_cancels_leave_files_threads_and_memory_of_page_an
         assert now[2] < 1.05 * was[2], (before, after)
 
 
+@pytest.mark.slow
 def test_fifty_openings_of_the_data_and_fifty_visits_of_the_page_leave_everything_as_it_was(opened, tmp_path):
     process = psutil.Process()
 

@@ -210,6 +210,7 @@ def test_a_run_whose_files_are_gone_is_no_longer_done(opened):
     assert [run.status for run in finished(again, job).runs] == ["done", "done"]
 
 
+@pytest.mark.deep
 def test_killed_at_random_moments_every_finished_run_stays_playable(opened, owner):
     chance = random.Random(0)
     kills = int(os.environ.get("RESOLUTE_KILLS", "4"))

@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,15 +59,16 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree"}
 
 
-def cases(share: float) -> settings:
-    """Settings for a share of all cases; the same ones every time."""
-    return settings(
+def cases(share: float) -> Callable[[Any], Any]:
+    """A share of all cases; the same ones every time, and more of them in `make test-all`."""
+    given_as = settings(
         max_examples=max(4, round(CASES * share)),
         derandomize=True,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
+    return lambda test: pytest.mark.deep(given_as(test))
 
 
 # ---- what is served, and what is watched meanwhile ---------------------------------------------------------------

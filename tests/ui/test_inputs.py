@@ -31,16 +31,32 @@ from ui.studio import opened_files
 PHOTO = saved(drawn(300, 200), "JPEG")
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """One app for all tests that talk to one."""
+    with (
+        Jobs(tmp_path_factory.mktemp("data"), worker=False) as jobs,
+        TestClient(create_app(jobs), raise_server_exceptions=False) as client,
+    ):
+        yield jobs, client
+
+
 @pytest.fixture
-def jobs(tmp_path):
+def jobs(request, tmp_path):
+    """The app's jobs for a test of the app, else some of the test's own."""
+    if "client" in request.fixturenames:
+        yield request.getfixturevalue("served")[0]
+        return
     with Jobs(tmp_path / "data", worker=False) as opened:
         yield opened
 
 
 @pytest.fixture
-def client(jobs):
-    with TestClient(create_app(jobs), raise_server_exceptions=False) as opened:
-        yield opened
+def client(served):
+    jobs, opened = served
+    yield opened
+    for path in jobs.data.inputs.iterdir():
+        path.unlink()
 
 
 def small(**given) -> Experiment:
