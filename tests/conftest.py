@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -27,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ranks[item] = -1 if shared else folder
         item.add_marker(pytest.mark.xdist_group("studio" if shared else item.nodeid.partition("::")[0]))
     items.sort(key=ranks.__getitem__)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no later collection of garbage, and there are hundreds, looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def global_state() -> dict[str, object]:
