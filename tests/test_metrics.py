@@ -185,6 +185,14 @@ def test_flicker_of_a_blinking_run_is_its_amplitude() -> None:
     assert metrics.flicker(blink, still).frames == (None, *[pytest.approx(10.0, abs=1e-3)] * 3)
 
 
+def test_two_frames_have_the_flicker_of_the_second() -> None:
+    still = np.full((2, 16, 16, 3), 0.5, np.float32)
+    assert metrics.flicker(still + np.float32([0, 0.2]).reshape(2, 1, 1, 1), still).frames == (
+        None,
+        pytest.approx(51, abs=1e-3),
+    )
+
+
 def test_a_single_frame_has_no_flicker_but_all_else(base: np.ndarray) -> None:
     block = similarity(noisy(base[:1], 0.05), base[:1], fps=8)
     assert block["flicker"].mean is None

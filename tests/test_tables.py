@@ -85,6 +85,11 @@ def test_pyramid_raises_the_level_by_the_root_of_the_copies_in_the_largest_block
     assert ratios[-1] == 1.0
 
 
+def test_pyramid_takes_a_turned_grid_of_as_many_tokens_for_no_growth():
+    sizes = [LatentSize(1, 30, 52, 0.5, 0.5, 390), LatentSize(1, 52, 30, 0.87, 0.29, 390), WAN_480P]
+    assert policy_named("pyramid").shift_ratios(3.0, sizes)[0] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("policy", "step"), [("lightx2v", 1), ("jenga", 2)])
 def test_a_shift_that_grows_by_a_step_a_switch_does_so_whatever_the_size(policy, step):
     full, plans = planned(policy, RATES, shift=4.0)
@@ -109,6 +114,11 @@ def test_a_model_that_knows_one_grid_of_levels_refuses_policies_that_need_others
             plan_stages(*parts)
     else:
         assert all(plan.table is full for plan in plan_stages(*parts))
+
+
+def test_a_policy_with_a_long_name_is_refused_without_repeating_it_whole():
+    with pytest.raises(InvalidInput, match=f"policy is '{'x' * 40}'; it must be one of"):
+        policy_named("x" * 60)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
