@@ -6,6 +6,8 @@ import json
 import math
 import stat
 import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -96,6 +98,45 @@ def test_ssim_agrees_with_scikit_image(base: np.ndarray) -> None:
     assert measures.ssim(other, base).frames == pytest.approx(expected, abs=1e-4)
 
 
+def structure_written_anew(a: np.ndarray, b: np.ndarray, scales: int) -> tuple[float, float]:
+    """SSIM and MS-SSIM of two frames in float64, by scipy's Gaussian: Wang et al. 2003 and 2004."""
+
+    def window(x: np.ndarray) -> np.ndarray:
+        return gaussian_filter(x, (1.5, 1.5, 0), truncate=3.5)[5:-5, 5:-5]
+
+    a, b, every, ssim = a.astype(float), b.astype(float), 1.0, 0.0
+    weights = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])[:scales]
+    for scale, weight in enumerate(weights / weights.sum()):
+        mean_a, mean_b = window(a), window(b)
+        luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+        variances = window(a * a) + window(b * b) - mean_a**2 - mean_b**2
+        contrast = (2 * (window(a * b) - mean_a * mean_b) + 9e-4) / (variances + 9e-4)
+        ssim = (luminance * contrast).mean() if scale == 0 else ssim
+        factor = contrast if scale < scales - 1 else contrast * luminance
+        every = every * np.maximum(factor.mean((0, 1)), 0) ** weight
+        height, width = a.shape[0] // 2, a.shape[1] // 2
+        a, b = (x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3).mean((1, 3)) for x in (a, b))
+    return float(ssim), float(every.mean())
+
+
+@pytest.mark.parametrize("change", ["noisy", "dark", "flat", "opposite", "shifted"])
+@pytest.mark.parametrize(("height", "width", "scales"), [(11, 40, 0), (23, 45, 2), (87, 76, 3), (177, 191, 5)])
+def test_both_structural_metrics_are_what_their_formulas_written_anew_give(height, width, scales, change) -> None:
+    a = moving(1, height, width)
+    b = {"opposite": 1 - a, "shifted": a + np.float32(0.1)}.get(change, noisy(a, 0.05))
+    if change == "dark":
+        a, b = a / 40, b / 40
+    if change == "flat":
+        a, b = (np.clip(0.7 + 0.02 * (x - 0.5), 0, 1).astype(np.float32) for x in (a, b))
+    ssim, ms_ssim = structure_written_anew(a[0], b[0], max(scales, 1))
+    block = similarity(a, b, fps=8)
+    assert mean(measures.ssim(a, b)) == pytest.approx(ssim, abs=1e-5)
+    assert mean(block["ssim"]) == pytest.approx(ssim, abs=1e-5)
+    if scales:
+        assert mean(measures.ms_ssim(a, b)) == pytest.approx(ms_ssim, abs=2e-5)
+        assert mean(block["ms_ssim"]) == pytest.approx(ms_ssim, abs=2e-5)
+
+
 def test_more_noise_is_worse_in_every_metric(ladder: list[dict[str, Metric]]) -> None:
     for name, kind in KINDS.items():
         if name == "lpips":
@@ -143,6 +184,14 @@ def test_flicker_of_a_blinking_run_is_its_amplitude() -> None:
     still = np.full((4, 16, 16, 3), 0.5, np.float32)
     blink = still + np.float32([0, 10 / 255, 0, 10 / 255]).reshape(4, 1, 1, 1)
     assert measures.flicker(blink, still).frames == (None, *[pytest.approx(10.0, abs=1e-3)] * 3)
+
+
+def test_two_frames_have_the_flicker_of_the_second() -> None:
+    still = np.full((2, 16, 16, 3), 0.5, np.float32)
+    assert measures.flicker(still + np.float32([0, 0.2]).reshape(2, 1, 1, 1), still).frames == (
+        None,
+        pytest.approx(51, abs=1e-3),
+    )
 
 
 def test_a_single_frame_has_no_flicker_but_all_else(base: np.ndarray) -> None:
@@ -211,6 +260,41 @@ def test_xpsnr_counts_noise_where_the_baseline_is_flat_and_hides_it_where_it_is_
     assert mean(measures.xpsnr(on_busy, half)) > mean(measures.xpsnr(on_flat, half)) + 5
 
 
+def test_xpsnr_counts_luma_four_times_and_chroma_once(base: np.ndarray) -> None:
+    log = "n:    1  XPSNR y: 30.0  XPSNR u: 36.0  XPSNR v: 42.0\nn:    2  XPSNR y: inf  XPSNR u: 40.0  XPSNR v: inf\n"
+    assert measures.xpsnr(base[:2], base[:2], log=log).frames == (33.0, 90.0)
+    assert "2 values for 3 frames" in str(_why(measures.xpsnr, base[:3], base[:3], log=log))
+
+
+def _why(compute: Callable[..., Metric], *args: object, **more: object) -> str:
+    with pytest.raises(measures._NotComputed) as caught:
+        compute(*args, **more)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "there"), [(32, 40, True), (40, 32, True), (31, 40, False), (40, 31, False)]
+)
+def test_vmaf_is_computed_from_32_pixels_a_side(height: int, width: int, there: bool) -> None:
+    frames = moving(1, height, width)
+    block = similarity(noisy(frames, 0.05), frames, fps=8)
+    assert (block["vmaf"].mean is not None) == there
+    assert there or f"at least 32x32 pixels, got {width}x{height}" in str(block["vmaf"].reason)
+    assert block["xpsnr"].mean is not None
+
+
+@pytest.mark.parametrize("height", [539, 540])
+def test_vmaf_needs_no_caveat_from_half_the_height_that_it_was_trained_on(height: int) -> None:
+    frames = moving(1, height, 32)
+    assert (measures.vmaf(frames, frames).reason is None) == (height == 540)
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 20), (20, 10)])
+def test_ssim_needs_a_whole_window_both_ways(height: int, width: int) -> None:
+    frames = moving(1, height, width)
+    assert f"11x11 pixels, got {width}x{height}" in str(similarity(frames, frames, fps=8)["ssim"].reason)
+
+
 def test_vmaf_takes_the_run_for_the_distorted_one(base: np.ndarray) -> None:
     """A run that lost detail scores lower than one that has what the baseline lacks."""
     soft = gaussian_filter(base, (0, 1.5, 1.5, 0))
@@ -226,13 +310,23 @@ def test_lpips_is_missing_with_the_remedy_when_not_installed(base: np.ndarray, m
 
 
 def test_lpips_is_used_when_it_is_there(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    def network(a: object, b: object) -> float:
-        assert a.shape == b.shape == (1, 3, 128, 128)  # type: ignore[attr-defined]
-        return 0.25
+    made: list[dict[str, object]] = []
 
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **_: network))
+    def network(a: object, b: object) -> float:
+        """Where in -1..1 the top left pixel's green and blue are."""
+        assert a.shape == b.shape == (1, 3, 128, 128)  # type: ignore[attr-defined]
+        return float(a[0, 1, 0, 0]) + 10 * float(b[0, 2, 0, 0])  # type: ignore[index]
+
+    def load(**options: object) -> object:
+        made.append(options)
+        return network
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=load))
     measures._lpips_network.cache_clear()
-    assert measures.lpips(base[:2], base[:2]).frames == (0.25, 0.25)
+    expected = (2 * base[:2, 0, 0, 1] - 1) + 10 * (2 * base[1:3, 0, 0, 2] - 1)
+    for _ in range(2):
+        assert measures.lpips(base[:2], base[1:3]).frames == pytest.approx(tuple(expected), abs=1e-5)
+    assert made == [{"net": "alex", "verbose": False}]  # once
     measures._lpips_network.cache_clear()
 
 
@@ -377,7 +471,14 @@ def test_the_arrays_given_are_not_changed(base: np.ndarray) -> None:
     "fields",
     [
         {"mean": None, "min": None, "frames": None, "reason": None},
+        {"mean": None, "min": None, "frames": None, "reason": ""},
         {"mean": 1.0, "min": None, "frames": (1.0,), "reason": "x"},
+        {"mean": 1.0, "min": 1.0, "frames": None, "reason": "x"},
+        {"mean": 1.0, "min": None, "frames": None, "reason": "x"},
+        {"mean": None, "min": 1.0, "frames": (1.0,), "reason": "x"},
+        {"mean": None, "min": None, "frames": (1.0,), "reason": "x"},
+        {"mean": None, "min": 1.0, "frames": None, "reason": "x"},
+        {"mean": 1.0, "min": 1.0, "frames": (1.0,), "reason": None, "median": 1.0},
         {"mean": math.inf, "min": 1.0, "frames": (1.0,), "reason": None},
         {"mean": 1.0, "min": 1.0, "frames": (math.nan,), "reason": None},
     ],
@@ -385,6 +486,13 @@ def test_the_arrays_given_are_not_changed(base: np.ndarray) -> None:
 def test_a_metric_without_value_or_reason_cannot_be_made(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Metric.model_validate(fields)
+
+
+def test_a_metric_and_its_kind_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Metric(mean=1.0, min=1.0, frames=(1.0,)).mean = 2.0  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        KINDS["psnr"].label = "other"  # type: ignore[misc]
 
 
 def test_a_metric_is_plain_json(ladder: list[dict[str, Metric]]) -> None:
