@@ -204,8 +204,9 @@ def test_a_single_frame_has_no_flicker_but_all_else(base: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("side", "scales"), [(16, 0), (21, 0), (22, 2), (44, 3), (87, 3), (88, 4), (128, 4), (175, 4), (176, 5)]
 )
-def test_ms_ssim_uses_the_scales_that_fit_and_says_so(side: int, scales: int) -> None:
-    frames = moving(1, side, side + 4)
+@pytest.mark.parametrize("upright", [False, True])
+def test_ms_ssim_uses_the_scales_that_fit_and_says_so(side: int, scales: int, upright: bool) -> None:
+    frames = moving(1, side + 4, side) if upright else moving(1, side, side + 4)
     metric = similarity(noisy(frames, 0.02), frames, fps=8)["ms_ssim"]
     if scales == 0:
         assert metric.mean is None
