@@ -1,13 +1,9 @@
-"""Similarity to the baseline: known answers, directions, and what happens when there is no answer."""
+"""Similarity to the baseline: known answers, directions, and frames that cannot be compared."""
 
 from __future__ import annotations
 
 import json
 import math
-import stat
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,32 +13,9 @@ from skimage.metrics import structural_similarity
 
 from engine.errors import InvalidInput
 from engine.measuring import similarity as measures
-from engine.measuring import video
-from engine.measuring.heatmap import HEAT, heatmap
+from engine.measuring.heatmap import heatmap
 from engine.measuring.similarity import KINDS, Metric, own_similarity, similarity
-
-
-def moving(frames: int = 5, height: int = 128, width: int = 128) -> np.ndarray:
-    """A textured picture that drifts: float32 (frames, height, width, 3) in [0.1, 0.9]."""
-    rng = np.random.default_rng(7)
-    field = gaussian_filter(rng.standard_normal((height, width + 2 * frames, 3)), (2, 2, 0))
-    field = 0.1 + 0.8 * (field - field.min()) / (field.max() - field.min())
-    return np.stack([field[:, 2 * t : 2 * t + width] for t in range(frames)]).astype(np.float32)
-
-
-def noisy(frames: np.ndarray, amount: float, seed: int = 0) -> np.ndarray:
-    noise = np.random.default_rng(seed).standard_normal(frames.shape)
-    return np.clip(frames + amount * noise, 0, 1).astype(np.float32)
-
-
-def mean(metric: Metric) -> float:
-    assert metric.mean is not None, metric.reason
-    return metric.mean
-
-
-@pytest.fixture(scope="module")
-def base() -> np.ndarray:
-    return moving()
+from tests.measuring.frames import mean, moving, noisy
 
 
 @pytest.fixture(scope="module")
@@ -217,73 +190,6 @@ def test_vmaf_takes_the_run_for_the_distorted_one(base: np.ndarray) -> None:
     assert mean(measures.vmaf(soft, base)) < 70 < mean(measures.vmaf(base, soft))
 
 
-def test_lpips_is_missing_with_the_remedy_when_not_installed(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    measures._lpips_network.cache_clear()
-    metric = similarity(base[:1], base[:1], fps=8)["lpips"]
-    assert metric.mean is None
-    assert str(metric.reason).startswith("not installed")
-
-
-def test_lpips_is_used_when_it_is_there(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    def network(a: object, b: object) -> float:
-        assert a.shape == b.shape == (1, 3, 128, 128)  # type: ignore[attr-defined]
-        return 0.25
-
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **_: network))
-    measures._lpips_network.cache_clear()
-    assert measures.lpips(base[:2], base[:2]).frames == (0.25, 0.25)
-    measures._lpips_network.cache_clear()
-
-
-def test_an_lpips_that_cannot_load_its_weights_is_missing(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: object) -> None:
-        raise EOFError("truncated")
-
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=fail))
-    measures._lpips_network.cache_clear()
-    assert "truncated" in str(similarity(base[:1], base[:1], fps=8)["lpips"].reason)
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        'echo "No such filter: libvmaf" >&2; exit 8',
-        "kill -11 $$",
-        "exit 0",
-        'for a; do :; done; echo "n: 1 XPSNR y: 30 XPSNR u: 30 XPSNR v: 30" | tee vmaf > xpsnr',
-        "echo '{\"frames\": [{}]}' | tee vmaf > xpsnr",
-    ],
-)
-def test_a_broken_ffmpeg_takes_only_its_own_metrics(
-    base: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
-) -> None:
-    program = tmp_path / "ffmpeg"
-    program.write_text("#!/bin/sh\n" + script)
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
-    block = similarity(base[:2], base[:2], fps=8)
-    assert block["vmaf"].mean is None
-    assert block["vmaf"].reason
-    assert block["xpsnr"].mean is None
-    assert "ffmpeg" in str(block["xpsnr"].reason)
-    assert block["psnr"].mean == 100.0
-
-
-def test_an_ffmpeg_without_vmaf_still_gives_xpsnr(
-    base: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "ffmpeg"
-    program.write_text(f'#!/bin/sh\ncase "$*" in *libvmaf*) exit 8;; esac\nexec {video.ffmpeg()} "$@"')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    whole = similarity(base[:3] * 0.9, base[:3], fps=8)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
-    block = similarity(base[:3] * 0.9, base[:3], fps=8)
-    assert block["vmaf"].mean is None
-    assert "code 8" in str(block["vmaf"].reason)
-    assert block["xpsnr"] == whole["xpsnr"]
-
-
 def test_what_was_computed_while_the_video_was_written_is_what_is_computed_now(base: np.ndarray) -> None:
     other = noisy(base, 0.03)
     own = own_similarity(other, base, fps=8)
@@ -305,25 +211,6 @@ def test_measured_together_vmaf_and_xpsnr_are_what_they_are_alone(base: np.ndarr
     block = similarity(run, base, fps=8)
     assert block["vmaf"] == measures.vmaf(run, base, 8)
     assert block["xpsnr"] == measures.xpsnr(run, base, 8)
-
-
-def test_a_missing_ffmpeg_is_named_with_the_remedy(
-    base: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
-    block = similarity(base[:2], base[:2], fps=8)
-    for name in ("vmaf", "xpsnr"):
-        assert block[name].mean is None
-        assert "pip install imageio-ffmpeg" in str(block[name].reason)
-
-
-def test_an_ffmpeg_that_hangs_is_ended(base: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "ffmpeg"
-    program.write_text("#!/bin/sh\nexec sleep 60")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
-    monkeypatch.setattr(video, "TIMEOUT_S", 0.2)
-    assert "was ended" in str(similarity(base[:2], base[:2], fps=8)["vmaf"].reason)
 
 
 def test_shapes_that_differ_are_missing_with_both_sizes(base: np.ndarray) -> None:
@@ -392,34 +279,6 @@ def test_a_metric_is_plain_json(ladder: list[dict[str, Metric]]) -> None:
         text = metric.model_dump_json()
         assert set(json.loads(text)) == {"mean", "min", "frames", "reason"}
         assert Metric.model_validate_json(text) == metric
-
-
-def test_the_heat_map_is_black_where_equal_and_brightens_with_the_difference(base: np.ndarray) -> None:
-    assert heatmap(base, base).max() == 0.0
-    steps = np.linspace(0, 0.25, 6, dtype=np.float32)
-    run = np.zeros((6, 4, 4, 3), np.float32) + steps.reshape(6, 1, 1, 1)
-    shown = heatmap(run, np.zeros_like(run), gain=4)
-    assert shown.shape == run.shape
-    assert shown.dtype == np.float32
-    assert shown.min() >= 0
-    assert shown.max() <= 1
-    light = shown.mean(axis=(1, 2)) @ [0.2126, 0.7152, 0.0722]
-    assert (np.diff(light) > 0).all()
-    assert shown[-1, 0, 0] == pytest.approx(HEAT[-1])
-
-
-def test_the_heat_map_shows_broken_frames_as_the_brightest(base: np.ndarray) -> None:
-    broken = base.copy()
-    broken[0, 0, 0] = np.nan
-    assert heatmap(broken, base)[0, 0, 0] == pytest.approx(HEAT[-1])
-
-
-def test_the_heat_map_refuses_other_shapes_and_gains(base: np.ndarray) -> None:
-    with pytest.raises(InvalidInput, match="128x64"):
-        heatmap(base[:, :64], base)
-    for gain in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(InvalidInput, match="gain"):
-            heatmap(base, base, gain)
 
 
 @pytest.mark.parametrize(("amount", "value"), [(0.02, 0.992852), (0.1, 0.879221), (0.3, 0.563027)])

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import FrozenInstanceError
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scipy.fft import dctn
 
 from engine.errors import InvalidInput, RunFailed
 from engine.sampling.bare_loop import sample
@@ -18,261 +15,18 @@ from engine.sampling.scheduler_window import make_solver, solver_table
 from engine.schedules.latent_sizes import LatentSize, stage_sizes
 from engine.schedules.schedule import flat, parse_schedule
 from engine.switching.handover import Handover, noise_for, plan_stages
-from engine.switching.noise_field import NoiseField, NoiseSource, dct2, graft, idct2, resize_dct
+from engine.switching.noise_field import NoiseField, dct2, graft, idct2, resize_dct
 from engine.switching.policies import POLICIES, policy_named
-from engine.switching.resample import lanczos, nearest
-from engine.switching.sigma_tables import Table, reshift, wan_table
+from engine.switching.sigma_tables import reshift, wan_table
 from engine.switching.switches import SWITCHES, Switch, spectral
-from tests.oracles import GaussianWorld, Target, correlation
+from tests.oracles import GaussianWorld, Target, correlation, randn
 from tests.switching import switch_formulas
-from tests.switching.lightx2v_reference import UniPC, lightx2v_sample
+from tests.switching.lightx2v_reference import lightx2v_sample
 
 PATCH = (1, 2, 2)
 WAN_480P = LatentSize(1, 60, 104, 1.0, 1.0, 30 * 52)
 SHAPE = (4, 1, 60, 104)
 WORLD = GaussianWorld(60, 104)
-OURS = ("anchored", "coherent", "spectral", "pyramid")  # policies that start from the baseline's own noise
-
-
-def randn(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-# --- the transform and the noise -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(44, 78), (1, 2), (7, 5)])
-def test_dct_is_scipys(size):
-    x = randn(3, *size)
-    assert np.allclose(dct2(x), dctn(x.numpy(), axes=(-2, -1), norm="ortho"), rtol=0, atol=1e-12)
-
-
-def test_dct_is_orthonormal():
-    x = randn(3, 44, 78)
-    assert torch.allclose(idct2(dct2(x)), x, atol=1e-12)
-    assert torch.allclose((dct2(x) ** 2).sum(), (x**2).sum())
-
-
-@pytest.mark.parametrize("size", [(44, 78), (30, 52), (54, 94), (12, 20), (2, 2)])
-def test_cropped_noise_is_white_with_unit_variance_at_any_ratio(size):
-    noise = NoiseField(randn(4000, 60, 104)).crop(size)
-    _h, _w = size
-    assert noise.shape[-2:] == size
-    assert float(noise.var()) == pytest.approx(1.0, abs=0.02)
-    assert abs(float((noise[..., 1:, :] * noise[..., :-1, :]).mean())) < 0.02
-    assert abs(float((noise[..., 1:] * noise[..., :-1]).mean())) < 0.02
-    per_pixel = noise.var(0)
-    assert float(per_pixel.std()) < 3 * math.sqrt(2 / 4000)  # every pixel alike, corners too
-
-
-def test_crop_at_full_size_is_the_field_itself_to_the_bit():
-    field = NoiseField(randn(2, 60, 104).float())
-    assert field.crop((60, 104)) is field.eps
-
-
-def test_extend_puts_back_exactly_what_crop_left_out():
-    field = NoiseField(randn(2, 60, 104))
-    assert torch.allclose(field.extend(field.crop((44, 78)), (60, 104)), field.eps, atol=1e-12)
-
-
-def test_field_is_the_baseline_noise_of_the_seed():
-    field = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=True).field
-    assert torch.equal(field.eps[0], torch.randn(SHAPE, generator=torch.Generator().manual_seed(5)))
-
-
-def test_a_field_that_is_given_takes_the_first_draws_place():
-    given = randn(1, *SHAPE)
-    source = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=True, field=given)
-    generator = torch.Generator().manual_seed(5)
-    torch.randn(1, *SHAPE, generator=generator)
-    assert torch.equal(source.field.eps, given.float())
-    assert torch.equal(source.start((60, 104)), given.float())
-    assert torch.equal(source.fresh((30, 52)), torch.randn(1, 4, 1, 30, 52, generator=generator))
-    assert source.size == (60, 104)
-
-
-def test_a_field_that_is_given_to_a_run_of_fresh_noise_is_left_alone():
-    source = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=False, field=randn(1, *SHAPE))
-    drawn = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(source.start((60, 104)), drawn)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_a_run_starts_in_its_own_number_type_and_transforms_in_a_wide_one(dtype):
-    source = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=True, dtype=dtype)
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    assert source.start((30, 52)).dtype == source.fresh((30, 52)).dtype == dtype
-    assert source.field.coefficients.dtype == resize_dct(source.field.eps, (70, 120)).dtype == wide
-
-
-def test_the_fields_spectrum_is_computed_once():
-    field = NoiseField(randn(1, 8, 8))
-    assert field.coefficients is field.coefficients
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_policy_starts_from_the_baselines_noise_or_from_a_draw_of_its_own(policy):
-    noise = noise_for(policy_named(policy), 5, (1, *SHAPE), "cpu")
-    baseline = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(5))
-    anew = torch.randn(1, 4, 1, 30, 52, generator=torch.Generator().manual_seed(5))
-    first = NoiseField(baseline).crop((30, 52)) if policy in OURS else anew
-    assert torch.equal(noise.start((30, 52)), first)
-
-
-def test_stage_noises_are_drawn_in_stage_order_without_a_field():
-    source = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=False)
-    generator = torch.Generator().manual_seed(5)
-    assert torch.equal(source.start((44, 78))[0], torch.randn(4, 1, 44, 78, generator=generator))
-    assert torch.equal(source.fresh((60, 104))[0], torch.randn(SHAPE, generator=generator))
-    with pytest.raises(LookupError):
-        _ = source.field
-
-
-@pytest.mark.parametrize("size", [(44, 78), (120, 200), (60, 104)])
-def test_band_limited_resize_keeps_the_mean(size):
-    assert torch.allclose(resize_dct(torch.full((1, 60, 104), 0.7), size), torch.tensor(0.7), atol=1e-5)
-
-
-RESAMPLED = [(10, 14), (40, 56), (13, 21), (27, 31), (20, 28), (31, 9), (1, 1)]
-
-
-@pytest.mark.parametrize("size", RESAMPLED)
-def test_lanczos_is_pillows(size):
-    x = randn(20, 28).float()
-    expected = Image.fromarray(x.numpy()).resize((size[1], size[0]), Image.Resampling.LANCZOS)
-    assert np.allclose(lanczos(x, size), expected, rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("size", RESAMPLED)
-def test_nearest_is_torchs(size):
-    x = randn(2, 3, 20, 28)
-    assert torch.equal(nearest(x, size), torch.nn.functional.interpolate(x, size=size, mode="nearest"))
-
-
-# --- sigma tables ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("steps", "shift", "switch", "k", "left", "told"),
-    [
-        (50, 8, 25, 1, 0.8964, 0.8998),
-        (50, 8, 10, 1, 0.9731, 0.9728),
-        (50, 8, 35, 2, 0.8088, 0.8106),
-        (40, 3, 20, 1, 0.7679, 0.7997),
-        (40, 3, 5, 1, 0.9639, 0.9653),
-        (40, 3, 25, 2, 0.7269, 0.7497),
-    ],
-)
-def test_lightx2v_tells_the_model_another_level_than_the_sample_has(steps, shift, switch, k, left, told):
-    """The table of LightX2V's shipped configs: noise in the sample, and what the next step is told."""
-    rates = [0.75] if k == 1 and switch in (25, 20) else [1.0, 0.75]
-    switches = [switch] if len(rates) == 1 else ([10, 35] if steps == 50 else [5, 25])
-    schedule = parse_schedule(steps, rates, switches)
-    sizes = stage_sizes(schedule, WAN_480P, PATCH)
-    plans = plan_stages(schedule, sizes, policy_named("lightx2v"), wan_table(steps, shift), shift)
-    assert plans[k].table.timesteps.dtype == torch.int64
-    assert float(plans[k - 1].table.sigmas[switch - 1]) == pytest.approx(left, abs=6e-5)
-    assert float(plans[k].table.sigmas[switch]) == pytest.approx(told, abs=6e-5)
-
-
-def test_shifts_compose_by_multiplication():
-    once = reshift(wan_table(50, 3.0).sigmas.double(), 8 / 3)
-    assert torch.allclose(once, wan_table(50, 8.0).sigmas.double(), atol=1e-6)
-
-
-@pytest.mark.parametrize("steps", [5, 40])
-@pytest.mark.parametrize("shift", [1.0, 3.0, 8.0])
-def test_wans_table_is_the_one_that_lightx2v_makes(steps, shift):
-    ours, theirs = wan_table(steps, shift), UniPC(steps, shift)
-    assert ours.sigmas.dtype == torch.float32
-    assert np.allclose(ours.sigmas, theirs.sigmas, rtol=0, atol=1e-7)
-    assert ours.timesteps.tolist() == theirs.timesteps.tolist()
-
-
-def test_a_table_moved_by_a_ratio_multiplies_the_odds_of_noise_and_tells_the_model_so():
-    table = solver_table(make_solver("euler", 3.0), 10)
-    moved = table.reshifted(0.6)
-    expected = 0.6 * table.sigmas[1:-1].double() / (1 - table.sigmas[1:-1].double())
-    assert torch.allclose(moved.sigmas[1:-1].double() / (1 - moved.sigmas[1:-1].double()), expected, rtol=1e-5)
-    assert moved.sigmas.dtype == table.sigmas.dtype
-    assert torch.allclose(moved.timesteps, 1000 * moved.sigmas[:-1])
-    assert table.reshifted(1.0) is table
-
-
-def test_an_inverted_table_counts_what_is_left_of_the_noise():
-    plain = Table(torch.tensor([0.9, 0.5, 0.0]), torch.tensor([100, 500]))
-    inverted = Table(plain.sigmas, plain.timesteps, inverted=True)
-    assert plain.counted is plain.sigmas
-    assert inverted.counted.tolist() == pytest.approx([0.1, 0.5, 1.0])
-    moved = inverted.reshifted(0.5)
-    assert moved.inverted
-    assert not plain.reshifted(0.5).inverted
-    assert moved.timesteps.dtype == torch.int64
-    assert moved.timesteps.tolist() == [int(1000 - 1000 * level) for level in moved.sigmas[:-1].tolist()]
-    assert Table(plain.sigmas, plain.timesteps, native=torch.tensor([9.0, 1.0, 0.0])).counted.tolist() == [
-        9.0,
-        1.0,
-        0.0,
-    ]
-
-
-def planned(policy: str, rates: list[float], shift: float = 3.0):
-    """Stages of 10 steps each, on Wan's 480p grid."""
-    schedule = parse_schedule(10 * len(rates) + 10, rates, [10 * n + 10 for n in range(len(rates))])
-    full = solver_table(make_solver("euler", shift), schedule.infer_steps)
-    return full, plan_stages(schedule, stage_sizes(schedule, WAN_480P, PATCH), policy_named(policy), full, shift)
-
-
-def moved_by(full: Table, table: Table) -> float:
-    """What a table multiplies the odds of noise by."""
-    full_odds, odds = (s[5].double() / (1 - s[5].double()) for s in (full.sigmas, table.sigmas))
-    return float(odds / full_odds)
-
-
-RATES = [0.34, 0.75, 0.75, 0.5, 1.0, 0.34]  # grids of 20x34, 44x78, 44x78, 30x52, 60x104, 20x34, 60x104
-
-
-def test_pyramid_raises_the_level_by_the_root_of_the_copies_in_the_largest_block():
-    full, plans = planned("pyramid", RATES)
-    ratios = [moved_by(full, plan.table) for plan in plans]
-    for (before, after), (small, large) in zip(pairwise(ratios), pairwise(plans), strict=True):
-        if small.size.hw == large.size.hw:
-            assert before == after
-        elif small.size.tokens < large.size.tokens:
-            sides = zip(small.size.hw, large.size.hw, strict=True)
-            copies = math.prod(np.bincount(switch_formulas.copies(*side)).max() for side in sides)
-            assert after / before == pytest.approx(math.sqrt(copies), rel=1e-4)
-        else:
-            assert before == pytest.approx(small.size.ratio, rel=1e-4)
-    assert ratios[-1] == 1.0
-
-
-@pytest.mark.parametrize(("policy", "step"), [("lightx2v", 1), ("jenga", 2)])
-def test_a_shift_that_grows_by_a_step_a_switch_does_so_whatever_the_size(policy, step):
-    full, plans = planned(policy, RATES, shift=4.0)
-    ratios = [moved_by(full, plan.table) for plan in plans]
-    assert ratios == pytest.approx([(4 + step * k) / 4 for k in range(len(plans))], rel=1e-4)
-
-
-@pytest.mark.parametrize("policy", ["anchored", "coherent", "spectral", "bottleneck"])
-def test_every_stage_has_the_full_table_moved_by_its_true_rate(policy):
-    full, plans = planned(policy, RATES)
-    rates = [math.sqrt(math.prod(plan.size.hw) / (60 * 104)) for plan in plans]
-    assert [moved_by(full, plan.table) for plan in plans] == pytest.approx(rates, rel=1e-4)
-
-
-@pytest.mark.parametrize("policy", ["coherent", "spectral", "bottleneck"])
-@pytest.mark.parametrize("solver", ["unipc", "euler"])
-def test_stage_shift_is_the_full_shift_times_the_true_rate(policy, solver):
-    """No step lost or repeated: both stages lie on one grid, moved by the ratio after rounding."""
-    schedule = parse_schedule(50, [0.75], [25])
-    sizes = stage_sizes(schedule, WAN_480P, PATCH)
-    full = solver_table(make_solver(solver, 8.0), 50)
-    low, high = plan_stages(schedule, sizes, policy_named(policy), full, 8.0)
-    true_rate = math.sqrt(44 * 78 / (60 * 104))
-    assert torch.allclose(low.table.sigmas, reshift(full.sigmas, true_rate), atol=1e-6)
-    assert torch.equal(high.table.sigmas, full.sigmas)
-    assert torch.equal(high.table.timesteps, full.timesteps)
 
 
 @pytest.mark.parametrize("policy", ["coherent", "spectral", "jenga", "bottleneck", "pyramid"])
