@@ -61,3 +61,8 @@ def correlation(a: Tensor, b: Tensor) -> float:
     a, b = a.double().flatten(), b.double().flatten()
     a, b = a - a.mean(), b - b.mean()
     return float(a @ b / math.sqrt(float(a @ a) * float(b @ b)))
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    """White noise in float64."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serious, serving
-from tests.experiments.test_conditions import drawn, saved
+from tests.experiments.pictures import drawn, saved
 from tests.experiments.test_control_video import moving, mp4
 from ui.server.web_app import create_app
 

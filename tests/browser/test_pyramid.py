@@ -10,32 +10,18 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from engine.comparing.level_runner import doubled
 from engine.hpdm.tiles import parents_of, tile_grid
 from engine.measuring.video import write_mp4
 from tests.browser.conftest import serious, serving_blocks
-from tests.reports.test_html import found
-from tests.ui.test_pyramid_value import CONFIG, level, report
+from tests.browser.pyramid_page import FPS, FRAMES, coloured, levels, numbered, picture, pyramid, read, ready, toggle
+from tests.ui.test_pyramid_value import CONFIG, level
 from ui.pyramid.pyramid import PyramidView
-from ui.pyramid.pyramid_value import Pyramid, pyramid_of
+from ui.pyramid.pyramid_value import Pyramid
 
-FPS, FRAMES = 8.0, 16
-BITS = 4
 NASTY = '<img src=x onerror="alert(1)">${alert(1)}{{value}}'
-
-
-def numbered(place: int) -> np.ndarray:
-    """Frames (T, H, W, 3) uint8 of a level whose bars spell their own number in binary, the lowest bit leftmost."""
-    frames, height, width = CONFIG.size(place)
-    lit = (np.arange(frames)[:, None] >> (np.arange(width) * BITS // width)[None]) & 1
-    return np.broadcast_to(lit[:, None, :, None] * 255, (frames, height, width, 3)).astype(np.uint8)
-
-
-def coloured() -> np.ndarray:
-    """Level 1 in colours that change from pixel to pixel."""
-    return np.random.default_rng(3).integers(40, 216, (1, 16, 16, 3)).astype(np.uint8).repeat(4, 0)
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +32,6 @@ def clips(tmp_path_factory) -> Path:
         write_mp4(folder / f"00-level-{place + 1}.mp4", doubled(pictures), FPS * len(pictures) / FRAMES)
     write_mp4(folder / "colours.mp4", doubled(coloured()), 2)
     return folder
-
-
-def levels(overlap: str = "spatial", **finest: object) -> list[dict[str, object]]:
-    return [level(1, overlap), level(2, overlap), level(3, overlap, **finest)]
-
-
-def pyramid(*runs: list[dict[str, object]]) -> Pyramid:
-    """A pyramid of runs whose tiles overlap, or do not, in turn."""
-    whole = report(*runs).model_dump(mode="json") | {"fps": FPS, "size": {"width": 64, "height": 64, "frames": FRAMES}}
-    for run, overlap in zip(whole["runs"], ("spatial", "none", "full"), strict=True):
-        run["levels"] = run["levels"] and {"levels": 3, "overlap": overlap}
-    return pyramid_of(type(found()).model_validate(whole), lambda name: f"/files/{name}", "job")
 
 
 @pytest.fixture(scope="module")
@@ -93,35 +67,6 @@ def shown(stage, new_page):
         return page
 
     return go
-
-
-def ready(page: Page) -> None:
-    page.wait_for_function(
-        "document.querySelector('.stand video') && !document.querySelector('.run:not([hidden]) .fault:not([hidden])')"
-    )
-
-
-def picture(page: Page, place: int, run: int = 0) -> Locator:
-    return page.locator(".run:visible").nth(run).locator(".picture").nth(place)
-
-
-def read(page: Page) -> list[int]:
-    """The numbers that the levels' bars spell, once no video is on its way."""
-    page.wait_for_function("[...document.querySelectorAll('.run video')].every((v) => v.paused && !v.seeking)")
-    return page.evaluate(
-        """(bits) => [...document.querySelectorAll('.run:not([hidden]) video')].map((video) => {
-          const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight), pen = canvas.getContext("2d");
-          pen.drawImage(video, 0, 0);
-          const row = pen.getImageData(0, canvas.height >> 1, canvas.width, 1).data;
-          return [...Array(bits).keys()].reduce((sum, bar) =>
-            sum + ((row[4 * Math.floor((bar + 0.5) * canvas.width / bits)] > 127) << bar), 0);
-        })""",
-        BITS,
-    )
-
-
-def toggle(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
 
 
 # ---- the levels -------------------------------------------------------------------------------------------------

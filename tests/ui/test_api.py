@@ -10,7 +10,7 @@ from gradio_client.exceptions import AppError
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from tests.browser.conftest import serving
-from tests.experiments.test_conditions import drawn, saved
+from tests.experiments.pictures import drawn, saved
 from tests.jobs.conftest import FAKE
 from ui.server.web_app import MAX_BODY, create_app
 

@@ -22,7 +22,8 @@ from engine.jobs.job_errors import StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
-from tests.experiments.test_conditions import MALICIOUS, drawn, experiment, saved, track
+from tests.experiments.pictures import MALICIOUS, drawn, saved
+from tests.experiments.test_conditions import experiment, track
 from tests.experiments.test_control_video import moving, mp4
 from tests.jobs import shelf
 from ui.server.web_app import create_app

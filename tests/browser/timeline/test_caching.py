@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from engine.caches.which_model import offered
 from engine.models.catalogue import find_model
-from tests.browser.test_timeline import AXE, TWO, U, boards, open_board  # noqa: F401  (fixtures)
+from tests.browser.install import AXE_FILE as AXE
+from tests.browser.timeline.conftest import TWO, U
 
 CACHES = {"caches": offered(find_model("emoji-wan"))}
 TEA = {"cache": {"name": "teacache", "threshold": 0.1, "ret_steps": True}}
@@ -21,7 +22,7 @@ def figure(board, lane=1):
     return board.lane(lane).locator("input.figure")
 
 
-def test_a_cache_is_chosen_and_its_figure_set_by_keyboard(open_board):  # noqa: F811
+def test_a_cache_is_chosen_and_its_figure_set_by_keyboard(open_board):
     board = open_board(TWO, U, changed=CACHES)
     expect(figure(board)).to_be_hidden()
     choice(board).focus()
@@ -38,7 +39,7 @@ def test_a_cache_is_chosen_and_its_figure_set_by_keyboard(open_board):  # noqa: 
     board.expect_python(TWO | {"cache": TEA["cache"] | {"threshold": 0.3}}, U)
 
 
-def test_the_prediction_of_a_cached_track_is_a_bound(open_board):  # noqa: F811
+def test_the_prediction_of_a_cached_track_is_a_bound(open_board):
     board = open_board(TWO, changed=CACHES)
     expect(board.lane().locator(".time")).not_to_contain_text("≤")
     choice(board).select_option("taylorseer")
@@ -48,7 +49,7 @@ def test_the_prediction_of_a_cached_track_is_a_bound(open_board):  # noqa: F811
     expect(board.lane(0).locator(".time")).not_to_contain_text("≤")
 
 
-def test_a_figure_out_of_range_is_named_and_given_up(open_board):  # noqa: F811
+def test_a_figure_out_of_range_is_named_and_given_up(open_board):
     board = open_board(TWO | TEA, changed=CACHES)
     figure(board).fill("9")
     expect(figure(board)).to_have_attribute("aria-invalid", "true")
@@ -58,7 +59,7 @@ def test_a_figure_out_of_range_is_named_and_given_up(open_board):  # noqa: F811
     expect(figure(board)).not_to_have_attribute("aria-invalid", "true")
 
 
-def test_choosing_a_cache_can_be_undone(open_board):  # noqa: F811
+def test_choosing_a_cache_can_be_undone(open_board):
     board = open_board(TWO, changed=CACHES)
     choice(board).select_option("pab")
     expect(figure(board)).to_have_value("2")
@@ -67,14 +68,14 @@ def test_choosing_a_cache_can_be_undone(open_board):  # noqa: F811
     board.expect_python(TWO)
 
 
-def test_what_the_model_cannot_take_cannot_be_chosen(open_board):  # noqa: F811
+def test_what_the_model_cannot_take_cannot_be_chosen(open_board):
     board = open_board(TWO, changed=CACHES)
     option = choice(board).locator("option[value=fastercache]")
     assert option.evaluate("(node) => node.disabled")
     assert "FasterCache cannot run here" in option.get_attribute("title")
 
 
-def test_a_track_whose_cache_the_model_refuses_says_so(open_board):  # noqa: F811
+def test_a_track_whose_cache_the_model_refuses_says_so(open_board):
     caches = [
         each | {"refused": "No coefficients."} if each["name"] == "teacache" else each for each in CACHES["caches"]
     ]
@@ -82,21 +83,21 @@ def test_a_track_whose_cache_the_model_refuses_says_so(open_board):  # noqa: F81
     expect(board.lane().get_by_role("button", name="Cache refused: No coefficients.")).to_be_visible()
 
 
-def test_coefficients_that_came_with_a_file_stay_when_the_figure_changes(open_board):  # noqa: F811
+def test_coefficients_that_came_with_a_file_stay_when_the_figure_changes(open_board):
     cache = TEA["cache"] | {"coefficients": [1.0, 0.5]}
     board = open_board(TWO | {"cache": cache}, changed=CACHES)
     figure(board).press("ArrowDown")
     board.expect_python(TWO | {"cache": cache | {"threshold": 0.09}})
 
 
-def test_a_copy_has_the_same_cache(open_board):  # noqa: F811
+def test_a_copy_has_the_same_cache(open_board):
     board = open_board(TWO | TEA, changed=CACHES)
     board.button("Copy").click()
     expect(choice(board, 2)).to_have_value("teacache")
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_nothing_serious_with_a_cache(open_board, dark):  # noqa: F811
+def test_axe_finds_nothing_serious_with_a_cache(open_board, dark):
     board = open_board(TWO | TEA, U, changed=CACHES, dark=dark)
     board.page.evaluate(AXE.read_text("utf-8"))
     found = board.page.evaluate(
@@ -106,7 +107,7 @@ def test_axe_finds_nothing_serious_with_a_cache(open_board, dark):  # noqa: F811
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_cache_stays_inside_of_its_track(open_board, width):  # noqa: F811
+def test_the_cache_stays_inside_of_its_track(open_board, width):
     board = open_board(TWO | TEA, changed=CACHES, viewport={"width": width, "height": 900})
     lane, box = board.lane().bounding_box(), figure(board).bounding_box()
     assert box["x"] >= lane["x"]
