@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of the tests' own processes do not spin while they wait
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # as Gradio sets it where it is told the next
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import pytest
@@ -44,7 +45,6 @@ def pytest_collection_finish() -> None:
 
 def global_state() -> dict[str, object]:
     """What a test may change and must put back, for later ones would take it over."""
-    own = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     return {
         "threads": torch.get_num_threads(),
         "dtype": torch.get_default_dtype(),
@@ -53,8 +53,7 @@ def global_state() -> dict[str, object]:
         "attention": _AttentionBackendRegistry.get_active_backend()[0],
         "matmul": torch.get_float32_matmul_precision(),
         "folder": os.getcwd(),
-        "environment": own,
-    }
+    } | {f"${name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +63,7 @@ def state_stays():
     yield
     after = global_state()
     torch.set_num_threads(1)  # so that one test alone is blamed
-    assert after == before
+    assert dict(after.items() ^ before.items()) == {}
 
 
 @pytest.fixture(scope="session")

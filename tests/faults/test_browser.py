@@ -55,7 +55,7 @@ def submit(new_page, url: str, **faults: object) -> tuple[Page, str]:
 
 def test_a_browser_that_is_closed_in_the_middle_finds_its_run_and_its_result_by_the_address(studio, new_page):
     jobs, url = studio
-    page, job = submit(new_page, url, step_s=0.3)
+    page, job = submit(new_page, url, step_s=0.1, hold=[1, 2])
     at_step(jobs, job, 0, 2)
     page.context.close()
     at_step(jobs, job, 1, 1)  # the run goes on without it
@@ -63,6 +63,7 @@ def test_a_browser_that_is_closed_in_the_middle_finds_its_run_and_its_result_by_
     expect(again.locator("#stop")).to_be_visible()
     expect(again.locator("#comparator")).to_contain_text("baseline")
     again.context.close()
+    (jobs.data.root / "go").touch()
     assert finished(jobs, job).status == "done"
     last = shown(new_page, f"{url}/?job={job}")
     expect(last.locator("#comparator video")).to_have_count(len(jobs.view(job).runs))
@@ -70,7 +71,7 @@ def test_a_browser_that_is_closed_in_the_middle_finds_its_run_and_its_result_by_
 
 def test_a_browser_that_is_closed_while_its_job_waits_keeps_its_place_in_the_queue(studio, new_page):
     jobs, url = studio
-    ahead = jobs.submit(experiment(steps=60, step_s=0.2))
+    ahead = jobs.submit(experiment(steps=60, step_s=1))
     page, job = submit(new_page, url)
     assert jobs.view(job).position == 1
     page.context.close()

@@ -1,7 +1,8 @@
 """A runner without torch: real files, real reports, and faults that a prompt asks for.
 
 The prompt is JSON: `step_s` seconds a step, `load_s` seconds to load, `die` how the process dies ("kill", "exit") at
-`at` (run, step) or while loading where `at` is missing, `fail` {run: sentence}, `decode_s` seconds of decoding.
+`at` (run, step) or while loading where `at` is missing, `fail` {run: sentence}, `decode_s` seconds of decoding, `hold`
+(run, step) where it waits for a file `go` in the data directory.
 Every start and end is appended to `trace.txt` in the data directory.
 """
 
@@ -97,6 +98,8 @@ class _Fake:
         steps = self.experiment.steps
         for step in range(1, steps + 1):
             time.sleep(self.faults.get("step_s", 0))
+            if self.faults.get("hold") == [number, step]:
+                self.wait_for_go()
             if self.faults.get("at") == [number, step]:
                 self.die()
             if self.faults.get("not_finite") == [number, step]:
@@ -110,6 +113,11 @@ class _Fake:
             self.task.listener.glance()
             time.sleep(0.01)
         return self.written(number, track)
+
+    def wait_for_go(self):
+        while not self.trace_file.with_name("go").exists():
+            self.task.listener.glance()
+            time.sleep(0.01)
 
     def written(self, number, track):
         frames = np.full((self.experiment.frames, 32, 32, 3), number / 8, np.float32)
