@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 
 # Two workers take whole files; threads that wait do not spin.
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-dev run demo test test-rest test-all check house format mutants bench example pictures train clean
 

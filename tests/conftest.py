@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,19 +15,31 @@ from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from tests.tiny import tiny_wan
 
 torch.set_num_threads(1)  # the networks of the tests are tiny: a second thread only waits
-FIRST = ("tests/browser", "tests/faults", "tests/jobs", "tests/families")  # what takes longest is begun first
+STUDIO = tuple(f"tests/browser/test_{name}.py" for name in ("studio", "levels", "picture"))  # one app for all of them
+FIRST = (*STUDIO, "tests/browser", "tests/faults", "tests/jobs", "tests/families")  # what takes longest is begun first
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A worker takes whole files, for their fixtures are the file's, and those of the studio as one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return STUDIO[0] if file in STUDIO else file
+
+    return Files(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A worker takes whole files, for their fixtures are the file's, and all that share the studio as one."""
-    ranks = {}
-    for item in items:
-        shared = "studio" in getattr(item, "fixturenames", ()) and "browser" in item.path.parts
-        folder = next((k for k, part in enumerate(FIRST) if item.nodeid.startswith(part)), len(FIRST))
-        ranks[item] = -1 if shared else folder
-        item.add_marker(pytest.mark.xdist_group("studio" if shared else item.nodeid.partition("::")[0]))
-    items.sort(key=ranks.__getitem__)
+    items.sort(key=lambda item: next((k for k, part in enumerate(FIRST) if item.nodeid.startswith(part)), len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no later collection of garbage, and there are hundreds, looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def global_state() -> dict[str, object]:

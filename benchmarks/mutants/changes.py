@@ -45,10 +45,10 @@ class Mutant:
 
     @cached_property
     def lines(self) -> tuple[str, str]:
-        """The lines that the change takes out and those it puts in, without indentation."""
+        """The lines that the change takes out and those it puts in, without indentation and empty ones."""
         changed = list(difflib.ndiff(self.original.splitlines(), self.text.splitlines()))
         removed, added = ([line[2:].strip() for line in changed if line.startswith(sign)] for sign in "-+")
-        return "\n".join(removed), "\n".join(added)
+        return "\n".join(filter(None, removed)), "\n".join(filter(None, added))
 
     @property
     def name(self) -> str:

@@ -49,7 +49,7 @@ class StagedRequest:
             return {}
         return {"guider": self.pipe.guider.new(guidance_scale=max(1.0, guidance))}
 
-    def arguments(self, size: LatentSize, seed: int) -> dict[str, Any]:
+    def arguments(self, size: LatentSize, generator: torch.Generator) -> dict[str, Any]:
         """All arguments of the pipeline's call at one size, with a new generator; `call` itself is not changed."""
         stride, family = self.geometry.stride, self.family
         call = {key: value for key, value in self.call.items() if not (family.guider and key == family.guidance)}
@@ -62,7 +62,7 @@ class StagedRequest:
             "height": pixels[0],
             "width": pixels[1],
             "num_inference_steps": self.schedule.infer_steps,
-            "generator": torch.Generator("cpu").manual_seed(seed),
+            "generator": generator,
         }
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from engine.caches.apply import CachedRun
@@ -32,6 +32,8 @@ class StageCalls:
         self.caches: CachedRun
         self._state, self._start, self._steps, self._memo = state, start, steps, memo
         self._encodings = 0  # of this call
+        self._generator: torch.Generator  # of this call
+        self._drawn: Tensor | None = None  # the generator's state at the end of the stage before
 
     def replaced(self) -> Mapping[str, Any]:
         """What takes the place of the pipeline's own attributes while the run lasts."""
@@ -46,14 +48,18 @@ class StageCalls:
     def __call__(self, size: LatentSize, output_type: str) -> Any:
         """Run the stage under way; what the pipeline returns.
 
-        Later stages have generators of their own: a scheduler that adds noise must not add the same noise twice.
+        What a pipeline draws before its steps, its noise or a sample of the condition's latents, every stage draws as
+        the run at full size does: from the run's seed. What a scheduler draws in its steps goes on where the stage
+        before has stopped, so that it adds no noise twice.
         """
         state, request = self._state, self._state.request
         self._encodings, state.size = 0, size
-        arguments = request.arguments(size, _stage_seed(request.seed, state.stage))
+        self._generator = torch.Generator("cpu").manual_seed(request.seed)
         view = stage_view(request.pipe.scheduler, self._tables_made, self._steps)
         with patched(request.pipe, scheduler=view), self.caches.stage(state.stage):
-            return request.pipe(**arguments, output_type=output_type)
+            out = request.pipe(**request.arguments(size, self._generator), output_type=output_type)
+        self._drawn = self._generator.get_state()
+        return out
 
     def _remembering(self, encode_prompt: Callable[..., Any]) -> Callable[..., Any]:
         """Text is encoded once for all stages and all runs that share a memo."""
@@ -90,6 +96,8 @@ class StageCalls:
                 self._steps.expect(latents)
             if self._state.stage == 0:
                 self._state.meter.resume()
+            elif self._drawn is not None:
+                self._generator.set_state(self._drawn)
             return out
 
         return handing_over
@@ -128,8 +136,3 @@ class StageCalls:
     def release(self) -> None:
         """Let go of the memo; one that is shared keeps what is in it."""
         self._memo = RunMemo()
-
-
-def _stage_seed(seed: int, stage: int) -> int:
-    """The first stage has the run's own. A generator on the CPU reads 32 bits of a seed, so those must differ."""
-    return seed if stage == 0 else int(np.random.SeedSequence((seed, stage)).generate_state(1)[0])

@@ -49,11 +49,11 @@ class StepWatch:
             return x, model_output
         sigma = state.plan.levels[state.step]
         before = process.flow(state.grid(x).float(), sigma)
-        predicted = process.asked(scheduler, before, state.grid(model_output).float(), sigma)
+        predicted = process.predicted_velocity(scheduler, before, state.grid(model_output).float(), sigma)
         after, velocity = handover.corrected(before, predicted, sigma)
         if after is before and velocity is predicted:
             return x, model_output
-        output = process.answer(scheduler, after, velocity, sigma)
+        output = process.model_output(scheduler, after, velocity, sigma)
         return (
             state.adapter.ungrid_step(process.state(after, sigma), x, state.size),
             state.adapter.ungrid_step(output, model_output, state.size),

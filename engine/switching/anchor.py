@@ -64,7 +64,7 @@ class Anchor:
             self._seen = []
         return known
 
-    def answered(self, x: Tensor, x0: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    def corrected(self, x: Tensor, x0: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """State and estimate that a step should be taken with, given the model's; (B, C, T, h, w) float32 all.
 
         Where nothing is to be corrected they are the very tensors that came.

@@ -118,7 +118,7 @@ class Handover:
             return x, velocity
         x = x.float()
         predicted = x - sigma * velocity.float()
-        corrected, x0 = self._anchor.answered(x, predicted, sigma)
+        corrected, x0 = self._anchor.corrected(x, predicted, sigma)
         if corrected is x and x0 is predicted:
             return x, velocity
         return corrected, (corrected - x0) / sigma

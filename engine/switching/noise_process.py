@@ -51,7 +51,7 @@ class Process:
         k = self.scale(level)
         return x if k == 1 else x * k
 
-    def asked(self, scheduler: Any, x: Tensor, model_output: Tensor, level: float) -> Tensor:
+    def predicted_velocity(self, scheduler: Any, x: Tensor, model_output: Tensor, level: float) -> Tensor:
         """The velocity that a model output means, before its step is taken; `x` is a rectified flow's state.
 
         In float32, give float32. Raises UnsupportedPipeline for a prediction type without a formula here. Source: the
@@ -67,8 +67,8 @@ class Process:
         # v = α·ε - s·x0 with α = (1-σ)/norm, s = σ/norm; x = (1-σ)·x0 + σ·ε
         return (model_output * norm - x * (1 - 2 * level)) / norm**2
 
-    def answer(self, scheduler: Any, x: Tensor, velocity: Tensor, level: float) -> Tensor:
-        """The model output that `asked` reads as this velocity: its inverse. Raises what that does."""
+    def model_output(self, scheduler: Any, x: Tensor, velocity: Tensor, level: float) -> Tensor:
+        """The model output that `predicted_velocity` reads as this velocity: its inverse. Raises what that does."""
         if self.sign:
             return velocity if self.sign > 0 else -velocity
         kind, norm = _prediction(scheduler), math.hypot(1 - level, level)

@@ -76,7 +76,10 @@ def test_a_phone_sees_no_sideways_scroll(opened):
 
 def test_a_run_goes_from_click_to_playing_videos_table_charts_and_comes_back_by_its_address_and_is_reused(opened):
     page = opened()
+    page.locator("#more button").first.click()
+    page.get_by_label("Frames", exact=True).fill("5")
     short(page)
+    expect(page.locator("#board")).to_contain_text("5 frames")
     page.locator("#run").click()
     expect(page.locator("#stop")).to_be_visible()
     page.wait_for_function("location.search.includes('job=')")

@@ -113,22 +113,6 @@ def test_settings_that_the_formulas_do_not_describe_are_refused(which):
     refused(pipe)
 
 
-def test_no_two_stages_draw_the_same_noise():
-    """Schedulers that add noise take it from the call's generator: one that began anew would repeat the first."""
-    pipe = piped("sd", "EulerAncestralDiscreteScheduler", {})
-    drawn = []
-    prepare = pipe.prepare_latents
-
-    def prepared(*args, **kwargs):
-        drawn.append(next(one for one in args if isinstance(one, torch.Generator)).initial_seed() % 2**32)
-        return prepare(*args, **kwargs)
-
-    pipe.prepare_latents = prepared
-    run_staged(request(CASES["sd"], pipe, U))
-    assert drawn[0] == 1
-    assert len(set(drawn)) == len(drawn) == 3
-
-
 def test_a_subclass_of_wans_own_scheduler_is_not_taken_for_it():
     class Mine(diffusers.UniPCMultistepScheduler):
         pass

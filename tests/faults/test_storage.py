@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from engine.jobs.job_errors import StorageError
 from engine.jobs.supervisor import ROOT
 from engine.measuring.video import read_mp4
 from tests.jobs.conftest import experiment, finished
+from ui.main import serve
 
 HOLD = """
 import sqlite3, sys
@@ -49,14 +51,19 @@ def started(folder) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-def test_a_data_directory_that_cannot_be_used_ends_the_app_with_one_sentence_and_code_2(tmp_path):
+def test_a_data_directory_that_cannot_be_used_ends_the_app_with_one_sentence_and_code_2(tmp_path, capsys):
     (tmp_path / "file").write_text("no folder")
-    for folder in ("/proc/nowhere/data", "/proc/self/fd", tmp_path / "file"):  # missing, read-only, no folder
-        ended = started(folder)
-        assert ended.returncode == 2
-        assert ended.stderr.startswith("error: the data directory ")
-        assert ended.stderr.count("\n") == 1
-        assert "give another with --data-dir" in ended.stderr
+    ended = started("/proc/nowhere/data")  # missing
+    refusals = [(ended.returncode, ended.stderr)]
+    for folder in (Path("/proc/self/fd"), tmp_path / "file"):  # read-only, no folder
+        with pytest.raises(SystemExit) as stopped:
+            serve(data_dir=folder)
+        refusals.append((stopped.value.code, capsys.readouterr().err))
+    for code, said in refusals:
+        assert code == 2
+        assert said.startswith("error: the data directory ")
+        assert said.count("\n") == 1
+        assert "give another with --data-dir" in said
 
 
 def test_a_second_app_over_the_same_data_is_refused_with_the_first_ones_process(app, tmp_path):

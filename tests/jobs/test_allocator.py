@@ -10,7 +10,7 @@ from engine.jobs.supervisor import ROOT
 
 CROWD = """
 import ctypes, sys, threading
-from engine.jobs.allocator import share_pools
+from engine.jobs.malloc_pools import share_pools
 if "shared" in sys.argv:
     share_pools()
 barrier = threading.Barrier(8)

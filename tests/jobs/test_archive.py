@@ -100,7 +100,7 @@ def test_a_crash_between_unpacking_and_taking_in_leaves_nothing(exported, tmp_pa
     from engine.jobs import archive
 
     with Jobs(tmp_path / "data", worker=False) as jobs:
-        monkeypatch.setattr(archive.folders, "remove", lambda folder: None)  # the process is gone
+        monkeypatch.setattr(archive.job_folders, "remove", lambda folder: None)  # the process is gone
         monkeypatch.setattr(archive, "_checked", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             jobs.take_in(written(tmp_path / "a.zip", exported))

@@ -13,7 +13,7 @@ import pytest
 from engine.errors import InvalidInput
 from engine.experiments.experiment import make_experiment
 from engine.experiments.settings import Settings
-from engine.jobs import library_query, service
+from engine.jobs import library_query, remembered_views
 from engine.jobs.database import MIGRATIONS, STATES, Store
 from engine.jobs.job_errors import NotFound, NotNow, OverLimit
 from engine.jobs.job_view import job_view
@@ -47,7 +47,7 @@ def test_only_the_jobs_of_the_page_are_read_and_all_are_counted(opened, monkeypa
     ids = [jobs.submit(prompted(f"{'odd' if k % 2 else 'even'} {k:02d}")) for k in range(30)]
     jobs.delete(ids[29])
     made = []
-    monkeypatch.setattr(service, "job_view", lambda *row: made.append(row) or job_view(*row))
+    monkeypatch.setattr(remembered_views, "job_view", lambda *row: made.append(row) or job_view(*row))
     assert [view.id for view in jobs.library(limit=3)] == ids[28:25:-1]
     assert [view.id for view in jobs.library("odd", "prompt", limit=2)] == [ids[1], ids[3]]
     assert len(made) == 5

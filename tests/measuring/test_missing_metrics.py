@@ -24,13 +24,23 @@ def test_lpips_is_missing_with_the_remedy_when_not_installed(base: np.ndarray, m
 
 
 def test_lpips_is_used_when_it_is_there(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    def network(a: object, b: object) -> float:
-        assert a.shape == b.shape == (1, 3, 128, 128)  # type: ignore[attr-defined]
-        return 0.25
+    made: list[dict[str, object]] = []
 
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **_: network))
+    def network(a: object, b: object) -> float:
+        """Where in -1..1 the top left pixel's green and blue are."""
+        assert a.shape == b.shape == (1, 3, 128, 128)  # type: ignore[attr-defined]
+        return float(a[0, 1, 0, 0]) + 10 * float(b[0, 2, 0, 0])  # type: ignore[index]
+
+    def load(**options: object) -> object:
+        made.append(options)
+        return network
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=load))
     measures._lpips_network.cache_clear()
-    assert measures.lpips(base[:2], base[:2]).frames == (0.25, 0.25)
+    expected = (2 * base[:2, 0, 0, 1] - 1) + 10 * (2 * base[1:3, 0, 0, 2] - 1)
+    for _ in range(2):
+        assert measures.lpips(base[:2], base[1:3]).frames == pytest.approx(tuple(expected), abs=1e-5)
+    assert made == [{"net": "alex", "verbose": False}]  # once
     measures._lpips_network.cache_clear()
 
 

@@ -21,6 +21,7 @@ from engine.reports import html as report_page
 from engine.reports import report_file
 from engine.reports.closeness import Similarity
 from engine.reports.report_tables import Footnotes, metric_heads
+from engine.reports.run_display import COLOURS
 from engine.reports.schema import Report
 from engine.wording import gib_text
 from tests.reports.test_schema import fields
@@ -222,7 +223,7 @@ def test_many_runs_start_over_with_the_colours(folder: Path) -> None:
     html = report_page.render(Report.model_validate(fields(runs=runs)), folder)
     style = report_page._assets()["style"]
     used = {int(number) for number in re.findall(r"--accent: var\(--run-(\d+)\)", html)}
-    assert used == set(range(html.COLOURS))
+    assert used == set(range(COLOURS))
     assert used == {int(number) for number in re.findall(r"--run-(\d+):", style)}
 
 

@@ -193,7 +193,7 @@ class Anchored:
                 ahead[channel] = np.clip(regression, -1, 1) * second * (level - levels[2])
         return ahead
 
-    def answered(self, x: np.ndarray, x0: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    def corrected(self, x: np.ndarray, x0: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
         if self.foreseen is not None:
             h, w = self.came_from
             if h * w < math.prod(x.shape[-2:]):

@@ -63,10 +63,10 @@ def anchor(field: torch.Tensor) -> Anchor:
 def test_growing_finds_the_detail_that_full_size_left():
     full, small = randn(1, 2, 1, *FULL), randn(1, 2, 1, *SMALL, seed=1)
     held = anchor(randn(1, 2, 1, *FULL, seed=2))
-    held.answered(full, full, 0.9)
+    held.corrected(full, full, 0.9)
     held.expect(SMALL, 0.8)
-    assert torch.equal(held.answered(small, small, 0.8)[0], small)
-    held.answered(small, small, 0.01)  # so far down that no difference is left
+    assert torch.equal(held.corrected(small, small, 0.8)[0], small)
+    held.corrected(small, small, 0.01)  # so far down that no difference is left
     known = dct2(held.expect(FULL, 0.005))
     assert torch.allclose(known[..., :12, :16], dct2(resize_dct(small, FULL))[..., :12, :16], atol=1e-4)
     assert torch.allclose(known[..., 12:, :], dct2(full)[..., 12:, :], atol=1e-4)
@@ -75,13 +75,13 @@ def test_growing_finds_the_detail_that_full_size_left():
 def test_first_answer_after_growing_makes_the_state_again_with_the_seeds_own_noise():
     eps, x0 = randn(1, 2, 1, *FULL), randn(1, 2, 1, *FULL, seed=1)
     held, small = anchor(eps), randn(1, 2, 1, *SMALL, seed=2)
-    held.answered(small, small, 0.9)
+    held.corrected(small, small, 0.9)
     known = held.expect(FULL, 0.8)
     state = 0.2 * known + 0.8 * eps
-    made, kept = held.answered(state, x0, 0.8)
+    made, kept = held.corrected(state, x0, 0.8)
     assert torch.allclose(made, 0.2 * x0 + 0.8 * eps, atol=1e-5)
     assert kept is x0
-    assert held.answered(state, x0, 0.7)[0] is state  # the first answer alone
+    assert held.corrected(state, x0, 0.7)[0] is state  # the first answer alone
 
 
 @pytest.mark.parametrize(("course", "following"), [((1.0, 1.1, 1.2), 1.3), ((1.0, 1.2, 1.0), 1.2), ((1.0, 1.2), 1.2)])
@@ -89,24 +89,23 @@ def test_first_answer_after_shrinking_is_the_one_that_full_size_was_about_to_giv
     """A steady course goes on, one that swings swings back, and of two estimates nobody knows."""
     held, full = anchor(randn(1, 1, 1, *FULL)), randn(1, 1, 1, *FULL, seed=1)
     for step, factor in enumerate(course):
-        held.answered(full, factor * full, 0.9 - 0.1 * step)
+        held.corrected(full, factor * full, 0.9 - 0.1 * step)
     level = 0.9 - 0.1 * len(course)
     held.expect(SMALL, level)
     small, foreseen = randn(1, 1, 1, *SMALL, seed=2), resize_dct(following * full, SMALL)
-    assert torch.allclose(held.answered(small, small, level)[1], foreseen, atol=1e-5)
-    later = held.answered(small, small, level / 2)[1]
+    assert torch.allclose(held.corrected(small, small, level)[1], foreseen, atol=1e-5)
+    later = held.corrected(small, small, level / 2)[1]
     assert torch.allclose(later, small + (foreseen - small) / 64, atol=1e-5)
 
 
 def accelerating(size: tuple[int, int], seed: int, scale: float) -> list[torch.Tensor]:
-    """Four estimates: the first channel ever faster, the second swinging ever wider, one still at first, one random."""
-    start, way = randn(1, 4, 2, *size, seed=seed).double(), randn(1, 4, 2, *size, seed=seed + 1).double()
-    strides = torch.tensor([[0.0, 1.0, 3.0, 7.0], [0.0, 1.0, -2.0, 7.0], [0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.4, 1.5]])
-    other = randn(4, 1, 1, 2, *size, seed=seed + 2)
-    return [
-        scale * (start + stride[:, None, None, None] * way + 0.1 * stride[3] * other[n])
-        for n, stride in enumerate(strides.T)
-    ]
+    """Four estimates, of channels: ever faster, swinging ever wider, still at first, at random."""
+    start, way = (randn(1, 4, 2, *size, seed=seed + n).double() for n in (0, 1))
+    strides = torch.tensor([[0.0, 1.0, 3.0, 7.0], [0.0, 1.0, -2.0, 7.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    estimates = [start + stride[:, None, None, None] * way for stride in strides.T]
+    for n, estimate in enumerate(estimates):
+        estimate[:, 3] = randn(2, *size, seed=seed + 2 + n)
+    return [scale * estimate for estimate in estimates]
 
 
 COURSES = {
@@ -130,7 +129,7 @@ def test_the_anchor_is_what_its_rules_written_anew_give(course, answers, scale):
         for x0 in accelerating(size, seed, scale)[-answers:]:
             x = randn(1, 4, 2, *size, seed=seed + 5).double()
             for mine, other in zip(
-                ours.answered(x, x0, level), theirs.answered(x.numpy(), x0.numpy(), level), strict=True
+                ours.corrected(x, x0, level), theirs.corrected(x.numpy(), x0.numpy(), level), strict=True
             ):
                 assert np.allclose(mine, other, rtol=0, atol=1e-9 * scale)
             level, seed = level - 0.04, seed + 1
@@ -145,8 +144,8 @@ def test_answers_of_every_process_read_as_velocities_and_back(process, predictio
     answer = {"epsilon": eps, "sample": x0, "v_prediction": ((1 - level) * eps - level * x0) / norm}[prediction]
     if process.sign:
         answer = process.sign * (eps - x0)
-    assert torch.allclose(process.asked(scheduler, x, answer, level), eps - x0)
-    assert torch.allclose(process.answer(scheduler, x, eps - x0, level), answer)
+    assert torch.allclose(process.predicted_velocity(scheduler, x, answer, level), eps - x0)
+    assert torch.allclose(process.model_output(scheduler, x, eps - x0, level), answer)
 
 
 @pytest.mark.parametrize("holds_first", [False, True])

@@ -1,4 +1,4 @@
-"""What noise level each step of each stage is told, by table and by policy."""
+"""Sigma tables and what each policy multiplies their shift by, stage by stage."""
 
 from __future__ import annotations
 
@@ -9,45 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from engine.errors import InvalidInput
 from engine.sampling.scheduler_window import make_solver, solver_table
 from engine.schedules.latent_sizes import LatentSize, stage_sizes
 from engine.schedules.schedule import parse_schedule
-from engine.switching.handover import plan_stages
-from engine.switching.policies import policy_named
-from engine.switching.sigma_tables import Table, reshift, wan_table
+from engine.switching.handover import Handover, StagePlan, noise_for, plan_stages
+from engine.switching.policies import POLICIES, policy_named
+from engine.switching.sigma_tables import Table, wan_table
 from tests.switching import switch_formulas
 from tests.switching.lightx2v_reference import UniPC
 
 PATCH = (1, 2, 2)
 WAN_480P = LatentSize(1, 60, 104, 1.0, 1.0, 30 * 52)
-
-
-@pytest.mark.parametrize(
-    ("steps", "shift", "switch", "k", "left", "told"),
-    [
-        (50, 8, 25, 1, 0.8964, 0.8998),
-        (50, 8, 10, 1, 0.9731, 0.9728),
-        (50, 8, 35, 2, 0.8088, 0.8106),
-        (40, 3, 20, 1, 0.7679, 0.7997),
-        (40, 3, 5, 1, 0.9639, 0.9653),
-        (40, 3, 25, 2, 0.7269, 0.7497),
-    ],
-)
-def test_lightx2v_tells_the_model_another_level_than_the_sample_has(steps, shift, switch, k, left, told):
-    """The table of LightX2V's shipped configs: noise in the sample, and what the next step is told."""
-    rates = [0.75] if k == 1 and switch in (25, 20) else [1.0, 0.75]
-    switches = [switch] if len(rates) == 1 else ([10, 35] if steps == 50 else [5, 25])
-    schedule = parse_schedule(steps, rates, switches)
-    sizes = stage_sizes(schedule, WAN_480P, PATCH)
-    plans = plan_stages(schedule, sizes, policy_named("lightx2v"), wan_table(steps, shift), shift)
-    assert plans[k].table.timesteps.dtype == torch.int64
-    assert float(plans[k - 1].table.sigmas[switch - 1]) == pytest.approx(left, abs=6e-5)
-    assert float(plans[k].table.sigmas[switch]) == pytest.approx(told, abs=6e-5)
-
-
-def test_shifts_compose_by_multiplication():
-    once = reshift(wan_table(50, 3.0).sigmas.double(), 8 / 3)
-    assert torch.allclose(once, wan_table(50, 8.0).sigmas.double(), atol=1e-6)
+RATES = [0.34, 0.75, 0.75, 0.5, 1.0, 0.34]  # grids of 20x34, 44x78, 44x78, 30x52, 60x104, 20x34, 60x104
 
 
 @pytest.mark.parametrize("steps", [5, 40])
@@ -79,14 +53,11 @@ def test_an_inverted_table_counts_what_is_left_of_the_noise():
     assert not plain.reshifted(0.5).inverted
     assert moved.timesteps.dtype == torch.int64
     assert moved.timesteps.tolist() == [int(1000 - 1000 * level) for level in moved.sigmas[:-1].tolist()]
-    assert Table(plain.sigmas, plain.timesteps, native=torch.tensor([9.0, 1.0, 0.0])).counted.tolist() == [
-        9.0,
-        1.0,
-        0.0,
-    ]
+    native = torch.tensor([9.0, 1.0, 0.0])
+    assert Table(plain.sigmas, plain.timesteps, native=native).counted is native
 
 
-def planned(policy: str, rates: list[float], shift: float = 3.0):
+def planned(policy: str, rates: list[float], shift: float = 3.0) -> tuple[Table, tuple[StagePlan, ...]]:
     """Stages of 10 steps each, on Wan's 480p grid."""
     schedule = parse_schedule(10 * len(rates) + 10, rates, [10 * n + 10 for n in range(len(rates))])
     full = solver_table(make_solver("euler", shift), schedule.infer_steps)
@@ -97,9 +68,6 @@ def moved_by(full: Table, table: Table) -> float:
     """What a table multiplies the odds of noise by."""
     full_odds, odds = (s[5].double() / (1 - s[5].double()) for s in (full.sigmas, table.sigmas))
     return float(odds / full_odds)
-
-
-RATES = [0.34, 0.75, 0.75, 0.5, 1.0, 0.34]  # grids of 20x34, 44x78, 44x78, 30x52, 60x104, 20x34, 60x104
 
 
 def test_pyramid_raises_the_level_by_the_root_of_the_copies_in_the_largest_block():
@@ -117,6 +85,11 @@ def test_pyramid_raises_the_level_by_the_root_of_the_copies_in_the_largest_block
     assert ratios[-1] == 1.0
 
 
+def test_pyramid_takes_a_turned_grid_of_as_many_tokens_for_no_growth():
+    sizes = [LatentSize(1, 30, 52, 0.5, 0.5, 390), LatentSize(1, 52, 30, 0.87, 0.29, 390), WAN_480P]
+    assert policy_named("pyramid").shift_ratios(3.0, sizes)[0] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("policy", "step"), [("lightx2v", 1), ("jenga", 2)])
 def test_a_shift_that_grows_by_a_step_a_switch_does_so_whatever_the_size(policy, step):
     full, plans = planned(policy, RATES, shift=4.0)
@@ -131,15 +104,24 @@ def test_every_stage_has_the_full_table_moved_by_its_true_rate(policy):
     assert [moved_by(full, plan.table) for plan in plans] == pytest.approx(rates, rel=1e-4)
 
 
-@pytest.mark.parametrize("policy", ["coherent", "spectral", "bottleneck"])
-@pytest.mark.parametrize("solver", ["unipc", "euler"])
-def test_stage_shift_is_the_full_shift_times_the_true_rate(policy, solver):
-    """No step lost or repeated: both stages lie on one grid, moved by the ratio after rounding."""
-    schedule = parse_schedule(50, [0.75], [25])
-    sizes = stage_sizes(schedule, WAN_480P, PATCH)
-    full = solver_table(make_solver(solver, 8.0), 50)
-    low, high = plan_stages(schedule, sizes, policy_named(policy), full, 8.0)
-    true_rate = math.sqrt(44 * 78 / (60 * 104))
-    assert torch.allclose(low.table.sigmas, reshift(full.sigmas, true_rate), atol=1e-6)
-    assert torch.equal(high.table.sigmas, full.sigmas)
-    assert torch.equal(high.table.timesteps, full.timesteps)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_model_that_knows_one_grid_of_levels_refuses_policies_that_need_others(policy):
+    schedule = parse_schedule(10, [0.5], [5])
+    full = solver_table(make_solver("euler", 3.0), 10)
+    parts = schedule, stage_sizes(schedule, WAN_480P, PATCH), policy_named(policy), full, 3.0, False
+    if policy in ("spectral", "pyramid"):
+        with pytest.raises(InvalidInput, match=policy):
+            plan_stages(*parts)
+    else:
+        assert all(plan.table is full for plan in plan_stages(*parts))
+
+
+def test_a_policy_with_a_long_name_is_refused_without_repeating_it_whole():
+    with pytest.raises(InvalidInput, match=f"policy is '{'x' * 40}'; it must be one of"):
+        policy_named("x" * 60)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_only_anchored_corrects_steps(policy):
+    noise = noise_for(policy_named(policy), 5, (1, 4, 1, 60, 104), "cpu")
+    assert Handover(policy_named(policy), noise).corrects == (policy == "anchored")

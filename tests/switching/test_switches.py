@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -14,19 +13,117 @@ from engine.sampling.bare_loop import sample
 from engine.sampling.scheduler_window import make_solver, solver_table
 from engine.schedules.latent_sizes import LatentSize, stage_sizes
 from engine.schedules.schedule import flat, parse_schedule
-from engine.switching.handover import Handover, noise_for, plan_stages
-from engine.switching.noise_field import NoiseField, dct2, graft, idct2, resize_dct
+from engine.switching.handover import plan_stages
+from engine.switching.noise_field import NoiseField, NoiseSource, dct2, graft, idct2, resize_dct
 from engine.switching.policies import POLICIES, policy_named
 from engine.switching.sigma_tables import reshift, wan_table
 from engine.switching.switches import SWITCHES, Switch, spectral
-from tests.oracles import GaussianWorld, Target, correlation, randn
-from tests.switching import switch_formulas
+from tests.oracles import GaussianWorld, Target, correlation
 from tests.switching.lightx2v_reference import lightx2v_sample
 
 PATCH = (1, 2, 2)
 WAN_480P = LatentSize(1, 60, 104, 1.0, 1.0, 30 * 52)
 SHAPE = (4, 1, 60, 104)
 WORLD = GaussianWorld(60, 104)
+
+
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# --- the transform and the noise -------------------------------------------------------------------------------------
+
+
+def test_dct_is_orthonormal():
+    x = randn(3, 44, 78)
+    assert torch.allclose(idct2(dct2(x)), x, atol=1e-12)
+    assert torch.allclose((dct2(x) ** 2).sum(), (x**2).sum())
+
+
+@pytest.mark.parametrize("size", [(44, 78), (30, 52), (54, 94), (12, 20), (2, 2)])
+def test_cropped_noise_is_white_with_unit_variance_at_any_ratio(size):
+    noise = NoiseField(randn(4000, 60, 104)).crop(size)
+    _h, _w = size
+    assert noise.shape[-2:] == size
+    assert float(noise.var()) == pytest.approx(1.0, abs=0.02)
+    assert abs(float((noise[..., 1:, :] * noise[..., :-1, :]).mean())) < 0.02
+    assert abs(float((noise[..., 1:] * noise[..., :-1]).mean())) < 0.02
+    per_pixel = noise.var(0)
+    assert float(per_pixel.std()) < 3 * math.sqrt(2 / 4000)  # every pixel alike, corners too
+
+
+def test_crop_at_full_size_is_the_field_itself_to_the_bit():
+    field = NoiseField(randn(2, 60, 104).float())
+    assert field.crop((60, 104)) is field.eps
+
+
+def test_extend_puts_back_exactly_what_crop_left_out():
+    field = NoiseField(randn(2, 60, 104))
+    assert torch.allclose(field.extend(field.crop((44, 78)), (60, 104)), field.eps, atol=1e-12)
+
+
+def test_field_is_the_baseline_noise_of_the_seed():
+    field = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=True).field
+    assert torch.equal(field.eps[0], torch.randn(SHAPE, generator=torch.Generator().manual_seed(5)))
+
+
+def test_stage_noises_are_drawn_in_stage_order_without_a_field():
+    source = NoiseSource(torch.Generator().manual_seed(5), (1, *SHAPE), field_first=False)
+    generator = torch.Generator().manual_seed(5)
+    assert torch.equal(source.start((44, 78))[0], torch.randn(4, 1, 44, 78, generator=generator))
+    assert torch.equal(source.fresh((60, 104))[0], torch.randn(SHAPE, generator=generator))
+    with pytest.raises(LookupError):
+        _ = source.field
+
+
+@pytest.mark.parametrize("size", [(44, 78), (120, 200), (60, 104)])
+def test_band_limited_resize_keeps_the_mean(size):
+    assert torch.allclose(resize_dct(torch.full((1, 60, 104), 0.7), size), torch.tensor(0.7), atol=1e-5)
+
+
+# --- sigma tables ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "shift", "switch", "k", "left", "told"),
+    [
+        (50, 8, 25, 1, 0.8964, 0.8998),
+        (50, 8, 10, 1, 0.9731, 0.9728),
+        (50, 8, 35, 2, 0.8088, 0.8106),
+        (40, 3, 20, 1, 0.7679, 0.7997),
+        (40, 3, 5, 1, 0.9639, 0.9653),
+        (40, 3, 25, 2, 0.7269, 0.7497),
+    ],
+)
+def test_lightx2v_tells_the_model_another_level_than_the_sample_has(steps, shift, switch, k, left, told):
+    """The table of LightX2V's shipped configs: noise in the sample, and what the next step is told."""
+    rates = [0.75] if k == 1 and switch in (25, 20) else [1.0, 0.75]
+    switches = [switch] if len(rates) == 1 else ([10, 35] if steps == 50 else [5, 25])
+    schedule = parse_schedule(steps, rates, switches)
+    sizes = stage_sizes(schedule, WAN_480P, PATCH)
+    plans = plan_stages(schedule, sizes, policy_named("lightx2v"), wan_table(steps, shift), shift)
+    assert plans[k].table.timesteps.dtype == torch.int64
+    assert float(plans[k - 1].table.sigmas[switch - 1]) == pytest.approx(left, abs=6e-5)
+    assert float(plans[k].table.sigmas[switch]) == pytest.approx(told, abs=6e-5)
+
+
+def test_shifts_compose_by_multiplication():
+    once = reshift(wan_table(50, 3.0).sigmas.double(), 8 / 3)
+    assert torch.allclose(once, wan_table(50, 8.0).sigmas.double(), atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["coherent", "spectral", "bottleneck"])
+@pytest.mark.parametrize("solver", ["unipc", "euler"])
+def test_stage_shift_is_the_full_shift_times_the_true_rate(policy, solver):
+    """No step lost or repeated: both stages lie on one grid, moved by the ratio after rounding."""
+    schedule = parse_schedule(50, [0.75], [25])
+    sizes = stage_sizes(schedule, WAN_480P, PATCH)
+    full = solver_table(make_solver(solver, 8.0), 50)
+    low, high = plan_stages(schedule, sizes, policy_named(policy), full, 8.0)
+    true_rate = math.sqrt(44 * 78 / (60 * 104))
+    assert torch.allclose(low.table.sigmas, reshift(full.sigmas, true_rate), atol=1e-6)
+    assert torch.equal(high.table.sigmas, full.sigmas)
+    assert torch.equal(high.table.timesteps, full.timesteps)
 
 
 @pytest.mark.parametrize("policy", ["coherent", "spectral", "jenga", "bottleneck", "pyramid"])
@@ -63,63 +160,7 @@ def test_the_noise_in_the_state_is_exactly_what_the_next_step_is_told(policy, ra
 
 
 def test_every_policy_has_a_switch_and_every_switch_a_policy():
-    assert list(SWITCHES) == list(POLICIES) == list(switch_formulas.SWITCHES)
-
-
-OLD_TABLE, NEW_TABLE = (0.93, 0.85, 0.71, 0.4, 0.0), (0.96, 0.9, 0.78, 0.5, 0.0)
-RESIZES = {
-    "up": ((10, 14), (20, 28)),
-    "up by no whole number": ((9, 16), (20, 28)),
-    "down": ((20, 28), (10, 14)),
-    "down by no whole number": ((20, 28), (13, 21)),
-    "equal": ((20, 28), (20, 28)),
-    "down to a flat one": ((20, 28), (10, 26)),
-    "turned": ((28, 20), (20, 28)),
-    "turned, growing": ((20, 9), (12, 28)),
-    "turned, shrinking": ((28, 9), (12, 20)),
-}
-BLOCKS = [
-    resize for resize in RESIZES if "turned" not in resize
-]  # copies in blocks: no side shrinks where another grows
-
-
-@pytest.mark.parametrize(
-    ("policy", "resize"),
-    [(policy, resize) for policy in SWITCHES for resize in (BLOCKS if policy == "pyramid" else RESIZES)],
-)
-@pytest.mark.parametrize("step", [0, 2])
-def test_a_switch_is_what_its_formula_written_anew_gives(policy, resize, step):
-    before, size = RESIZES[resize]
-    x, velocity, stepped = (randn(2, 3, 2, *before, seed=seed) for seed in (1, 2, 3))
-    field, fresh, known = randn(2, 3, 2, 20, 28, seed=4), *(randn(2, 3, 2, *size, seed=seed) for seed in (5, 6))
-    new = OLD_TABLE if resize == "equal" else NEW_TABLE
-    switch = Switch(
-        x, velocity, stepped, step, OLD_TABLE, new, size, lambda: NoiseField(field), lambda: fresh, lambda: known
-    )
-    numbers = (tensor.numpy() for tensor in (x, velocity, stepped))
-    noises = (tensor.numpy() for tensor in (field, fresh, known))
-    given = switch_formulas.Given(*numbers, step, OLD_TABLE, new, size, *noises)
-    assert np.allclose(SWITCHES[policy](switch), switch_formulas.SWITCHES[policy](given), rtol=0, atol=1e-12)
-
-
-def test_what_the_stages_of_a_run_share_cannot_be_changed():
-    x = randn(1, 1, 1, 2, 2)
-    field, table = NoiseField(x), wan_table(4, 3.0)
-    switch = Switch(x, x, x, 0, OLD_TABLE, NEW_TABLE, (2, 2), lambda: field, lambda: x, lambda: x)
-    for shared, name in ((switch, "step"), (field, "eps"), (table, "sigmas"), (policy_named("spectral"), "name")):
-        with pytest.raises(FrozenInstanceError):
-            setattr(shared, name, None)
-
-
-@pytest.mark.parametrize("policy", ["coherent", "pyramid"])
-def test_between_equal_sizes_a_switch_is_eulers_step_to_the_bit_and_asks_for_no_noise(policy):
-    x, velocity = randn(1, 2, 3, 20, 28).float(), randn(1, 2, 3, 20, 28, seed=1).float()
-
-    def unasked():
-        raise AssertionError("nothing is invented between equal sizes")
-
-    switch = Switch(x, velocity, x, 1, OLD_TABLE, NEW_TABLE, (20, 28), unasked, unasked, unasked)
-    assert torch.equal(SWITCHES[policy](switch), x + (NEW_TABLE[2] - OLD_TABLE[1]) * velocity)
+    assert list(SWITCHES) == list(POLICIES)
 
 
 # --- what comes out --------------------------------------------------------------------------------------------------
@@ -239,24 +280,6 @@ def test_lightx2v_policy_reproduces_lightx2vs_latents(config):
     schedule = parse_schedule(steps, rates, switches)
     got = sample(world.velocity, shape, schedule, policy="lightx2v", seed=11, shift=shift)
     assert np.abs(got.numpy() - expected).max() < 2e-3 * np.abs(expected).max()
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_model_that_knows_one_grid_of_levels_refuses_policies_that_need_others(policy):
-    schedule = parse_schedule(10, [0.5], [5])
-    full = solver_table(make_solver("euler", 3.0), 10)
-    parts = schedule, stage_sizes(schedule, WAN_480P, PATCH), policy_named(policy), full, 3.0, False
-    if policy in ("spectral", "pyramid"):
-        with pytest.raises(InvalidInput, match=policy):
-            plan_stages(*parts)
-    else:
-        assert all(plan.table is full for plan in plan_stages(*parts))
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_only_anchored_corrects_steps(policy):
-    noise = noise_for(policy_named(policy), 5, (1, *SHAPE), "cpu")
-    assert Handover(policy_named(policy), noise).corrects == (policy == "anchored")
 
 
 def test_unknown_policy_lists_the_known_ones():
