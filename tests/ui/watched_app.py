@@ -151,3 +151,5 @@ def listening(faults: list[BaseException]) -> Any:
         if error is not None and not isinstance(error, gr.Error):
             faults.append(error)
         return error_payload(error, show_error)
+
+    return listened
