@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of the tests' own processes do not spin while they wait
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # as Gradio sets it where it is told the next
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # else Gradio sets it, at the first page of the process
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from tests.tiny import tiny_wan
 
 torch.set_num_threads(1)  # the networks of the tests are tiny: a second thread only waits
-STUDIO = tuple(f"tests/browser/test_{name}.py" for name in ("studio", "levels", "picture"))  # one app for all of them
+# One app for all of them.
+STUDIO = tuple(f"tests/browser/test_{name}.py" for name in ("studio", "levels_in_studio", "picture"))
 FIRST = (*STUDIO, "tests/browser", "tests/faults", "tests/jobs", "tests/families")  # what takes longest is begun first
 
 
