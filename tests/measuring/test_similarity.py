@@ -273,7 +273,12 @@ def test_two_frames_have_the_flicker_of_the_second() -> None:
 def test_xpsnr_counts_luma_four_times_and_chroma_once(base: np.ndarray) -> None:
     log = "n:    1  XPSNR y: 30.0  XPSNR u: 36.0  XPSNR v: 42.0\nn:    2  XPSNR y: inf  XPSNR u: 40.0  XPSNR v: inf\n"
     assert measures.xpsnr(base[:2], base[:2], log=log).frames == (33.0, 90.0)
-    assert "2 values for 3 frames" in str(_why(measures.xpsnr, base[:3], base[:3], log=log))
+    assert "2 values for 3 frames" in _why(measures.xpsnr, base[:3], base[:3], log=log)
+
+
+def test_a_value_that_is_not_finite_is_a_reason_and_no_value(base: np.ndarray) -> None:
+    log = "n:    1  XPSNR y: nan  XPSNR u: 36.0  XPSNR v: 42.0\n"
+    assert _why(measures.xpsnr, base[:1], base[:1], log=log) == "a frame's value is not a finite number."
 
 
 def _why(compute: Callable[..., Metric], *args: object, **more: object) -> str:
