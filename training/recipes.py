@@ -155,7 +155,7 @@ RESIDUAL = replace(
         sigmas=((80.0, 0.02), (1.0, 0.01), (1.0, 0.01)),
     ),
     fan_out=FanOut(
-        finished=(6, 12), counted=(16, 16, 24), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
+        finished=(4, 8), counted=(6, 12, 20), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
     ),
     self_condition=0.0,
     clips=2500,

@@ -191,7 +191,7 @@ def train(
             means = np.mean(recent, 0)
             run.note(loss=float(means.sum()), **{f"level{k}": float(v) for k, v in enumerate(means)})
             recent.clear()
-        if run.step % 250 == 0:
+        if run.step % 100 == 0:
             run.save()
         if run.elapsed - shown > 60 * review_minutes:
             shown = run.elapsed
