@@ -158,7 +158,7 @@ RESIDUAL = replace(
         finished=(4, 8), counted=(6, 12, 20), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
     ),
     self_condition=0.0,
-    clips=2500,
+    clips=2000,
 )  # fmt: skip
 
 MINI = HpdmRecipe(
