@@ -152,13 +152,14 @@ class FanOut:
     """Rows of a step where every patch that counts has finished parents (training.hpdm_rows).
 
     By level: `finished` patches (none at the finest), patches that are `counted`, and mean and deviation of the
-    logarithm of their noise level, held between `lowest` and `start`. A share `at_start` is at `start` itself, where
-    sampling begins.
+    logarithm of their noise level, held between `lowest` and `start`, and the `weights` of their losses. A share
+    `at_start` is at `start` itself, where sampling begins.
     """
 
     finished: tuple[int, ...]
     counted: tuple[int, ...]
     log_sigma: tuple[tuple[float, float], ...]
+    weights: tuple[float, ...]
     start: float = SIGMA_START
     lowest: float = 0.005
     at_start: float = 0.05

@@ -108,7 +108,7 @@ def run_rows(model: Hpdm, rows: Sequence[LevelRows]) -> list[Tensor]:
 def fan_out_loss(
     model: Hpdm, plan: FanOut, dropout: float, videos: Tensor, said: Tensor, rng: np.random.Generator
 ) -> list[Tensor]:
-    """Mean squared error of each level's rows that count."""
+    """Mean squared error of each level's rows that count, without the plan's weights."""
     said = dropped(said, dropout, rng)
     rows = fan_out(model.config, plan, videos, said, rng)
     return [

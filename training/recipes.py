@@ -156,9 +156,10 @@ RESIDUAL = replace(
     ),
     fan_out=FanOut(
         finished=(4, 8), counted=(6, 12, 20), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
+        weights=(4.0, 1.0, 1.0),
     ),
     self_condition=0.0,
-    clips=2000,
+    clips=1500,
 )  # fmt: skip
 
 MINI = HpdmRecipe(

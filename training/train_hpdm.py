@@ -123,7 +123,8 @@ def step(run: Run, recipe: HpdmRecipe, clips: Clips, seed: int = 0) -> list[floa
     else:
         videos, said = clips.draw(recipe.batch + recipe.coarse, rng)
         losses = hierarchical_loss(run.module, recipe, videos, said, recipe.batch, rng)
-    run.update(torch.stack(losses).sum())
+    weights = plan.weights if plan else (1.0,) * len(losses)  # unweighted [P]
+    run.update(torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum())
     return [float(loss.detach()) for loss in losses]
 
 

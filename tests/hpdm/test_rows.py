@@ -15,7 +15,9 @@ from tests.hpdm.conftest import CONFIG, OURS, make_model
 from training.config import FanOut
 from training.hpdm_rows import draw_angles, draw_children, dropped, fan_out, fan_out_loss, residual_scales, run_rows
 
-PLAN = FanOut(finished=(2, 3), counted=(4, 5, 7), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)))
+PLAN = FanOut(
+    finished=(2, 3), counted=(4, 5, 7), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)), weights=(1.0, 1.0, 1.0)
+)
 
 
 def data(count: int = 6):

@@ -36,7 +36,9 @@ TINY = replace(
     clips=32,
     minutes=4,
 )  # fmt: skip
-PLAN = FanOut(finished=(4, 6), counted=(12, 12, 12), log_sigma=((0.0, 1.3), (-0.7, 1.2), (-0.7, 1.2)))
+PLAN = FanOut(
+    finished=(4, 6), counted=(12, 12, 12), log_sigma=((0.0, 1.3), (-0.7, 1.2), (-0.7, 1.2)), weights=(1.0, 1.0, 1.0)
+)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,17 @@ def test_the_loss_falls_at_every_level(clips, tmp_path, plan):
     for _ in range(60):
         step(run, recipe, clips)
     assert (held() < 0.95 * before).all()
+
+
+def test_a_level_whose_loss_weighs_nothing_teaches_nothing(clips, tmp_path):
+    """With the coarsest level's weight alone, fusion, which it never meets, gets no gradient."""
+    model = replace(TINY.model, **OURS, fusion_init="identity")
+    for weights, moved in (((1.0, 0.0, 0.0), False), ((1.0, 1.0, 0.0), True)):
+        run = make_run(replace(TINY, model=model, fan_out=replace(PLAN, weights=weights)), tmp_path)
+        torch.nn.init.normal_(run.module.detokenize.linear.weight)
+        step(run, replace(TINY, model=model, fan_out=replace(PLAN, weights=weights)), clips)
+        grad = run.module.fusions[2].linear.weight.grad
+        assert bool(grad is not None and grad.abs().max() > 0) == moved
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(clips, tmp_path):
