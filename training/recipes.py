@@ -155,11 +155,12 @@ RESIDUAL = replace(
         sigmas=((80.0, 0.02), (1.0, 0.01), (1.0, 0.01)),
     ),
     fan_out=FanOut(
-        finished=(4, 8), counted=(6, 12, 20), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
+        finished=(4, 8), counted=(14, 10, 14), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
         weights=(4.0, 1.0, 1.0),
     ),
     self_condition=0.0,
     clips=1500,
+    guidance=1.0,
 )  # fmt: skip
 
 MINI = HpdmRecipe(
