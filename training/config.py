@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.hpdm.hpdm_config import HpdmConfig
+from engine.hpdm.patch_noise import SIGMA_START
 
 RATES = (1.0, 0.75, 0.5)
 MOTIONS = (
@@ -147,12 +148,30 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class FanOut:
+    """Rows of a step where every patch that counts has finished parents (training.hpdm_rows).
+
+    By level: `finished` patches (none at the finest), patches that are `counted`, and mean and deviation of the
+    logarithm of their noise level, held between `lowest` and `start`, and the `weights` of their losses. A share
+    `at_start` is at `start` itself, where sampling begins.
+    """
+
+    finished: tuple[int, ...]
+    counted: tuple[int, ...]
+    log_sigma: tuple[tuple[float, float], ...]
+    weights: tuple[float, ...]
+    start: float = SIGMA_START
+    lowest: float = 0.005
+    at_start: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
 class HpdmRecipe:
     """All there is to say about one trained hierarchical patch model; `model.conditions` are filled in from the scenes.
 
     A batch has `batch` videos with a patch at every level and `coarse` more with one at level 0 alone. `clean` is the
     share of videos whose lower levels are as good as finished, as they are at sampling. `self_condition` is the share
-    of steps that run twice, the second time with the latents of the first.
+    of steps that run twice, the second time with the latents of the first. With `fan_out` these three do not count.
     """
 
     name: str
@@ -174,5 +193,7 @@ class HpdmRecipe:
     self_condition: float = 0.3
     steps: tuple[int, ...] = (32, 16, 8)
     guidance: float = 2.0
+    overlap: str = "spatial"
     fps: int = 8
     threads: int = 1
+    fan_out: FanOut | None = None

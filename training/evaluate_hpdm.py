@@ -48,6 +48,13 @@ def prompts(recipe: HpdmRecipe, scenes: Scenes, count: int) -> list[Scene]:
     return out
 
 
+def settings_of(folder: Path, **changes: Any) -> Sampling:
+    """How a saved model is run in the studio, by its resolute.json; `changes` that are not None go before it."""
+    raw = json.loads((folder / "resolute.json").read_text("utf-8"))
+    own = {"steps": tuple(raw["steps"]), "overlap": raw["overlap"], "cache": raw["cache"], "guidance": raw["guidance"]}
+    return Sampling(**{**own, **{k: v for k, v in changes.items() if v is not None}}, tile_batch=64)
+
+
 def as_judged(video: Tensor, frames: int = JUDGE.scenes.frames) -> Tensor:
     """A level's videos (V, 3, f, h, w) as the judge's clips (V, 3, frames, 64, 64)."""
     index = (torch.arange(frames) * video.shape[2] // frames).clamp(max=video.shape[2] - 1)
@@ -93,7 +100,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("weights/emoji-hpdm"))
     parser.add_argument("--judge", type=Path, default=Path("runs/nano/judge.pt"))
     parser.add_argument("--count", type=int, default=48)
-    parser.add_argument("--overlap", default="spatial")
+    parser.add_argument("--overlap", default=None, help="and guidance and steps: the model's own if not given")
     parser.add_argument("--guidance", type=float, default=None)
     parser.add_argument("--steps", type=int, nargs="+", default=None)
     parser.add_argument("--batch", type=int, default=8)
@@ -105,13 +112,13 @@ def main() -> None:
     recipe, model = HPDM_RECIPES[args.recipe], load_hpdm(args.model)
     scenes, judge = Scenes.open(recipe.scenes), load(args.judge, JUDGE.scenes.frames)
     wanted = prompts(recipe, scenes, args.count)
-    guidance = recipe.guidance if args.guidance is None else args.guidance
-    how = Sampling(tuple(args.steps or recipe.steps), args.overlap, "device", guidance, tile_batch=64)
+    steps = tuple(args.steps) if args.steps else None
+    how = settings_of(args.model, steps=steps, overlap=args.overlap, guidance=args.guidance)
     began = time.monotonic()
     videos = generate(model, wanted, how, args.batch, args.seed)
     seconds = (time.monotonic() - began) / args.count
     real = torch.stack([render(s, scenes.pictures, recipe.scenes.side, recipe.scenes.frames) for s in wanted])
-    result: dict[str, Any] = {"guidance": guidance, "steps": how.steps, "overlap": args.overlap, "seconds": seconds}
+    result: dict[str, Any] = {"guidance": how.guidance, "steps": how.steps, "overlap": how.overlap, "seconds": seconds}
     for name, levels in (("generated", videos), ("rendered", pyramid(real, model.config))):
         result[name] = {f"level{k}": marks(judge, v, wanted) for k, v in enumerate(levels)}
     folder = args.out or Path("runs") / f"hpdm-{recipe.name}" / "eval"

@@ -36,7 +36,7 @@ def settings(recipe: HpdmRecipe) -> dict[str, Any]:
         "fps": recipe.fps,
         "steps": list(recipe.steps),
         "guidance": recipe.guidance,
-        "overlap": "spatial",
+        "overlap": recipe.overlap,
         "cache": "device",
         "example_prompts": list(EXAMPLES),
     }

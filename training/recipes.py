@@ -9,6 +9,7 @@ from training.config import (
     MOTIONS,
     NANO_EMOJI,
     DitConfig,
+    FanOut,
     HpdmRecipe,
     JudgeConfig,
     Phase,
@@ -145,6 +146,23 @@ XS = HpdmRecipe(
     clips=3000,
 )  # fmt: skip
 
+RESIDUAL = replace(
+    XS,
+    name="residual",
+    model=replace(
+        XS.model, fusion="dcf+pixels", target="residual", fusion_init="identity", embedding_init=0.02,
+        input_scales=(1.0, 1.0, 1.0), residual_scales=(1.0, 0.086, 0.058), guided_levels=1,
+        sigmas=((80.0, 0.02), (1.0, 0.01), (1.0, 0.01)),
+    ),
+    fan_out=FanOut(
+        finished=(4, 8), counted=(14, 10, 14), log_sigma=((0.0, 1.3), (-1.2, 1.2), (-1.5, 1.2)),
+        weights=(4.0, 1.0, 1.0),
+    ),
+    self_condition=0.0,
+    clips=1500,
+    guidance=1.0,
+)  # fmt: skip
+
 MINI = HpdmRecipe(
     name="mini",
     scenes=replace(NANO.scenes, side=64, frames=16, asset_side=48),
@@ -163,5 +181,5 @@ MINI = HpdmRecipe(
     self_condition=0.9,
 )  # fmt: skip
 
-HPDM_RECIPES = {recipe.name: recipe for recipe in (XS, MINI)}
+HPDM_RECIPES = {recipe.name: recipe for recipe in (XS, RESIDUAL, MINI)}
 RECIPES = {recipe.name: recipe for recipe in (NANO, BASE)}

@@ -22,9 +22,11 @@ from engine.hpdm.hpdm_model import Hpdm, LevelInput
 from engine.hpdm.nested_patches import crop, draw_offsets, pyramid
 from engine.hpdm.patch_noise import PHI_MIN, add_noise, draw_phi, net_input, target
 from engine.hpdm.tile_sampler import Sampling, sample_levels
+from engine.hpdm.weights_folder import load_hpdm
 from training.config import HpdmRecipe
 from training.data import Scenes
 from training.hpdm_data import FIRST, HELD_OUT, Clips, conditions, labels, scene
+from training.hpdm_rows import fan_out_loss
 from training.optim import split
 from training.recipes import HPDM_RECIPES
 from training.runtime import Clock, Ema, Run, contact_sheet, rate_at
@@ -36,6 +38,21 @@ def build(recipe: HpdmRecipe, names: Sequence[str], seed: int = 0) -> Hpdm:
     """A new model with the recipe's conditions."""
     torch.manual_seed(seed)
     return Hpdm(replace(recipe.model, conditions=conditions(recipe, names)))
+
+
+@torch.no_grad()
+def take_over(model: Hpdm, folder: Path) -> None:
+    """Start from a saved model's weights: all but fusion, which a coarsest level never meets and begins anew.
+
+    A tokeniser that sees the parent's pixels beside its own starts blind to them.
+    """
+    fusions = {name for name in model.state_dict() if name.startswith("fusions")}
+    saved = {k: v for k, v in load_hpdm(folder).state_dict().items() if k not in fusions}
+    own = model.tokenize.linear.weight
+    wide = torch.zeros_like(own)
+    narrow = saved["tokenize.linear.weight"]
+    wide[:, : narrow.shape[1]] = narrow
+    model.load_state_dict(saved | {"tokenize.linear.weight": wide}, strict=False)
 
 
 def angles(recipe: HpdmRecipe, levels: int, batch: int, coarse: int, generator: torch.Generator) -> list[Tensor]:
@@ -98,11 +115,16 @@ def with_latents(model: Hpdm, given: Sequence[LevelInput], generator: torch.Gene
 
 def step(run: Run, recipe: HpdmRecipe, clips: Clips, seed: int = 0) -> list[float]:
     """One update; all its random draws follow from the step's number and the seed."""
-    rng = np.random.default_rng([5, run.step, seed])
-    videos, said = clips.draw(recipe.batch + recipe.coarse, rng)
+    rng, plan = np.random.default_rng([5, run.step, seed]), recipe.fan_out
     run.set_rate(rate_at(run.progress, run.step, recipe.warmup, recipe.decay))
-    losses = hierarchical_loss(run.module, recipe, videos, said, recipe.batch, rng)
-    run.update(torch.stack(losses).sum())
+    if plan is not None:
+        videos, said = clips.draw(plan.finished[0] + plan.counted[0], rng)
+        losses = fan_out_loss(run.module, plan, recipe.dropout, videos, said, rng)
+    else:
+        videos, said = clips.draw(recipe.batch + recipe.coarse, rng)
+        losses = hierarchical_loss(run.module, recipe, videos, said, recipe.batch, rng)
+    weights = plan.weights if plan else (1.0,) * len(losses)  # unweighted [P]
+    run.update(torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum())
     return [float(loss.detach()) for loss in losses]
 
 
@@ -120,7 +142,7 @@ def review(run: Run, recipe: HpdmRecipe, scenes: Scenes, name: str, count: int =
         for n, s in enumerate(shown)
     ]
     said = torch.tensor([labels(recipe, scenes.names, s) for s in wanted])
-    how = Sampling(tuple(max(4, s // 2) for s in recipe.steps), "none", "device", recipe.guidance, tile_batch=64)
+    how = Sampling(recipe.steps, recipe.overlap, "device", recipe.guidance, tile_batch=64)  # as it will be shipped
     videos = sample_levels(model, said, how, seed=1)
     rows = []
     for n in range(count):
@@ -136,18 +158,35 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def clock() -> Clock:
-    """Seconds of computing on a CPU, so that other work does not use up the run; with a GPU those of the wall."""
-    return time.monotonic if torch.cuda.is_available() else time.process_time
+def clock(wall: bool = False) -> Clock:
+    """Seconds of computing on a CPU, so that other work does not use up the run; with a GPU those of the wall.
+
+    `wall` asks for those: the rate then falls in time for a fixed hour, however little of the machine is left over.
+    """
+    return time.monotonic if wall or torch.cuda.is_available() else time.process_time
 
 
-def train(recipe: HpdmRecipe, folder: Path, *, limit: int = 0, review_minutes: float = 6.0, seed: int = 0) -> Run:
-    """Train, or go on from the folder's checkpoint, for the recipe's minutes in all or up to step `limit`."""
+def train(
+    recipe: HpdmRecipe,
+    folder: Path,
+    *,
+    limit: int = 0,
+    review_minutes: float = 6.0,
+    seed: int = 0,
+    start: Path | None = None,
+    wall: bool = False,
+) -> Run:
+    """Train, or go on from the folder's checkpoint, for the recipe's minutes in all or up to step `limit`.
+
+    A run without a checkpoint begins with the weights of the model in `start`, or anew.
+    """
     scenes = Scenes.open(recipe.scenes)
     clips = Clips(recipe, scenes, FIRST, recipe.clips)
     model = build(recipe, scenes.names, seed).to(device())
+    if start is not None:
+        take_over(model, start)
     optimizers = split(model, recipe.lr, recipe.muon, EDGES)
-    run = Run(folder, model, optimizers, Ema(model, recipe.ema), recipe.minutes, clock())
+    run = Run(folder, model, optimizers, Ema(model, recipe.ema), recipe.minutes, clock(wall))
     run.resume()
     recent: list[list[float]] = []
     shown = run.elapsed
@@ -157,7 +196,7 @@ def train(recipe: HpdmRecipe, folder: Path, *, limit: int = 0, review_minutes: f
             means = np.mean(recent, 0)
             run.note(loss=float(means.sum()), **{f"level{k}": float(v) for k, v in enumerate(means)})
             recent.clear()
-        if run.step % 250 == 0:
+        if run.step % 100 == 0:
             run.save()
         if run.elapsed - shown > 60 * review_minutes:
             shown = run.elapsed
@@ -178,11 +217,14 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=None, help="share of the run over which the rate falls")
     parser.add_argument("--review", type=float, default=6.0, help="minutes between sheets")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--from", dest="start", type=Path, help="saved model whose weights to begin with")
+    parser.add_argument("--wall", action="store_true", help="minutes of the wall, not of the CPU")
     args = parser.parse_args()
     recipe = HPDM_RECIPES[args.recipe]
     recipe = replace(recipe, minutes=args.minutes or recipe.minutes, decay=args.decay or recipe.decay)
     torch.set_num_threads(args.threads or recipe.threads)
-    train(recipe, args.out or Path("runs") / f"hpdm-{recipe.name}", limit=args.steps, review_minutes=args.review)
+    folder = args.out or Path("runs") / f"hpdm-{recipe.name}"
+    train(recipe, folder, limit=args.steps, review_minutes=args.review, start=args.start, wall=args.wall)
 
 
 if __name__ == "__main__":

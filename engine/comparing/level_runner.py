@@ -121,11 +121,9 @@ class LevelRunner(Runner[LevelRun]):
         counts = []
         for level in result.levels:
             passes = 2 * level.steps - 1 if request.heun and level.level == 0 else level.steps
-            counts.append(StageCount(computed=self._rows(request) * passes * len(level.tiles)))
+            rows = self.config.branches(level.level, request.guidance)
+            counts.append(StageCount(computed=rows * passes * len(level.tiles)))
         return Evaluations(counts)
-
-    def _rows(self, request: HpdmRequest) -> int:
-        return 1 if request.guidance == 1 else 2
 
     def cost(self, track: Track) -> Cost:
         flops = self._level_flops(track)
@@ -138,7 +136,7 @@ class LevelRunner(Runner[LevelRun]):
 
     def _level_flops(self, track: Track) -> tuple[int, ...]:
         request = self._request(track)
-        return run_flops(self.config, request, self._rows(request), tile_batch(self.config, request.memory_mib))[0]
+        return run_flops(self.config, request, tile_batch(self.config, request.memory_mib))[0]
 
     def flops(self, track: Track, cost: Cost, result: LevelRun) -> int:
         return sum(self._level_flops(track))

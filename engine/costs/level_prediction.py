@@ -6,7 +6,6 @@ passes all have one size, so its time goes with their number.
 
 from __future__ import annotations
 
-import math
 import statistics
 from functools import cached_property
 from typing import Any
@@ -24,7 +23,7 @@ from engine.hpdm.level_choice import (
     level_schedule,
     level_steps,
 )
-from engine.hpdm.patch_flops import LevelWork, features_bytes, run_work, tile_flops
+from engine.hpdm.patch_flops import LevelWork, context_rows, features_bytes, run_work, tile_flops
 from engine.hpdm.sampling_request import make_request, tile_batch
 from engine.hpdm.tiles import OVERLAPS
 from engine.models.catalogue import ModelSpec
@@ -51,15 +50,16 @@ class LevelCosts:
             raise ValueError(f"timings of {timings.key.workload} cannot predict {spec.id} with guidance {guidance:g}")
         self.spec, self.config, self.timings = spec, spec.levels, timings
         self.guidance = guidance
-        self.rows = 1 if math.isclose(guidance, 1.0) else 2
+        self.rows = tuple(self.config.branches(level, guidance) for level in range(self.config.levels))
 
     def work(self, choice: LevelChoice, steps: tuple[int, ...]) -> tuple[LevelWork, ...]:
         """What every level of a run does."""
         own = checked_levels(choice, self.config)
         request = make_request(
-            self.config, levels=own.levels, steps=steps, overlap=own.overlap, cache=own.context, heun=own.heun
-        )
-        return run_work(self.config, request, self.rows, tile_batch(self.config, request.memory_mib))
+            self.config, levels=own.levels, steps=steps, overlap=own.overlap, cache=own.context, heun=own.heun,
+            guidance=self.guidance,
+        )  # fmt: skip
+        return run_work(self.config, request, tile_batch(self.config, request.memory_mib))
 
     def seconds(self, schedule: ResolutionSchedule, choice: LevelChoice | None = None) -> Prediction:
         """What a run will take here; its baseline has as many steps in all, all levels and spatial overlap."""
@@ -90,7 +90,7 @@ class LevelCosts:
         """Seconds of a FLOP by level, as far as the baseline's steps have been timed: those after a level's first."""
         found = self.timings.step_seconds() if self.timings else {}
         plain = self.work(LevelChoice(), (1,) * self.config.levels)
-        flops = [self.rows * level.tiles * tile_flops(self.config, k) for k, level in enumerate(plain)]
+        flops = [self.rows[k] * level.tiles * tile_flops(self.config, k) for k, level in enumerate(plain)]
         sizes = [self.config.size(level)[1:] for level in range(self.config.levels)]
         return {level: found[hw] / flops[level] for level, hw in enumerate(sizes) if hw in found}
 
@@ -171,7 +171,7 @@ def _levels(costs: LevelCosts, config: HpdmConfig) -> dict[str, Any]:
         )
     return {
         "patch": list(config.patch),
-        "rows": costs.rows,
+        "rows": list(costs.rows),
         "each": each,
         "overlaps": [_overlap(costs, name) for name in OVERLAPS],
         "contexts": [
@@ -194,9 +194,8 @@ def _overlap(costs: LevelCosts, name: str) -> dict[str, Any]:
     def below(work: tuple[LevelWork, ...]) -> list[int]:
         return [level.flops - level.passes * tile_flops(config, k) for k, level in enumerate(work)]
 
-    features = [
-        sum(costs.rows * n * features_bytes(config, k) for k, n in enumerate(level.kept)) for level in kept
-    ]  # fmt: skip
+    rows = context_rows(config, costs.guidance)
+    features = [sum(rows * n * features_bytes(config, k) for k, n in enumerate(level.kept)) for level in kept]
     return {
         "name": name,
         "title": _capital(OVERLAP_WORDS[name]),

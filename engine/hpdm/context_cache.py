@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from engine.errors import InvalidInput
+from engine.hpdm.fusion import pixels_below
 from engine.hpdm.hpdm_config import Axes
 from engine.hpdm.hpdm_model import Features, Hpdm, LevelInput
 from engine.hpdm.patch_noise import PHI_MIN, net_input
 from engine.hpdm.sampling_request import GROUP
+from engine.hpdm.target import Preconditioning
 from engine.hpdm.tiles import parents_of
 
 Where = Literal["off", "device", "cpu"]
@@ -44,16 +46,19 @@ class ContextCache:
         """The next level is finished: its video (V, C, F, H, W) with noise at PHI_MIN."""
         self.canvases.append(canvas)
 
-    def features(self, level: int, tiles: Sequence[Axes]) -> dict[int, Features]:
-        """What tiles of `level` see of the levels below; rows are tiles, then branches and videos."""
-        if self.model.config.fusion != "dcf":
+    def features(self, level: int, tiles: Sequence[Axes], rows: int | None = None) -> dict[int, Features]:
+        """What tiles of `level` see of the levels below; rows are tiles, then branches and videos.
+
+        `rows` of each tile, the first of the cache's: a level without guidance has one branch.
+        """
+        if not self.model.config.deep:
             return {}
-        out = self._features(level, tiles)
+        out = self._features(level, tiles, rows or len(self.labels))
         if self.where == "off":  # only these tiles have shared their parents
             self.kept.clear()
         return out
 
-    def _features(self, level: int, tiles: Sequence[Axes]) -> dict[int, Features]:
+    def _features(self, level: int, tiles: Sequence[Axes], rows: int) -> dict[int, Features]:
         chains = [parents_of(self.model.config, tile, level) for tile in tiles]
         out: dict[int, Features] = {}
         for k in range(level):
@@ -61,30 +66,30 @@ class ContextCache:
             entries = self._entries(k, places)
             device = self.labels.device
             blocks = self._blocks(k)
-            inputs = {i: torch.cat([entries[p][i] for p in places]).to(device) for i in blocks}
-            out[k] = Features(self._rows(places), inputs)
+            inputs = {i: torch.cat([entries[p][i][:rows] for p in places]).to(device) for i in blocks}
+            out[k] = Features(_rows(places, rows), inputs)
         return out
 
-    def pixels(self, level: int, tiles: Sequence[Axes]) -> tuple[Tensor, Tensor]:
-        """For shallow fusion: offsets (B, 3) and pixels (B, C, f, h, w) of each tile's parent, at unit variance."""
-        places = [parents_of(self.model.config, tile, level)[-1] for tile in tiles]
-        return self._rows(places), self._input(level - 1, places)[0]
+    def below(self, level: int, tiles: Sequence[Axes], rows: int | None = None) -> Tensor | None:
+        """The level below at each tile's pixels (B, C, f, h, w), at unit variance; None where the model needs none."""
+        config, rows = self.model.config, rows or len(self.labels)
+        if level == 0 or not config.needs_below:
+            return None
+        places = [parents_of(config, tile, level)[-1] for tile in tiles]
+        z, phi = self._noisy(level - 1, places, rows)
+        picture = net_input(z, phi, config.input_scales[level - 1])
+        return pixels_below(config, (level, _rows(tiles, rows)), _rows(places, rows), picture)
 
     def _blocks(self, level: int) -> list[int]:
         """Blocks at which a higher level looks at this one."""
         return [i for i, n in enumerate(self.model.config.level_blocks) if n > level + 1]
 
-    def _rows(self, places: Sequence[Axes]) -> Tensor:
-        return torch.tensor(places).repeat_interleave(len(self.labels), 0)  # (tiles rows, 3)
-
-    def _input(self, level: int, places: Sequence[Axes]) -> tuple[Tensor, Tensor]:
-        """Network input (B, C, f, h, w) of patches of a finished level, and its phi (B,)."""
-        config, canvas = self.model.config, self.canvases[level]
-        f, h, w = config.patch
+    def _noisy(self, level: int, places: Sequence[Axes], rows: int) -> tuple[Tensor, Tensor]:
+        """Patches (B, C, f, h, w) of a finished level's canvas and their phi (B,)."""
+        canvas, (f, h, w) = self.canvases[level], self.model.config.patch
         z = torch.cat([canvas[..., t : t + f, y : y + h, x : x + w] for t, y, x in places])
-        z = z.unflatten(0, (len(places), 1, -1)).expand(-1, len(self.labels) // len(canvas), *([-1] * 5)).flatten(0, 2)
-        phi = torch.full((len(z),), PHI_MIN, device=z.device)
-        return net_input(z, phi, config.input_scales[level]), phi
+        z = z.unflatten(0, (len(places), 1, -1)).expand(-1, rows // len(canvas), *([-1] * 5)).flatten(0, 2)
+        return z, torch.full((len(z),), PHI_MIN, device=z.device)
 
     def _entries(self, level: int, places: Sequence[Axes]) -> dict[Axes, dict[int, Tensor]]:
         """Features of each place, by block, (rows, n, d)."""
@@ -97,14 +102,20 @@ class ContextCache:
         """Run one group of a finished level's patches, as far as a higher level looks, and keep what it sees."""
         places = [*places, *places[-1:] * (GROUP - len(places))]
         blocks, model = self._blocks(level), self.model
-        pixels, phi = self._input(level, places)
-        labels = self.labels.repeat(len(places), 1)
-        given = LevelInput(pixels, phi, self._rows(places), labels)
-        state = model.start(level, given)
-        model.run([state], self._features(level, places), record=True, stop=blocks[-1])
-        self.computed += len(places)
         rows = len(self.labels)
+        z, phi = self._noisy(level, places, rows)
+        below = self.below(level, places)
+        pixels = Preconditioning.of(model.config, level).input(z, phi, below)
+        labels = self.labels.repeat(len(places), 1)
+        state = model.start(level, LevelInput(pixels, phi, _rows(places, rows), labels, None, below))
+        model.run([state], self._features(level, places, rows), record=True, stop=blocks[-1])
+        self.computed += len(places)
         target = torch.device("cpu") if self.where == "cpu" else pixels.device
         for n, place in enumerate(places):
             cut = slice(n * rows, (n + 1) * rows)
             self.kept[level, place] = {i: state.inputs[i][cut].to(target, copy=True) for i in blocks}
+
+
+def _rows(places: Sequence[Axes], rows: int) -> Tensor:
+    """Offsets (B, 3) of so many rows of each place."""
+    return torch.tensor(places).repeat_interleave(rows, 0)

@@ -41,12 +41,22 @@ def alignment(
     config: HpdmConfig, child: tuple[int, Tensor], parent: tuple[int, Tensor], grid: Axes, like: Tensor
 ) -> Alignment:
     """How a child samples its parent, both (level, offsets (B, 3)), for patches of `grid` cells; equation 8 [P]."""
-    extent, corner = inside(config, child, parent)
-    t, y, x = (
-        axis_weights(extent[a] * centres(grid[a]) + corner[:, a, None], grid[a]) for a in range(3)
-    )  # (B, n', n) each
+    t, y, x = _axes(config, child, parent, grid)
     space = torch.einsum("bij,bkl->bikjl", y, x).flatten(3).flatten(1, 2)  # (B, h' w', h w)
     return Alignment(t.to(like), space.to(like))
+
+
+def _axes(config: HpdmConfig, child: tuple[int, Tensor], parent: tuple[int, Tensor], grid: Axes) -> list[Tensor]:
+    """Weights along frames, rows and columns, (B, n', n) each."""
+    extent, corner = inside(config, child, parent)
+    return [axis_weights(extent[a] * centres(grid[a]) + corner[:, a, None], grid[a]) for a in range(3)]
+
+
+def pixels_below(config: HpdmConfig, child: tuple[int, Tensor], offsets: Tensor, pixels: Tensor) -> Tensor:
+    """The parent's patch (B, C, f, h, w) at `offsets`, trilinearly at the child's pixels, (B, C, f, h, w)."""
+    t, y, x = (w.to(pixels)[:, None] for w in _axes(config, child, (child[0] - 1, offsets), config.patch))
+    out = y[:, :, None] @ pixels @ x[:, :, None].mT
+    return (t @ out.flatten(3)).view(pixels.shape)
 
 
 def coordinates(config: HpdmConfig, level: int, offsets: Tensor, like: Tensor) -> Tensor:
@@ -67,13 +77,19 @@ def coordinates(config: HpdmConfig, level: int, offsets: Tensor, like: Tensor) -
 class DeepContextFusion(nn.Module):
     """Equations 7 and 9 [P]: mean over the levels below, concatenation with own tokens and coordinates, linear.
 
-    The printed a_{l-1} of equation 7 is read as a_k. Weights are a block's own, shared by its levels [I].
+    The printed a_{l-1} of equation 7 is read as a_k. Weights are a block's own, shared by its levels [I]. The paper is
+    silent on how the linear map starts: as torch's ("random"), or, ours, as the identity on a level's own tokens.
     """
 
     def __init__(self, config: HpdmConfig) -> None:
         super().__init__()
         self.detach, self.raw = config.detach, config.coordinates
         self.linear = nn.Linear(2 * config.dim + (3 if self.raw else 0), config.dim)
+        if config.fusion_init == "identity":
+            with torch.no_grad():
+                self.linear.weight.mul_(0.1)
+                self.linear.weight[:, : config.dim] = torch.eye(config.dim)
+                self.linear.bias.zero_()
 
     def forward(self, tokens: Tensor, below: Sequence[Tensor], aligned: Sequence[Alignment], where: Tensor) -> Tensor:
         """tokens (B, n, d), each of `below` (B, n, d), `where` (B, n, 3) to (B, n, d)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from engine.hpdm.fusion import Alignment, DeepContextFusion, alignment, coordinates
+from engine.hpdm.fusion import Alignment, DeepContextFusion, alignment, coordinates, pixels_below
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.latents import Conditioning, LatentStart
 from engine.hpdm.rin_block import RinBlock
@@ -43,7 +43,7 @@ class LevelInput:
     offsets: Tensor  # (B, 3)
     labels: Tensor  # (B, conditions)
     previous: Tensor | None = None  # latents of the last step (B, m, d')
-    below: Tensor | None = None  # the level below at these pixels, for shallow fusion
+    below: Tensor | None = None  # the level below at these pixels, at unit variance
 
 
 class Hpdm(nn.Module):
@@ -60,16 +60,15 @@ class Hpdm(nn.Module):
         self.blocks = nn.ModuleList(
             RinBlock(config.dim, config.latent_dim, config.compute, config.heads) for _ in config.level_blocks
         )
-        fused = config.fusion == "dcf"
         self.fusions = nn.ModuleList(
-            DeepContextFusion(config) if fused and n > 1 else nn.Identity() for n in config.level_blocks
+            DeepContextFusion(config) if config.deep and n > 1 else nn.Identity() for n in config.level_blocks
         )
         self.to_tokens = nn.Linear(config.latent_dim, config.dim) if config.token_condition else None
 
     def start(self, level: int, given: LevelInput) -> LevelState:
         """Tokens and latents of a level before its first block."""
         pixels = given.pixels
-        if self.config.fusion == "shallow":
+        if self.config.pixels_beside:
             below = torch.zeros_like(pixels) if given.below is None else given.below
             pixels = torch.cat([pixels, below], 1)
         said = self.conditioning(level, given.phi, given.labels)  # (B, 2 + conditions, d')
@@ -97,7 +96,7 @@ class Hpdm(nn.Module):
         Rows of a lower level beyond those of a higher one are not seen by it.
         """
         n = self.config.level_blocks
-        at = self._aligned(states, below) if self.config.fusion == "dcf" else {}
+        at = self._aligned(states, below) if self.config.deep else {}
         where = {s.level: coordinates(self.config, s.level, s.offsets, s.tokens) for s in states if s.level and at}
         for i, (fuse, block) in enumerate(zip(self.fusions, self.blocks, strict=True)):
             active = [s for s in states if s.level < n[i]]
@@ -108,7 +107,7 @@ class Hpdm(nn.Module):
             if i == stop:
                 return
             for s in active:
-                if s.level and self.config.fusion == "dcf":
+                if s.level and self.config.deep:
                     lower = [inputs[k] if k in inputs else below[k].inputs[i] for k in range(s.level)]
                     lower = [a[: len(s.tokens)] for a in lower]
                     s.tokens = fuse(s.tokens, lower, [at[s.level, k] for k in range(s.level)], where[s.level])
@@ -128,28 +127,22 @@ class Hpdm(nn.Module):
     def forward(self, levels: Sequence[LevelInput]) -> list[tuple[Tensor, Tensor]]:
         """All levels together, coarsest first, nested patches in the same row: (v, latents) of each.
 
-        A lower level may have more rows than a higher one; the first rows are the parents.
+        A lower level may have more rows than a higher one; the first rows are the parents. Where the target is the
+        residual, `below` must be given: what the network sees of the level below is no picture then.
         """
-        if self.config.fusion == "shallow":
-            levels = [levels[0], *(self._shallow(levels, k) for k in range(1, len(levels)))]
+        if self.config.pixels_beside and self.config.target != "residual":
+            levels = [levels[0], *(self._with_pixels(levels, k) for k in range(1, len(levels)))]
         states = [self.start(k, given) for k, given in enumerate(levels)]
         self.run(states, {})
         return [self.finish(s) for s in states]
 
-    def _shallow(self, levels: Sequence[LevelInput], level: int) -> LevelInput:
+    def _with_pixels(self, levels: Sequence[LevelInput], level: int) -> LevelInput:
         """A level with the pixels of the patch below, as the network sees them there, at its own pixels."""
         own, parent = levels[level], levels[level - 1]
         rows = len(own.pixels)
         below = pixels_below(self.config, (level, own.offsets), parent.offsets[:rows], parent.pixels[:rows])
         below = below.detach() if self.config.detach else below
         return LevelInput(own.pixels, own.phi, own.offsets, own.labels, own.previous, below)
-
-
-def pixels_below(config: HpdmConfig, child: tuple[int, Tensor], offsets: Tensor, pixels: Tensor) -> Tensor:
-    """The parent's patch (B, C, f, h, w) at `offsets`, trilinearly at the child's pixels, (B, C, f, h, w)."""
-    at = alignment(config, child, (child[0] - 1, offsets), config.patch, pixels)
-    cells = pixels.flatten(2).transpose(1, 2)  # (B, f h w, C)
-    return at(cells).transpose(1, 2).reshape(pixels.shape)
 
 
 def _through(block: nn.Module, active: Sequence[LevelState]) -> None:

@@ -19,6 +19,9 @@ class Conditioning(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.level = nn.Embedding(config.levels, dim)
         self.labels = nn.ModuleList(nn.Embedding(len(names) + 1, dim) for names in config.conditions.values())
+        if config.embedding_init != 1:  # torch draws them with a deviation of 1
+            for table in (self.level, *self.labels):
+                nn.init.normal_(table.weight, std=config.embedding_init)
 
     def forward(self, level: int, phi: Tensor, labels: Tensor) -> Tensor:
         """phi (B,) and labels (B, conditions), 0 for "not said", to (B, 2 + conditions, d')."""

@@ -31,29 +31,32 @@ class LevelWork:
     kept: tuple[int, ...]
 
 
-def run_flops(config: HpdmConfig, request: HpdmRequest, rows: int, tile_batch: int) -> tuple[tuple[int, ...], int]:
-    """FLOPs of every level of a run, and how often a finished patch is run for its features.
-
-    `rows`: network rows of a tile (2 with guidance).
-    """
-    work = run_work(config, request, rows, tile_batch)
+def run_flops(config: HpdmConfig, request: HpdmRequest, tile_batch: int) -> tuple[tuple[int, ...], int]:
+    """FLOPs of every level of a run, and how often a finished patch is run for its features."""
+    work, rows = run_work(config, request, tile_batch), context_rows(config, request.guidance)
     return tuple(level.flops for level in work), sum(sum(level.contexts) for level in work) // rows
 
 
-def run_work(config: HpdmConfig, request: HpdmRequest, rows: int, tile_batch: int) -> tuple[LevelWork, ...]:
+def run_work(config: HpdmConfig, request: HpdmRequest, tile_batch: int) -> tuple[LevelWork, ...]:
     """What every level of a run does."""
-    counts = _Contexts(config, request.cache != "off", max(1, tile_batch // rows))
+    counts, below_rows = _Contexts(config, request.cache != "off"), context_rows(config, request.guidance)
     work = []
     for level in range(request.levels):
+        rows = config.branches(level, request.guidance)
         tiles, steps = tile_grid(config, level, request.overlap), request.steps[level]
         passes = rows * len(tiles) * (2 * steps - 1 if request.heun and level == 0 else steps)
         before = list(counts.computed)
-        counts.level(level, tiles, steps)
-        contexts = tuple(rows * (now - then) for now, then in zip(counts.computed, before, strict=True))
+        counts.level(level, tiles, steps, max(1, tile_batch // rows))
+        contexts = tuple(below_rows * (now - then) for now, then in zip(counts.computed, before, strict=True))
         own = passes * tile_flops(config, level)
         below = sum(n * context_flops(config, k) for k, n in enumerate(contexts) if n)
         work.append(LevelWork(len(tiles), passes, contexts, own + below, counts.kept_by_level()))
     return tuple(work)
+
+
+def context_rows(config: HpdmConfig, guidance: float) -> int:
+    """Network rows of a finished patch that is run for its features: as many as any level that looks at it needs."""
+    return max((config.branches(level, guidance) for level in range(1, config.levels)), default=1)
 
 
 def tile_flops(config: HpdmConfig, level: int) -> int:
@@ -76,7 +79,7 @@ def features_bytes(config: HpdmConfig, level: int) -> int:
 def _start(config: HpdmConfig) -> int:
     """Tokeniser, noise level, labels on the tokens, latents of the step before."""
     d, latent, n = config.dim, config.latent_dim, math.prod(config.token_grid)
-    channels = config.channels * (2 if config.fusion == "shallow" else 1)
+    channels = config.channels * (2 if config.pixels_beside else 1)
     said = TIME_WIDTH * latent + latent * latent + (latent * d if config.token_condition else 0)
     return 2 * (n * channels * math.prod(config.token) * d + said + config.latents * 4 * latent * latent)
 
@@ -84,7 +87,7 @@ def _start(config: HpdmConfig) -> int:
 def _blocks(config: HpdmConfig, level: int, stop: int) -> int:
     """The blocks before `stop` that a level passes through, each with its fusion."""
     active = sum(n > level for n in config.level_blocks[:stop])
-    fused = sum(n > level and n > 1 for n in config.level_blocks[:stop]) if config.fusion == "dcf" and level else 0
+    fused = sum(n > level and n > 1 for n in config.level_blocks[:stop]) if config.deep and level else 0
     return active * _block(config) + fused * _fusion(config, level)
 
 
@@ -109,20 +112,21 @@ def _fusion(config: HpdmConfig, level: int) -> int:
 class _Contexts:
     """Counts what `ContextCache` computes, without computing it."""
 
-    def __init__(self, config: HpdmConfig, kept: bool, batch: int) -> None:
-        self.config, self.keeps, self.batch = config, kept, batch
+    def __init__(self, config: HpdmConfig, kept: bool) -> None:
+        self.config, self.keeps = config, kept
         self.kept: set[tuple[int, Axes]] = set()
         self.computed = [0] * config.levels
 
     def kept_by_level(self) -> tuple[int, ...]:
         return tuple(sum(level == k for level, _ in self.kept) for k in range(self.config.levels))
 
-    def level(self, level: int, tiles: Sequence[Axes], steps: int) -> None:
-        if self.config.fusion != "dcf":
+    def level(self, level: int, tiles: Sequence[Axes], steps: int, batch: int) -> None:
+        """A level's steps, with so many tiles at once."""
+        if not self.config.deep:
             return
         before = list(self.computed)
-        for start in range(0, len(tiles), self.batch):
-            self._features(level, tiles[start : start + self.batch])
+        for start in range(0, len(tiles), batch):
+            self._features(level, tiles[start : start + batch])
             if not self.keeps:
                 self.kept.clear()
         if not self.keeps:  # every step is as the first

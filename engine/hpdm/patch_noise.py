@@ -12,10 +12,14 @@ import math
 import torch
 from torch import Tensor
 
+from engine.hpdm.hpdm_config import HpdmConfig
+
 PHI_MIN = 0.02
 """Noise on a finished level when it serves as context, at training and at sampling. [I]"""
 PHI_RANGE = (0.01, 1.56)
 """Training draws phi uniformly from this range, independently a level: the cosine schedule. [I]"""
+SIGMA_START = 80.0
+"""Where a schedule by noise level begins, on pure noise; EDM's [E]."""
 
 
 def _cs(phi: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,6 +65,24 @@ def angle(phi: float, like: Tensor) -> Tensor:
 def schedule(steps: int) -> list[float]:
     """Angles of a run, pi/2 (pure noise) first and 0 (clean) last: steps + 1 of them, evenly spaced. [I]"""
     return [math.pi / 2 * (1 - i / steps) for i in range(steps + 1)]
+
+
+def karras(high: float, low: float, count: int, rho: float = 7.0) -> list[float]:
+    """Noise levels from `high` to `low`, `count` of them, evenly spaced in their root; EDM's equation 5. [E]"""
+    ends = high ** (1 / rho), low ** (1 / rho)
+    return [(ends[0] + i / max(count - 1, 1) * (ends[1] - ends[0])) ** rho for i in range(count)]
+
+
+def level_angles(config: HpdmConfig, level: int, steps: int) -> list[float]:
+    """Angles of a level's run, steps + 1 of them, 0 (clean) last.
+
+    Even ones, as `schedule` has them, or, ours [O], where the config has noise levels: SIGMA_START, then from its
+    highest to its lowest. Even angles end at a noise level of 1 / (b tan) whatever the level needs.
+    """
+    if not config.sigmas:
+        return schedule(steps)
+    sigmas = [SIGMA_START, *karras(*config.sigmas[level], steps - 1)]
+    return [*(math.atan(sigma * config.input_scales[level]) for sigma in sigmas), 0.0]
 
 
 def draw_phi(count: int, generator: torch.Generator | None = None) -> Tensor:

@@ -42,6 +42,16 @@ def seam_ratio(video: Tensor, config: HpdmConfig) -> float | None:
     return float(crossing.mean()) / rest if len(crossing) and rest > 0 else None
 
 
+def frame_jumps(video: Tensor, frames: int) -> tuple[float, float]:
+    """Mean |jump| between frames where tiles of so many `frames` meet, and elsewhere; `video` (..., F, H, W).
+
+    0 where there are no such frames. Of a plain ground that stands still both are noise; more at tile ends is flicker.
+    """
+    jumps = video.float().diff(dim=-3).abs().mean((-2, -1)).flatten(0, -2).mean(0)  # one a pair of frames
+    meet = (torch.arange(len(jumps)) + 1) % frames == 0
+    return _mean(jumps[meet]), _mean(jumps[~meet])
+
+
 def seam_lines(video: Tensor, config: HpdmConfig, overlap: str | tuple[bool, bool, bool]) -> SeamLines | None:
     """The jump across every piece of the lines where tiles of this overlap begin or end, over that just beside it.
 
@@ -66,6 +76,10 @@ def _at_and_elsewhere(video: Tensor, config: HpdmConfig) -> tuple[Tensor, float]
         at.append(jumps[line])
         elsewhere.append(jumps[~line])
     return torch.cat(at), float(torch.cat(elsewhere).mean())
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _jumps(video: Tensor, axis: int) -> Tensor:

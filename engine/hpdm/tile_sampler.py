@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,8 +11,9 @@ from torch import Tensor
 
 from engine.hpdm.context_cache import ContextCache
 from engine.hpdm.hpdm_config import Axes, HpdmConfig
-from engine.hpdm.hpdm_model import Hpdm, LevelInput, pixels_below
-from engine.hpdm.patch_noise import PHI_MIN, add_noise, angle, eps_from_x0, net_input, schedule, x0_from_v
+from engine.hpdm.hpdm_model import Hpdm, LevelInput
+from engine.hpdm.patch_noise import PHI_MIN, add_noise, angle, eps_from_x0, level_angles
+from engine.hpdm.target import Preconditioning
 from engine.hpdm.tiles import tile_grid
 
 OnLevelStep = Callable[["LevelStep"], None]
@@ -51,8 +51,10 @@ class LevelSampler:
     def __init__(self, model: Hpdm, level: int, labels: Tensor, cache: ContextCache, how: Sampling) -> None:
         self.model, self.level, self.labels, self.cache, self.how = model, level, labels, cache, how
         self.b = model.config.input_scales[level]
+        self.form = Preconditioning.of(model.config, level)
         self.tiles = tile_grid(model.config, level, how.overlap)
         self.latents: dict[Axes, Tensor] = {}
+        self.below: dict[Axes, Tensor] = {}
 
     def denoise(self, z: Tensor, phi: float, *, remember: bool = True) -> Tensor:
         """The averaged clean estimate of the canvas z (V, C, F, H, W) at angle phi.
@@ -75,22 +77,30 @@ class LevelSampler:
         own = torch.stack([z[..., t : t + f, y : y + h, x : x + w] for t, y, x in part])  # (tiles, V, C, f, h, w)
         noisy = own[:, None].expand(-1, rows // videos, *([-1] * 5)).flatten(0, 2)  # (tiles rows, C, f, h, w)
         phis = torch.full((len(noisy),), phi, device=z.device)
-        state = self.model.start(self.level, self._input(noisy, phis, part))
-        self.model.run([state], self.cache.features(self.level, part))
+        given = self._input(noisy, phis, part)
+        state = self.model.start(self.level, given)
+        self.model.run([state], self.cache.features(self.level, part, rows))
         v, latents = self.model.finish(state)
         if remember and self.how.self_condition:
             self.latents |= dict(zip(part, latents.split(rows), strict=True))
-        x0 = x0_from_v(noisy, v, phis, self.b).unflatten(0, (len(part), rows // videos, videos))
+        x0 = self.form.x0(noisy, v, phis, given.below).unflatten(0, (len(part), rows // videos, videos))
         return guided(x0, self.how.guidance).clamp(-1, 1).unbind(0)
 
     def _input(self, noisy: Tensor, phis: Tensor, part: Sequence[Axes]) -> LevelInput:
         offsets = torch.tensor(part).repeat_interleave(len(self.labels), 0)
         previous = torch.cat([self.latents[p] for p in part]) if part[0] in self.latents else None
-        below = None
-        if self.model.config.fusion == "shallow" and self.level:
-            below = pixels_below(self.model.config, (self.level, offsets), *self.cache.pixels(self.level, part))
-        labels = self.labels.repeat(len(part), 1)
-        return LevelInput(net_input(noisy, phis, self.b), phis, offsets, labels, previous, below)
+        labels, below = self.labels.repeat(len(part), 1), self._below(part)
+        pixels = self.form.input(noisy, phis, below)
+        return LevelInput(pixels, phis, offsets, labels, previous, below)
+
+    def _below(self, part: Sequence[Axes]) -> Tensor | None:
+        """The level below at each tile's pixels, the same at every step."""
+        if part[0] not in self.below:
+            found = self.cache.below(self.level, part, len(self.labels))
+            if found is None:
+                return None
+            self.below |= dict(zip(part, found.split(len(self.labels)), strict=True))
+        return torch.cat([self.below[tile] for tile in part])
 
 
 def average(estimates: Iterable[tuple[Axes, Tensor]], like: Tensor, patch: Axes) -> Tensor:
@@ -127,7 +137,7 @@ def sample_level(sampler: LevelSampler, z: Tensor, on_step: OnLevelStep | None =
     First order; Heun's correction at level 0 only, since it made the later levels grainy [P].
     """
     steps = sampler.how.steps[sampler.level]
-    angles, b = schedule(steps), sampler.b
+    angles, b = level_angles(sampler.model.config, sampler.level, steps), sampler.b
     x0 = z
     for i, (phi, after) in enumerate(pairwise(angles)):
         x0 = sampler.denoise(z, phi)
@@ -157,13 +167,22 @@ class Cascade:
         """`labels` (V, conditions), one row a video; video n draws from `seed + n`."""
         self.model, self.how, self.seed, self.videos = model, how, seed, len(labels)
         self.device = next(model.parameters()).device
-        branches = [labels] if math.isclose(how.guidance, 1.0) else [labels, torch.zeros_like(labels)]
-        self.rows = torch.cat(branches).to(self.device)
-        self.cache = ContextCache(model, self.rows, how.cache)
+        self.labels = labels.to(self.device)
+        widest = max(range(1, model.config.levels), key=self.branches, default=0)
+        self.cache = ContextCache(model, self.rows(widest), how.cache)
+
+    def branches(self, level: int) -> int:
+        """Network rows of a tile and video: with labels, and without them where guidance acts."""
+        return self.model.config.branches(level, self.how.guidance)
+
+    def rows(self, level: int) -> Tensor:
+        """Labels (branches V, conditions) of a level's rows."""
+        unsaid = [torch.zeros_like(self.labels)] * (self.branches(level) - 1)
+        return torch.cat([self.labels, *unsaid])
 
     def sampler(self, level: int) -> LevelSampler:
         """The denoiser of the next level; the levels below must be finished."""
-        return LevelSampler(self.model, level, self.rows, self.cache, self.how)
+        return LevelSampler(self.model, level, self.rows(level), self.cache, self.how)
 
     def noise(self, level: int, kind: int = 0) -> Tensor:
         """The level's canvas of pure noise (V, C, F, H, W), or (kind 1) that of its role as context."""

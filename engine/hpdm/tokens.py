@@ -29,7 +29,7 @@ class Tokenizer(nn.Module):
         super().__init__()
         f, h, w = config.token_grid
         t, y, x = config.token
-        channels = config.channels * (2 if config.fusion == "shallow" else 1)
+        channels = config.channels * (2 if config.pixels_beside else 1)
         self.token = config.token
         self.linear, self.norm = nn.Linear(channels * t * y * x, config.dim), nn.LayerNorm(config.dim)
         self.positions = nn.Parameter(0.02 * torch.randn(f * h * w, config.dim))

@@ -19,6 +19,13 @@ CONFIG = HpdmConfig(
 )  # fmt: skip
 
 
+OURS = {
+    "target": "residual", "residual_scales": (1.0, 0.5, 0.3), "fusion": "dcf+pixels", "input_scales": (1.0, 1.0, 1.0),
+    "guided_levels": 1, "sigmas": ((80.0, 0.02), (1.0, 0.01), (1.0, 0.01)),
+}  # fmt: skip
+"""What the shipped recipe has beside the paper's form."""
+
+
 def make_model(seed: int = 0, **changes: object) -> Hpdm:
     """Every weight drawn at random, so that nothing is hidden by layers that start at zero."""
     torch.manual_seed(seed)

@@ -36,7 +36,7 @@ def table_flops(table: dict[str, Any], choice: LevelChoice, steps: tuple[int, ..
     total = 0
     for k in range(choice.levels or len(steps)):
         passes = 2 * steps[k] - 1 if choice.heun and k == 0 else steps[k]
-        total += table["rows"] * passes * overlap["tiles"][k] * table["each"][k]["pass_flops"]
+        total += table["rows"][k] * passes * overlap["tiles"][k] * table["each"][k]["pass_flops"]
         total += steps[k] * overlap["every"][k] if choice.context == "off" else overlap["once"][k]
     return total
 

@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from engine.errors import Cancelled
-from engine.hpdm.patch_noise import eps_from_x0, schedule
-from engine.hpdm.seams import disagreement, seam_ratio
-from engine.hpdm.tile_sampler import Cascade, LevelSampler, Sampling, average, guided, sample_levels
-from engine.hpdm.tiles import tile_grid
-from tests.hpdm.conftest import CONFIG, make_model
+from engine.hpdm.fusion import pixels_below
+from engine.hpdm.hpdm_model import LevelInput
+from engine.hpdm.nested_patches import crop
+from engine.hpdm.patch_noise import PHI_MIN, eps_from_x0, net_input, schedule
+from engine.hpdm.seams import disagreement, frame_jumps, seam_ratio
+from engine.hpdm.target import Preconditioning
+from engine.hpdm.tile_sampler import Cascade, LevelSampler, Sampling, average, guided, sample_level, sample_levels
+from engine.hpdm.tiles import parents_of, tile_grid
+from tests.hpdm.conftest import CONFIG, OURS, make_model
 
 LABELS = torch.tensor([[1, 2], [2, 1]])
 HOW = Sampling((3, 2, 2), tile_batch=12)
@@ -40,13 +44,70 @@ def test_averaging_clean_estimates_is_averaging_noise_estimates():
     torch.testing.assert_close(mean, (eps_from_x0(z, a, phi, 0.5) + eps_from_x0(z, b, phi, 0.5)) / 2)
 
 
-@pytest.mark.parametrize("fusion", ["dcf", "shallow", "none"])
+@pytest.mark.parametrize(
+    "changes", [{"fusion": "dcf"}, {"fusion": "shallow"}, {"fusion": "none"}, OURS, {**OURS, "guided_levels": 2}]
+)
 @pytest.mark.parametrize("cache", ["off", "cpu"])
-def test_a_cache_changes_nothing_but_the_work(fusion, cache):
-    model = make_model(fusion=fusion).eval()
+def test_a_cache_changes_nothing_but_the_work(changes, cache):
+    model = make_model(**changes).eval()
     kept = sample_levels(model, LABELS, HOW, seed=5)
     for a, b in zip(kept, sample_levels(model, LABELS, replace(HOW, cache=cache), seed=5), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, OURS, {**OURS, "fusion": "dcf"}, {"fusion": "shallow"}, {"fusion": "dcf+pixels"}]
+)
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_tiles_estimate_is_the_joint_forwards_on_the_same_patches(changes, level):
+    """With a real cache: parents centred, finished, with their own noise; every input is built here by hand."""
+    model = make_model(**changes).eval()
+    config, phi = model.config, 0.7
+    cascade = Cascade(model, LABELS, Sampling((1, 1, 1), "spatial", tile_batch=6))
+    videos = [torch.rand_like(cascade.noise(k)) - 0.5 for k in range(level)]
+    for k, video in enumerate(videos):
+        cascade.finish(k, video)
+    sampler, z = cascade.sampler(level), cascade.noise(level)
+    tile = sampler.tiles[len(sampler.tiles) // 2 + 1]
+    found = dict(sampler.estimates(z, phi))[tile]
+    canvases, angles = [*cascade.cache.canvases, z], [*[PHI_MIN] * level, phi]
+    given, before = [], None
+    for k, place in enumerate([*parents_of(config, tile, level), tile]):
+        rows, offsets = torch.full((2,), angles[k]), torch.tensor([place, place])
+        patch, form = crop(canvases[k], offsets, config.patch), Preconditioning.of(config, k)
+        below = pixels_below(config, (k, offsets), given[-1].offsets, before) if k and config.needs_below else None
+        given.append(LevelInput(form.input(patch, rows, below), rows, offsets, LABELS, None, below))
+        before = net_input(patch, rows, config.input_scales[k])
+    with torch.no_grad():
+        v = model(given)[level][0]
+    expected = form.x0(patch, v, rows, below).clamp(-1, 1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_guidance_acts_on_the_levels_that_the_model_says_and_on_no_other(monkeypatch):
+    model = make_model(**OURS).eval()
+    rows: list[tuple[int, int]] = []
+    real = model.start
+
+    def counted(level, given):
+        rows.append((level, len(given.labels)))
+        return real(level, given)
+
+    monkeypatch.setattr(model, "start", counted)
+    plain, strong = (sample_levels(model, LABELS[:1], replace(HOW, guidance=g, tile_batch=4)) for g in (1.0, 3.0))
+    assert not torch.allclose(plain[0], strong[0])
+    strong_rows = rows[len(rows) // 2 :]
+    assert {n for level, n in strong_rows if level == 0} == {2, 4}  # tiles with labels and without; contexts
+    cascade = Cascade(model, LABELS, replace(HOW, guidance=3.0))
+    assert [cascade.branches(k) for k in range(3)] == [2, 1, 1]
+    assert [len(cascade.rows(k)) for k in range(3)] == [4, 2, 2]
+    for other in (1.0, 3.0):  # on one and the same level 0, the levels above do not know of guidance
+        own = Cascade(model, LABELS, replace(HOW, guidance=other))
+        own.finish(0, torch.zeros_like(own.noise(0)))
+        video = sample_level(own.sampler(1), own.noise(1))
+        if other == 1.0:
+            first = video
+    assert torch.equal(first, video)
 
 
 def test_a_cache_saves_the_passes_of_finished_levels(model):
@@ -94,8 +155,6 @@ def test_the_same_seed_is_the_same_video_and_another_is_not(model):
 
 def test_an_exact_denoiser_gives_the_clean_video_at_any_number_of_steps(model, monkeypatch):
     """The solver alone: with the true x0 at every step, the canvas ends there, with Heun and without."""
-    from engine.hpdm.tile_sampler import sample_level
-
     truth = torch.rand(2, 3, *CONFIG.size(0)) * 2 - 1
     monkeypatch.setattr(LevelSampler, "denoise", lambda self, z, phi, remember=True: truth)
     for heun in (False, True):
@@ -105,8 +164,6 @@ def test_an_exact_denoiser_gives_the_clean_video_at_any_number_of_steps(model, m
 
 def test_heun_beats_the_first_order_on_a_problem_with_a_known_answer(model, monkeypatch):
     """Data N(0, 1) at b = 1: x0^ = c z, and the true flow leaves z where it is. Heun must be much nearer than Euler."""
-    from engine.hpdm.tile_sampler import sample_level
-
     monkeypatch.setattr(LevelSampler, "denoise", lambda self, z, phi, remember=True: torch.cos(torch.tensor(phi)) * z)
     errors = {}
     for heun in (False, True):
@@ -172,6 +229,16 @@ def test_the_seam_ratio_tells_tiles_from_a_picture():
     assert seam_ratio(smooth + 5 * tiles, config) > 5
     assert seam_ratio(smooth[..., :8, :8], config) is None
     assert seam_ratio(torch.zeros(3, 4, 32, 32), config) is None
+
+
+def test_jumps_between_frames_are_told_apart_where_tiles_meet():
+    steady = torch.zeros(3, 8, 4, 4)
+    assert frame_jumps(steady, 4) == (0, 0)
+    tiles = torch.tensor([0.0] * 4 + [0.2] * 4).view(1, 8, 1, 1).expand(3, 8, 4, 4)
+    assert frame_jumps(tiles, 4) == pytest.approx((0.2, 0))
+    ramp = torch.arange(8.0).view(1, 8, 1, 1).expand(3, 8, 4, 4)
+    assert frame_jumps(ramp, 4) == pytest.approx((1, 1))
+    assert frame_jumps(steady[:, :4], 4)[0] == 0
 
 
 def test_disagreement_is_zero_for_tiles_that_agree_and_unknown_for_tiles_that_share_nothing(model, monkeypatch):

@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from engine.hpdm.hpdm_model import LevelInput
 from engine.hpdm.patch_noise import PHI_MIN, PHI_RANGE
 from engine.hpdm.prompt_words import understand
-from engine.hpdm.weights_folder import load_hpdm
-from training.config import HpdmRecipe
+from engine.hpdm.tile_sampler import sample_levels
+from engine.hpdm.weights_folder import load_hpdm, save_hpdm
+from tests.hpdm.conftest import OURS
+from training.config import FanOut, HpdmRecipe
 from training.data import Scenes
-from training.evaluate_hpdm import as_judged, prompts
+from training.evaluate_hpdm import as_judged, prompts, settings_of
 from training.export_hpdm import EXAMPLES, export
 from training.hpdm_data import HELD_OUT, Clips, conditions, labels, scene
+from training.hpdm_rows import fan_out_loss
 from training.optim import split
 from training.recipes import HPDM_RECIPES
 from training.runtime import Ema, Run
-from training.train_hpdm import EDGES, angles, build, hierarchical_loss, step
+from training.train_hpdm import EDGES, angles, build, hierarchical_loss, review, step, take_over
 
 NAMES = ("red heart", "frog")
 XS = HPDM_RECIPES["xs"]
@@ -32,6 +36,9 @@ TINY = replace(
     clips=32,
     minutes=4,
 )  # fmt: skip
+PLAN = FanOut(
+    finished=(4, 6), counted=(12, 12, 12), log_sigma=((0.0, 1.3), (-0.7, 1.2), (-0.7, 1.2)), weights=(1.0, 1.0, 1.0)
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,21 +104,39 @@ def test_a_new_models_loss_is_that_of_answering_zero(clips):
     assert all(0.3 < float(loss.detach()) < 1.2 for loss in losses)
 
 
-def test_the_loss_falls_at_every_level(clips, tmp_path):
+@pytest.mark.parametrize("plan", [None, PLAN])
+def test_the_loss_falls_at_every_level(clips, tmp_path, plan):
     """On one and the same held batch, before and after."""
     recipe = replace(TINY, warmup=5, self_condition=0.0)
+    if plan:
+        recipe = replace(recipe, fan_out=plan, model=replace(recipe.model, **OURS, fusion_init="identity"))
     run = make_run(recipe, tmp_path)
     videos, said = clips.draw(128, np.random.default_rng(7))
 
     def held() -> np.ndarray:
+        rng, many = np.random.default_rng(8), plan and replace(plan, finished=(32, 32), counted=(96, 96, 96))
         with torch.no_grad():
-            losses = hierarchical_loss(run.module, recipe, videos, said, 64, np.random.default_rng(8))
+            if many:
+                losses = fan_out_loss(run.module, many, 0.0, videos, said, rng)
+            else:
+                losses = hierarchical_loss(run.module, recipe, videos, said, 64, rng)
         return np.array([float(loss) for loss in losses])
 
     before = held()
     for _ in range(60):
         step(run, recipe, clips)
     assert (held() < 0.95 * before).all()
+
+
+def test_a_level_whose_loss_weighs_nothing_teaches_nothing(clips, tmp_path):
+    """With the coarsest level's weight alone, fusion, which it never meets, gets no gradient."""
+    model = replace(TINY.model, **OURS, fusion_init="identity")
+    for weights, moved in (((1.0, 0.0, 0.0), False), ((1.0, 1.0, 0.0), True)):
+        run = make_run(replace(TINY, model=model, fan_out=replace(PLAN, weights=weights)), tmp_path)
+        torch.nn.init.normal_(run.module.detokenize.linear.weight)
+        step(run, replace(TINY, model=model, fan_out=replace(PLAN, weights=weights)), clips)
+        grad = run.module.fusions[2].linear.weight.grad
+        assert bool(grad is not None and grad.abs().max() > 0) == moved
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(clips, tmp_path):
@@ -132,7 +157,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(clips, tmp_path):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("fusion", ["dcf", "shallow", "none"])
+@pytest.mark.parametrize("fusion", ["dcf", "dcf+pixels", "shallow", "none"])
 def test_every_fusion_trains_every_weight(clips, fusion, tmp_path):
     recipe = replace(TINY, model=replace(TINY.model, fusion=fusion), self_condition=1.0)
     run = make_run(recipe, tmp_path)
@@ -163,6 +188,40 @@ def test_an_exported_run_is_the_averaged_weights(clips, tmp_path):
     back = load_hpdm(tmp_path / "out")
     for a, b in zip(run.ema.module.parameters(), back.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_sheet_and_the_judge_run_as_the_exported_model_says(scenes, clips, tmp_path, monkeypatch):
+    recipe = replace(TINY, steps=(4, 2, 1), guidance=1.5, overlap="none")
+    run = make_run(recipe, tmp_path / "run")
+    run.save()
+    export(recipe, tmp_path / "run", tmp_path / "out")
+    seen = []
+
+    def noted(model, said, how, **rest):
+        seen.append(how)
+        return sample_levels(model, said, how, **rest)
+
+    monkeypatch.setattr("training.train_hpdm.sample", noted)
+    review(run, recipe, scenes, "now", count=1)
+    judged = settings_of(tmp_path / "out")
+    assert seen == [judged]
+    assert (judged.steps, judged.overlap, judged.guidance) == ((4, 2, 1), "none", 1.5)
+    assert settings_of(tmp_path / "out", overlap="full", steps=None).overlap == "full"
+
+
+def test_a_run_that_takes_over_a_papers_model_begins_with_its_coarsest_level(tmp_path, clips):
+    old = build(TINY, NAMES, seed=1)
+    for p in old.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    save_hpdm(old, tmp_path)
+    model = build(replace(TINY, model=replace(TINY.model, **OURS, fusion_init="identity")), NAMES)
+    fresh = [f.linear.weight.clone() for f in model.fusions if hasattr(f, "linear")]
+    take_over(model, tmp_path)
+    pixels, phi = torch.randn(2, 3, *TINY.model.patch), torch.tensor([0.3, 1.0])
+    given = LevelInput(pixels, phi, torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3, dtype=torch.long))
+    with torch.no_grad():
+        torch.testing.assert_close(model([given])[0][0], old([given])[0][0])
+    assert all(torch.equal(a, f.linear.weight) for a, f in zip(fresh, model.fusions[2:], strict=True))
 
 
 def test_the_judge_is_shown_every_level_at_its_own_size():

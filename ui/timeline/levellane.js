@@ -153,6 +153,6 @@ class LevelNumbers {
     }));
     const { patch: [frames, height, width], rows } = this.host.context.levels;
     say(this.sentence, `A tile is ${frameText({ frames, height, width })}`
-      + `${rows > 1 ? "; each runs twice, with the prompt and without" : ""}.`);
+      + `${twiceText(rows)}.`);
   }
 }

@@ -46,7 +46,7 @@ function levelsOf(track, steps, context) {
   return stagesOf(fitting, steps).map(({ first, last }, k) => {
     const count = last - first + 1;
     const turns = choice.heun && k === 0 ? 2 * count - 1 : count;
-    const passes = rows * turns * overlap.tiles[k];
+    const passes = rows[k] * turns * overlap.tiles[k];
     const below = choice.context === "off" ? count * overlap.every[k] : overlap.once[k];
     const flops = passes * each[k].pass_flops + below;
     const seconds = each[k].flop_seconds === null ? null : flops * each[k].flop_seconds;
@@ -70,6 +70,14 @@ function levelCost(track, steps, context) {
   const seconds = known ? run.reduce((sum, level) => sum + level.seconds, context.fixed_s ?? 0) : null;
   const overlap = context.levels.overlaps.find(({ name }) => name === choice.overlap);
   return { seconds, flops, kept: choice.context === "off" ? null : overlap.kept_bytes[run.length - 1] };
+}
+
+/** Of network rows by level: which levels' tiles guidance runs twice, in words; nothing where none. */
+function twiceText(rows) {
+  const twice = rows.flatMap((count, k) => (count > 1 ? [k + 1] : []));
+  if (!twice.length) return "";
+  const where = twice.length === rows.length ? "" : ` at level ${twice.join(", ")}`;
+  return `; each${where} runs twice, with the prompt and without`;
 }
 
 const frameText = ({ frames, width, height }) => `${countText(frames, "frame")} of ${width}×${height}`;
