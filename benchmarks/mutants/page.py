@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from benchmarks.mutants.changes import OPERATORS, Mutant
 from benchmarks.mutants.listed import Listed, Spared
@@ -26,7 +27,12 @@ def written(listed: Listed, killers: Mapping[Mutant, str]) -> str:
         if own:
             rows.append(_row(f"`{subject.path}`", listed, own))
     rows.append(_row("all", listed, killers))
-    parts = [_HEAD, "\n".join(rows) + "\n", *_reasons("Equivalent", listed.equivalent, killers)]
+    parts = [
+        _HEAD,
+        f"Run of {date.today().isoformat()}:\n",
+        "\n".join(rows) + "\n",
+        *_reasons("Equivalent", listed.equivalent, killers),
+    ]
     parts += _reasons("Surviving", listed.tolerated, killers)
     if unknown := [mutant.name for mutant in _unknown(listed, killers)]:
         parts.append("## Surviving, without a reason\n\n" + "\n".join(f"- `{_flat(name)}`" for name in unknown) + "\n")

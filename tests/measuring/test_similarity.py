@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from engine.errors import InvalidInput
 from engine.measuring import similarity as measures
+from engine.measuring import video
 from engine.measuring.heatmap import heatmap
 from engine.measuring.similarity import KINDS, Metric, own_similarity, similarity
 from tests.measuring.frames import mean, moving, noisy
@@ -81,7 +82,7 @@ def test_mean_and_minimum_are_those_of_the_frames(ladder: list[dict[str, Metric]
 
 def test_the_worst_frame_is_the_largest_where_lower_is_better() -> None:
     metric = Metric(mean=2.0, min=1.0, frames=(None, 1.0, 3.0))
-    assert measures.worst("flicker", metric) == 3.0
+    assert measures.worst("flicker", metric) == measures.worst("lpips", metric) == 3.0
     assert measures.worst("psnr", metric) == 1.0
     assert measures.worst("psnr", measures.missing("no")) is None
 
@@ -185,6 +186,13 @@ def test_measured_together_vmaf_and_xpsnr_are_what_they_are_alone(base: np.ndarr
     block = similarity(run, base, fps=8)
     assert block["vmaf"] == measures.vmaf(run, base, 8)
     assert block["xpsnr"] == measures.xpsnr(run, base, 8)
+
+
+def test_vmaf_and_xpsnr_come_from_one_pass_of_ffmpeg(base: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, start = [], video._started
+    monkeypatch.setattr(video, "_started", lambda command, folder: begun.append(command) or start(command, folder))
+    assert similarity(noisy(base[:2], 0.05), base[:2], fps=8)["vmaf"].mean is not None
+    assert len(begun) == 1
 
 
 def test_shapes_that_differ_are_missing_with_both_sizes(base: np.ndarray) -> None:
