@@ -201,7 +201,7 @@ def test_the_sheet_and_the_judge_run_as_the_exported_model_says(scenes, clips, t
         seen.append(how)
         return sample_levels(model, said, how, **rest)
 
-    monkeypatch.setattr("training.train_hpdm.sample", noted)
+    monkeypatch.setattr("training.train_hpdm.sample_levels", noted)
     review(run, recipe, scenes, "now", count=1)
     judged = settings_of(tmp_path / "out")
     assert seen == [judged]
