@@ -160,7 +160,8 @@ RESIDUAL = replace(
     ),
     self_condition=0.0,
     clips=1500,
-    guidance=1.0,
+    steps=(16, 8, 4),
+    guidance=1.3,
 )  # fmt: skip
 
 MINI = HpdmRecipe(
