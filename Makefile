@@ -62,7 +62,7 @@ format: setup-dev  ## Put the code into style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-mutants: setup-dev  ## Is every small change to the mathematics noticed by a test? Half an hour, resumes; see docs/mutants.md
+mutants: setup-dev  ## Is every small change to the mathematics noticed by a test? Minutes, resumes; see docs/mutants.md
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE nice -n 10 $(BIN)/python -m benchmarks.mutants
 
 bench: setup-dev  ## Speed and fidelity of the shipped model; see docs/measurements.md
