@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-# Two workers take whole files; threads that wait do not spin.
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three workers for two cores take whole files; threads that wait do not spin.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-dev run demo test test-rest test-all check house format mutants bench example pictures train clean
 

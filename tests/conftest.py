@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,9 +23,15 @@ STUDIO = tuple(f"tests/browser/test_{name}.py" for name in ("studio", "levels_in
 FIRST = (*STUDIO, "tests/browser", "tests/faults", "tests/jobs", "tests/families")  # what takes longest is begun first
 
 
+BROWSERS = 2  # workers that may run browser tests at a time: a third one makes pages late
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """A worker takes whole files, for their fixtures are the file's, and those of the studio as one."""
+    """A worker takes whole files, for their fixtures are the file's, and those of the studio as one.
+
+    There is a worker more than cores, as tests of the page wait half of their time; the others fill it.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Files(LoadScopeScheduling):
@@ -32,7 +39,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             file = nodeid.partition("::")[0]
             return STUDIO[0] if file in STUDIO else file
 
+        def _assign_work_unit(self, node: object) -> None:
+            others = [work for other, work in self.assigned_work.items() if other is not node]
+            browsing = sum(
+                any(in_browser(scope) and not all(tests.values()) for scope, tests in work.items()) for work in others
+            )
+            if browsing >= BROWSERS:
+                self._next(lambda scope: not in_browser(scope))
+            super()._assign_work_unit(node)
+
+        def _next(self, wanted: Callable[[str], bool]) -> None:
+            """The first file of a kind comes first; where none is left, the order stays."""
+            for scope in filter(wanted, list(self.workqueue)):
+                self.workqueue.move_to_end(scope, last=False)
+                return
+
     return Files(config, log)
+
+
+def in_browser(scope: str) -> bool:
+    """Whether a file's tests open pages."""
+    return scope.startswith(("tests/browser", "tests/faults/test_browser"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
