@@ -23,7 +23,7 @@ from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.run_display import evaluations_text
+from engine.reports.run_display import disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
 from engine.wording import gb_text
 
@@ -139,6 +139,9 @@ def print_report(report: Report, out: Path) -> None:
         if run.error:
             console.print(f"{run.name}: {run.status}: {run.error}", markup=False)
     for run in report.runs:
+        if told := disturbed_text(run):
+            console.print(f"{run.name}: {told}", markup=False)
+    for run in report.runs:
         if run.uncached and run.uncached.run:
             like = f"PSNR {_mean(run.uncached.similarity.psnr)} dB to {run.uncached.run}, the same without its cache"
             console.print(f"{run.name}: {like}.", markup=False)
@@ -157,7 +160,7 @@ def _row(run: Run) -> tuple[str, ...]:
         run.told_policy or "",
         _number(latency.denoise_s, ".2f"),
         _number(latency.total_s, ".2f"),
-        _number(run.speedup.measured, ".2f"),
+        ratio_text(run.speedup.measured, run.speedup.interval) if run.speedup.measured else "–",
         _number(run.speedup.by_flops, ".2f"),
         evaluations_text(run) or "–",
         _number(None if peak is None else peak / 1e6, ".0f"),

@@ -21,6 +21,7 @@ from engine.comparing.pipeline_runner import ScheduledRunner
 from engine.comparing.result_files import HEAT_GAIN, ResultFiles
 from engine.comparing.run_entry import environment, unfinished_run
 from engine.comparing.runner import Runner
+from engine.comparing.timing_again import timed_again, to_time_again
 from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.experiments.conditions import check_complete
 from engine.experiments.experiment import Experiment
@@ -51,7 +52,8 @@ def compare(
     With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step is. A run that
     fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept in the report.
     A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
-    of `earlier`, an unfinished report of the same experiment in `out`, are taken over too. With `numbered` files are
+    of `earlier`, a report of the same experiment in `out`, are taken over too; those whose seconds were disturbed are
+    timed again. With `numbered` files are
     named by number alone and every run gets a still picture, `NN.png`. With `learner` a few steps are timed after the
     baseline at sizes that the tracks need and nobody has timed: no run is changed by them. Pictures that the
     experiment only names must lie in `out` already.
@@ -85,6 +87,7 @@ class Comparison:
         self.kept = KeptBaseline(baselines if runner.takes_over else None, experiment, environment(runner.model))
         self.runs = FinishedRuns(self.tracks, earlier, files.folder)
         self.left = self.runs.left(self.kept.found is not None)
+        self.again = [number for number in to_time_again(self.runs) if number not in self.left]
         self.floor = NoiseFloor(earlier)
         self.beside = BesideBaseline(files, experiment.fps)
         self.pairs = CachedPairs(self.tracks, self.left, experiment.fps)
@@ -109,8 +112,29 @@ class Comparison:
                 if stop:
                     break
                 stop = cancelled
+            else:
+                report = self._time_again() or report
         report = report or self._save()
         write_index(report, self.folder)
+        return report
+
+    def _time_again(self) -> Report | None:
+        """Time disturbed runs of an earlier try anew; whatever goes wrong, they stay as they were."""
+        report = None
+        for number in self.again:
+            track, run = self.tracks[number], self.runs.by_number()[number]
+            self.listener.run_started(track.name, number, len(self.tracks))
+            try:
+                beside = self.runner.full_size_steps() if 0 not in self.again else ()
+                run = self.runs.add(number, timed_again(self.runner, track, run, beside))
+            except Skipped:
+                pass
+            except Cancelled:
+                break
+            except Exception:
+                log.exception("run %s was not timed again", track.name)
+            report = self._save()
+            self.listener.run_ended(run)
         return report
 
     def _one(self, number: int, cancelled: bool) -> tuple[Run, bool]:
@@ -139,7 +163,10 @@ class Comparison:
         return found.run.model_copy(update={"video": name})
 
     def _measured(self, number: int) -> Run:
-        run, frames = measured_run(self.runner, self.beside, number, self.tracks[number], self.runs.baseline_s)
+        steps = self.runner.full_size_steps() if number and self.kept.found else ()
+        run, frames = measured_run(self.runner, self.beside, number, self.tracks[number], steps)
+        if number == 0 and self.floor.steps_s:
+            run = run.model_copy(update={"latency": run.latency.model_copy(update={"repeat_s": self.floor.steps_s})})
         uncached = self.pairs.seen(number, frames)
         run = run.model_copy(update={"uncached": uncached.pop(number, None)})
         self.runs.tell(uncached)

@@ -18,6 +18,7 @@ from engine.costs.flops_count import Cost, schedule_cost
 from engine.experiments.conditions import pixels_of
 from engine.experiments.experiment import Experiment, Track
 from engine.measuring.device import trim_heap
+from engine.measuring.disturbance import Watch
 from engine.measuring.step_event import StepEvent
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.patching import patched
@@ -27,6 +28,8 @@ from engine.sampling.run_request import StagedRequest, StagedResult
 from engine.sampling.shared_start import RunMemo
 from engine.schedules.latent_sizes import LatentSize, full_size, latent_size
 from engine.schedules.schedule import flat
+
+BESIDE = 3  # steps of full size that are timed beside a track; the one before them starts the run
 
 
 class ScheduledRunner(Runner[StagedResult]):
@@ -95,6 +98,15 @@ class ScheduledRunner(Runner[StagedResult]):
             "cache": track.cache.document() if track.cache else None,
         }
 
+    def full_size_steps(self) -> tuple[float, ...]:
+        baseline, least = self.experiment.baseline, self.experiment.spec.family.least_steps
+        self._warm_up(baseline.name, self.experiment.sizes(baseline.schedule))
+        schedule = flat(max(BESIDE + 1, least))
+        request = replace(self._request(baseline), schedule=schedule, decode=False)
+        told = "timing steps of the baseline"
+        found = run_staged(request, lambda _: self.listener.phase(baseline.name, told), memo=self.memo)
+        return found.readings.steps_s[1:]
+
     def calibrate(self, learner: Learner) -> None:
         experiment, spec, name = self.experiment, self.experiment.spec, self.experiment.baseline.name
         size = experiment.height, experiment.width, experiment.frames
@@ -104,7 +116,10 @@ class ScheduledRunner(Runner[StagedResult]):
             full = full_size(spec.geometry, *size)
             self._warm_up(name, [latent_size(full, rate, spec.geometry.patch) for rate in (*rates, 1.0)])
             request, told = self._request(experiment.baseline), "timing other sizes"
-            learner.probed(probe(request, spec, rates, lambda _: self.listener.phase(name, told), self.memo))
+            with Watch(self.model.device) as disturbance:
+                found = probe(request, spec, rates, lambda _: self.listener.phase(name, told), self.memo)
+            if not disturbance.found.reason:
+                learner.probed(found)
 
     def _request(self, track: Track) -> StagedRequest:
         experiment = self.experiment

@@ -82,6 +82,10 @@ class Runner(ABC, Generic[Result]):
         """Similarities with what is to be known when reading those of this kind of model."""
         return similar
 
+    def full_size_steps(self) -> tuple[float, ...]:
+        """Seconds of a few steps of the baseline's, timed now; nothing where baselines are never taken over."""
+        return ()
+
     def calibrate(self, learner: Learner) -> None:
         """Time a few steps at sizes that the tracks need and nobody has timed."""
         return

@@ -113,10 +113,11 @@ class Timings(_Frozen):
     runs: int = 0
 
     def with_run(self, run: Run) -> Timings:
-        """These and a finished run's of the same key; itself where the run is not done, or was sped up by a cache."""
+        """These and a finished run's of the same key; itself where it is not done, was disturbed, or had a cache."""
         latency, full = run.latency, run.stages[-1] if run.stages else None
         if (
             run.status != "done"
+            or run.disturbed
             or run.cache is not None
             or _other_levels(run)
             or full is None

@@ -8,7 +8,7 @@ from typing import Any
 from engine.measuring import similarity
 from engine.measuring.similarity import KINDS, Metric
 from engine.reports.closeness import Similarity
-from engine.reports.run_display import evaluations_text
+from engine.reports.run_display import disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
 from engine.wording import gib_text
 
@@ -38,21 +38,26 @@ class Footnotes:
         return Cell(shown, self.reasons.index(reason) + 1, reason)
 
 
-def cost_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
-    """Time, speed-ups and memory of a run as cells."""
+def cost_cells(run: Run, baseline: Run, notes: Footnotes) -> dict[str, Cell]:
+    """Time, speed-ups and memory of a run as cells; seconds of a disturbed run say so, and what depends on them."""
     gone = run.error or (f"The run was {run.status}." if run.status != "done" else "Not measured.")
 
     def cell(value: float | None, text: str, reason: str | None = None) -> Cell:
         return notes.cell(None, reason or gone) if value is None else notes.cell(text, None)
 
-    def seconds(value: float | None) -> Cell:
-        return cell(value, f"{value or 0:.2f}" if (value or 0) < 10 else f"{value:.1f}")
+    def timed(value: float | None, text: str, against: Run | None = None) -> Cell:
+        return cell(None, "") if value is None else notes.cell(text, disturbed_text(run, against))
 
+    def seconds(value: float | None) -> Cell:
+        return timed(value, f"{value or 0:.2f}" if (value or 0) < 10 else f"{value:.1f}")
+
+    speedup = run.speedup
     return {
         "total": seconds(run.latency.total_s),
         "loop": seconds(run.latency.denoise_s),
-        "measured": cell(run.speedup.measured, f"{run.speedup.measured or 0:.2f}×"),
-        "by_flops": cell(run.speedup.by_flops, f"{run.speedup.by_flops or 0:.2f}×"),
+        "measured": timed(speedup.measured, ratio_text(speedup.measured or 0, speedup.interval), baseline),
+        "whole": timed(speedup.whole, ratio_text(speedup.whole or 0, speedup.whole_interval), baseline),
+        "by_flops": cell(speedup.by_flops, f"{speedup.by_flops or 0:.2f}×"),
         "memory": cell(run.memory.peak_bytes, gib_text(run.memory.peak_bytes or 0), run.memory.reason),
     }
 

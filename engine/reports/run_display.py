@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.reports.run_costs import StageEntry
+from engine.reports.run_costs import Interval, StageEntry
 from engine.reports.schema import Run
 
 COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
@@ -12,6 +12,21 @@ HEADLINE_METRICS = ("psnr", "ssim", "vmaf")
 def colour_of(index: int) -> int:
     """The accent of a run by its place in the report: 0 the baseline, 1..7 the others, then over again."""
     return 1 + (index - 1) % (COLOURS - 1) if index else 0
+
+
+def ratio_text(ratio: float, interval: Interval | None) -> str:
+    """A speed-up with what is known of it: 1.24× (1.21 to 1.27), or 1.24× alone."""
+    known = f" ({interval.low:.2f} to {interval.high:.2f})" if interval else ""
+    return f"{ratio:.2f}×{known}"
+
+
+def disturbed_text(run: Run, baseline: Run | None = None) -> str | None:
+    """Why the seconds of a run are not to be trusted, or those of the baseline that it is held against; else None."""
+    if run.disturbed:
+        return f"Disturbed while it was timed: {run.disturbed}."
+    if baseline and baseline.disturbed:
+        return f"The baseline was disturbed while it was timed: {baseline.disturbed}."
+    return None
 
 
 def evaluations_text(run: Run) -> str | None:

@@ -80,6 +80,9 @@ class Run(Part):
     levels: LevelKeys | None = None  # of a hierarchical patch model
     pyramid: tuple[LevelVideo, ...] = ()
     reused: str | None = None
+    disturbed: Annotated[str, Field(min_length=1, max_length=500)] | None = (
+        None  # why its seconds are not to be trusted
+    )
     bands: Bands | None = None
 
     @model_validator(mode="after")

@@ -100,7 +100,7 @@ def test_the_file_is_utf_8_with_the_names_that_others_rely_on(tmp_path: Path) ->
     assert run <= data["runs"][0].keys()
     assert {"total_s", "text_s", "denoise_s", "decode_s", "steps_s"} <= data["runs"][0]["latency"].keys()
     assert {"kind", "peak_bytes", "steps_bytes"} <= data["runs"][0]["memory"].keys()
-    assert data["runs"][0]["speedup"].keys() == {"measured", "by_flops"}
+    assert {"measured", "by_flops"} <= data["runs"][0]["speedup"].keys()
     assert data["runs"][0]["similarity"]["psnr"].keys() == {"mean", "min", "frames", "reason"}
     assert data["created"] == "2026-11-23T12:00:00Z"
     assert "🦊" in (tmp_path / "report.json").read_text("utf-8")

@@ -124,11 +124,11 @@ def test_a_finished_run_has_its_files_figures_and_curve():
 
 
 def test_what_is_unknown_is_a_dash_with_its_reason():
-    facts = {fact.label: fact for fact in facts_of_run(LOST, 2)}
+    facts = {fact.label: fact for fact in facts_of_run(LOST, 2, BASELINE)}
     assert facts["Time"].text == facts["Speed-up"].text == facts["PSNR"].text == "–"
     assert facts["Time"].reason == "Out of memory at step 4."
     assert facts["PSNR"].reason == "The run failed."
-    assert all(fact.reason for fact in facts_of_run(BASELINE, 0) if fact.text == "–")
+    assert all(fact.reason for fact in facts_of_run(BASELINE, 0, BASELINE) if fact.text == "–")
 
 
 def test_colours_start_over_after_seven_tracks():

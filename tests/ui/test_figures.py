@@ -32,7 +32,8 @@ def test_every_figure_of_a_run_stands_in_its_column() -> None:
     row = figures_of(found()).rows[1]
     shown = {name: cell.text for name, cell in row.cells.items()}
     assert shown == {
-        "total": "2.50", "denoise": "2.00", "speedup": "1.50×", "bound": "1.62×", "share": "93 %", "memory": "2.00",
+        "total": "2.50", "denoise": "2.00", "whole": "–", "speedup": "1.50×", "bound": "1.62×", "share": "93 %",
+        "memory": "2.00",
         "psnr_mean": "31.25", "psnr_min": "30.50", "ssim_mean": "0.9877", "ssim_min": "0.9000",
         "vmaf_mean": "–", "vmaf_min": "–",
     }  # fmt: skip
@@ -53,7 +54,7 @@ def test_what_is_unknown_is_a_dash_with_its_reason_once_as_a_footnote() -> None:
 
 
 def test_the_baseline_has_no_similarity_to_itself_and_no_share_of_a_bound() -> None:
-    assert figures_of(found()).rows[0].cells.keys() == {"total", "denoise", "speedup", "bound", "memory"}
+    assert figures_of(found()).rows[0].cells.keys() == {"total", "denoise", "whole", "speedup", "bound", "memory"}
 
 
 def test_similarity_stands_apart_from_cost_and_is_not_called_quality() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.measuring.similarity import KINDS, Metric
-from engine.reports.run_display import colour_of, evaluations_text
+from engine.reports.run_display import colour_of, disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
 from engine.strict_json import shown
 from ui.shared.event_data import checked_word
@@ -160,22 +160,27 @@ def comparison_of_report(
         height=report.size.height,
         gain=report.heatmap_gain,
         note=note,
-        tiles=tuple(_tile(run, number, url) for number, run in enumerate(report.runs)),
+        tiles=tuple(_tile(run, number, report.baseline, url) for number, run in enumerate(report.runs)),
         curves=tuple(curve for name in CURVES if (curve := _curve(name, report))),
     )
 
 
-def facts_of_run(run: Run, number: int) -> tuple[Fact, ...]:
+def facts_of_run(run: Run, number: int, baseline: Run | None) -> tuple[Fact, ...]:
     """Time, speed-up and PSNR of a run of a report, each with its reason where it is not known."""
     gone = run.error or (f"The run was {run.status}." if run.status != "done" else "It was not measured.")
     total = run.latency.total_s
-    time = Fact("Time", seconds_text(total)) if total is not None else Fact("Time", "–", gone)
+    time = Fact("Time", seconds_text(total), disturbed_text(run)) if total is not None else Fact("Time", "–", gone)
     if number == 0:
         return time, Fact("Speed-up", "1×", IS_BASELINE), Fact("PSNR", "–", IS_BASELINE)
     measured, by_flops = run.speedup.measured, run.speedup.by_flops
-    predicted = f"By FLOPs {by_flops:.2f}×; " if by_flops else ""
+    disturbed = disturbed_text(run, baseline)
+    told = (f"{disturbed} " if disturbed else "") + (f"By FLOPs {by_flops:.2f}×; " if by_flops else "")
     speedup = (
-        Fact("Speed-up", f"{measured:.2f}×", f"{predicted}of the denoising loop, text and decoding left out.")
+        Fact(
+            "Speed-up",
+            ratio_text(measured, run.speedup.interval) + (", disturbed" if disturbed else ""),
+            f"{told}of the denoising loop, text and decoding left out.",
+        )
         if measured
         else Fact("Speed-up", "–", gone)
     )
@@ -216,7 +221,7 @@ def _metric_fact(name: str, metric: Metric) -> Fact:
     return Fact(kind.label, text, "Mean over the frames: similarity, not quality.")
 
 
-def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
+def _tile(run: Run, number: int, baseline: Run, url: Callable[[str], str]) -> Tile:
     return Tile(
         number=number,
         name=run.name,
@@ -227,7 +232,7 @@ def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
         stages_plan=tuple(PlannedStage(stage.first_step, stage.last_step, stage.rate) for stage in run.stages),
         video=url(run.video) if run.video else None,
         heatmap=url(run.heatmap) if run.heatmap else None,
-        facts=facts_of_run(run, number),
+        facts=facts_of_run(run, number, baseline),
     )
 
 

@@ -16,10 +16,20 @@ from engine.measuring.similarity import CEILING_DB, KINDS
 from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
 from engine.reports.report_tables import Footnotes
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.run_display import (
+    HEADLINE_METRICS,
+    colour_of,
+    disturbed_text,
+    evaluations_text,
+    glyph,
+    ratio_text,
+    stages_text,
+)
 from engine.reports.schema import Report, Run
 
 COST = "Cost"
+INTERVAL = "In brackets where the true ratio lies with 95 % confidence."
+TIMED = ("total", "denoise", "whole", "speedup", "share")  # columns that say nothing where a run was disturbed
 SIMILARITY = "Similarity to the baseline (not quality)"
 UNCACHED = "To the same without its cache"
 GIB, MIB = 2**30, 2**20
@@ -132,6 +142,9 @@ def figures_of(report: Report) -> Figures:
     columns = _columns(report, notes)
     costs = [_costs(run) for run in report.runs]
     texts = {column: _texts(column, [cost[column] for cost in costs]) for column in costs[0]}
+    for name, part in (("speedup", "interval"), ("whole", "whole_interval")):
+        ratios = [(cost[name], getattr(run.speedup, part)) for cost, run in zip(costs, report.runs, strict=True)]
+        texts[name] = [ratio_text(ratio, known) if ratio else None for ratio, known in ratios]
     rows = tuple(
         _row(report, number, run, {name: texts[name][number] for name in costs[number]}, notes)
         for number, run in enumerate(report.runs)
@@ -160,9 +173,12 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
     cost: tuple[Column, ...] = (
         Column("total", COST, "Time, s", "total", "Text, denoising, decoding and writing the video."),
         Column("denoise", COST, "Time, s", "denoising", "The denoising steps alone.", bar=True),
-        Column("speedup", COST, "Speed-up", "measured", "Of the denoising steps, over the baseline of this report."),
-        Column("bound", COST, "Speed-up", "by FLOPs", "What arithmetic alone would give: the bound."),
-        Column("share", COST, "Speed-up", "reached", "Measured speed-up as a share of the bound by FLOPs."),
+        Column(
+            "whole", COST, "Speed-up", "whole", f"From prompt to file, over the baseline of this report. {INTERVAL}"
+        ),
+        Column("speedup", COST, "Speed-up", "denoising", f"Of the denoising steps alone. {INTERVAL}"),
+        Column("bound", COST, "Speed-up", "by FLOPs", "What arithmetic alone would give of the denoising: the bound."),
+        Column("share", COST, "Speed-up", "reached", "Speed-up of the denoising as a share of the bound by FLOPs."),
         Column("memory", COST, peak[0], unit, peak[1]),
     )
     similar, caching = [], any(run.cache for run in report.runs)
@@ -196,7 +212,11 @@ def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None],
         if number == 0 and name == "share":
             continue
         reason = run.memory.reason if name == "memory" and run.status == "done" else None
-        cells[name] = _cell(text, numbers[name], reason or gone, notes)
+        caveat = disturbed_text(run, report.baseline if name in ("whole", "speedup", "share") else None)
+        if text is not None and name in TIMED and caveat:
+            cells[name] = _noted(text, numbers[name], caveat, notes)
+        else:
+            cells[name] = _cell(text, numbers[name], reason or gone, notes)
     if number:
         cells |= _similarity_cells(run.similarity, notes, None if run.status == "done" else gone)
     return Row(
@@ -234,6 +254,7 @@ def _costs(run: Run) -> dict[str, float | None]:
     return {
         "total": run.latency.total_s,
         "denoise": run.latency.denoise_s,
+        "whole": run.speedup.whole,
         "speedup": measured,
         "bound": bound,
         "share": measured / bound if measured and bound else None,
@@ -246,7 +267,7 @@ def _texts(column: str, numbers: Sequence[float | None]) -> list[str | None]:
     if column in ("total", "denoise"):
         least = min((number for number in numbers if number is not None), default=0)
         return _each(numbers, lambda number: f"{number:.{2 if least < 10 else 1 if least < 100 else 0}f}")
-    if column in ("speedup", "bound"):
+    if column == "bound":
         return _each(numbers, lambda number: f"{number:.2f}×")
     if column == "share":
         return _each(numbers, lambda number: f"{100 * number:.0f} %")
@@ -275,6 +296,12 @@ def _similarity_cells(block: Similarity, notes: Footnotes, gone: str | None = No
             text = None if value is None else f"{value:.{KINDS[name].decimals}f}"
             cells[f"{name}_{part}"] = _cell(text, value, gone or metric.reason or "", notes)
     return cells
+
+
+def _noted(text: str | None, number: float | None, caveat: str, notes: Footnotes) -> TableCell:
+    """A figure with what is to be known when reading it."""
+    noted = notes.cell(text, caveat)
+    return TableCell(noted.text, number, noted.note, noted.reason)
 
 
 def _cell(text: str | None, number: float | None, reason: str, notes: Footnotes) -> TableCell:
