@@ -1,4 +1,4 @@
-"""The command line: `python -m engine compare | reproduce | models | cost | doctor | schedule check`.
+"""The command line: `python -m engine compare | measure | reproduce | models | cost | doctor | schedule check`.
 
 Bad input ends with one sentence on standard error and exit code 2.
 """
@@ -39,6 +39,7 @@ from engine.experiments.presets import Preset, load_preset, preset_names
 from engine.experiments.settings import Settings
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.load_options import LoadOptions
+from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 
@@ -87,6 +88,24 @@ def reproduce(
     _run(experiment, experiment.spec.id, out, options, noise_floor, json_only)
 
 
+@app.command()
+@with_load_flags
+def measure(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished comparison.")],
+    options: LoadOptions = OWN,
+    json_only: JsonOnly = False,
+) -> None:
+    """Time the runs of a comparison again that other programs disturbed; videos and metrics stay as they are."""
+    from engine.experiments.documents import load_experiment
+    from engine.reports.report_file import load
+
+    report = load(folder / "report.json")
+    if not report.disturbed:
+        raise InvalidInput("folder", f"no run in {str(folder)[:200]!r} was disturbed; there is nothing to time again.")
+    experiment = load_experiment(folder / "report.json")
+    _run(experiment, experiment.spec.id, folder, options, False, json_only, report)
+
+
 def _run(
     experiment: Experiment,
     model: str,
@@ -94,6 +113,7 @@ def _run(
     options: LoadOptions,
     noise_floor: bool,
     json_only: bool,
+    earlier: Report | None = None,
 ) -> None:
     """Load the model, compare, print; exit code 1 where a run did not finish."""
     check_complete(experiment.spec, experiment.conditions)
@@ -106,7 +126,7 @@ def _run(
     with Fetching(quiet=json_only) as fetching:
         loaded = load_model(model, options=options, on_fetch=fetching)
     with ProgressLines(quiet=json_only) as listener:
-        report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor)
+        report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor, earlier=earlier)
     if json_only:
         sys.stdout.write((out / "report.json").read_text("utf-8"))
     else:

@@ -18,6 +18,7 @@ from engine.costs.isotonic_curve import Curve
 from engine.costs.timings import TimingKey as TimingKey
 from engine.costs.timings import Timings as Timings
 from engine.costs.timings import by_area, workload
+from engine.costs.uncertainty import half_width
 from engine.models.catalogue import ModelSpec
 from engine.reports.closeness import Bands
 from engine.schedules.latent_sizes import Geometry, LatentSize, full_size, latent_size, stage_sizes
@@ -51,7 +52,7 @@ class Prediction:
     """What one run is expected to take: as `Latency` and `Memory` of the report mean it; None is unknown.
 
     `total_s` is text, denoising, decoding and writing; `speedup` that of the denoising loop over the flat schedule,
-    `by_flops` the same if time went with FLOPs.
+    `by_flops` the same if time went with FLOPs. `half_width`: half of the 90 % interval of the seconds' logarithm.
     """
 
     total_s: float | None
@@ -60,6 +61,13 @@ class Prediction:
     by_flops: float
     peak_bytes: float | None
     source: Source
+    half_width: float | None = None
+
+    def interval(self, seconds: float | None) -> tuple[float, float] | None:
+        """The 90 % interval around `total_s` or `denoise_s`; None where nothing is known."""
+        if seconds is None or self.half_width is None:
+            return None
+        return seconds * math.exp(-self.half_width), seconds * math.exp(self.half_width)
 
 
 def runnable_rates(spec: ModelSpec, height: int, width: int) -> tuple[float, ...]:
@@ -125,14 +133,20 @@ class CostModel:
         denoise, base = self._denoise_s(schedule), self._denoise_s(flat(schedule.infer_steps))
         fixed = self.fixed_s
         flops = sum(stage.steps * self.step_flops(size) for stage, size in self._stages(schedule))
+        source = self._source([size for _, size in self._stages(schedule)])
         return Prediction(
             total_s=None if denoise is None or fixed is None else denoise + fixed,
             denoise_s=denoise,
             speedup=base / denoise if base and denoise else None,
             by_flops=schedule.infer_steps * self.step_flops(self.full) / flops,
             peak_bytes=self.peak_bytes,
-            source=self._source([size for _, size in self._stages(schedule)]),
+            source=source,
+            half_width=self.half_width(source),
         )
+
+    def half_width(self, source: Source) -> float | None:
+        """Half of the 90 % interval of a prediction's logarithm, by where its seconds come from."""
+        return half_width(self.timings, source) if self.timings else None
 
     @property
     def calibrated(self) -> Source:
@@ -264,8 +278,10 @@ def calibration_note(costs: CostModel) -> str:
     """Where the seconds come from, for people."""
     runs = costs.timings.runs if costs.timings else 0
     count = f"{runs} run{'' if runs == 1 else 's'} on this machine"
+    half = costs.half_width(costs.calibrated)
+    within = f"; nine of ten runs are to lie within {math.expm1(half):.0%}" if half else ""
     if costs.calibrated == "measured":
-        return f"from {count}"
+        return f"from {count}{within}"
     if costs.calibrated == "estimated":
-        return f"estimated from {count}, by FLOPs where a size was not measured"
+        return f"estimated from {count}, by FLOPs where a size was not measured{within}"
     return "nothing measured yet: the first baseline times this machine"

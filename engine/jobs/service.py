@@ -145,9 +145,10 @@ class Jobs:
         logs.event("skip asked for", job=job_id, run=number)
 
     def retry(self, job_id: str, *, visitor: str | None = None) -> None:
-        """Queue a finished job again for its unfinished runs. Raises NotNow, QueueFull."""
+        """Queue a finished job again: unfinished runs are run, disturbed ones timed. Raises NotNow, QueueFull."""
         self.data.job(job_id)
-        queue.retry(self._store, job_id, visitor, self.limits)
+        report = self.report(job_id)
+        queue.retry(self._store, job_id, visitor, self.limits, disturbed=bool(report and report.disturbed))
         logs.event("retry asked for", job=job_id)
         self._supervisor.wake()
 

@@ -155,3 +155,8 @@ class Report(Part):
     @property
     def baseline(self) -> Run:
         return self.runs[0]
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """The names of finished runs whose seconds are not to be trusted."""
+        return tuple(run.name for run in self.runs if run.status == "done" and run.disturbed)

@@ -94,7 +94,7 @@ def test_the_json_has_exactly_the_fields_of_the_contract():
     }
     assert set(value["tiles"][0]) == {
         *("number", "name", "colour", "policy", "status", "phase", "step", "steps", "stage", "stages", "rate"),
-        *("seconds_left", "preview", "error", "stages_plan", "video", "heatmap", "reused", "facts"),
+        *("seconds_left", "preview", "error", "stages_plan", "video", "heatmap", "reused", "disturbed", "facts"),
     }
     assert value["tiles"][1]["stages_plan"] == [
         {"first": 1, "last": 10, "rate": 0.75},

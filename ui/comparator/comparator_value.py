@@ -50,6 +50,7 @@ class Tile:
 
     `number` is 0 for the baseline and counts the tracks from 1; `colour` is 0 for the baseline and 1..7 else.
     `step` and `stage` count from 1. `preview` is a data URI; `video` and `heatmap` are URLs of an mp4 or WebP file.
+    `disturbed`: its seconds are not to be trusted, and can be measured again.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Tile:
     video: str | None = None
     heatmap: str | None = None
     reused: str | None = None
+    disturbed: bool = False
     facts: tuple[Fact, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

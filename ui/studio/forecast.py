@@ -74,11 +74,14 @@ def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:
     times = [prediction.total_s for prediction in found]
     if any(time is None for time in times):
         return f'<p class="hint">{runs}; the first baseline measures this machine, then seconds are shown.</p>'
-    told = seconds_text(sum(time for time in times if time is not None))
+    total = sum(time for time in times if time is not None)
+    told, around = seconds_text(total), found[-1].interval(total)
     how = "measured here" if found[-1].source == "measured" else "estimated from the baseline"
     if any(lane.cache for lane in board.lanes):
         how += "; what caches skip is not known before"
         return f'<p class="hint"><b>{runs}, at most {told}</b> <span>{how}</span></p>'
+    if around:
+        how = f"{seconds_text(around[0])} to {seconds_text(around[1])}, {how}"
     return f'<p class="hint"><b>{runs}, about {told}</b> <span>{how}</span></p>'
 
 

@@ -84,6 +84,7 @@ def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
         video=url(run.video) if run.video else None,
         heatmap=url(run.heatmap) if run.heatmap else None,
         reused=f"Reused: {run.reused}." if run.reused else None,
+        disturbed=bool(reported and reported.status == "done" and reported.disturbed),
         facts=facts_of_run(reported, run.number, baseline) if reported and run.status == "done" else (),
     )
 
