@@ -188,7 +188,10 @@ class Jobs:
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a job's file, for handing out. Raises NotFound for everything that is none."""
-        return self.data.file(job_id, name)
+        path = self.data.file(job_id, name)
+        if name == job_folders.PAGE:
+            job_folders.renew_page(path.parent)
+        return path
 
     def files(self, job_id: str) -> list[str]:
         """The names of a job's files."""

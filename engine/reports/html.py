@@ -20,9 +20,10 @@ from engine.measuring.video import whole_file
 from engine.reports import report_file
 from engine.reports.report_charts import chart_data, heat_gradient
 from engine.reports.report_tables import Footnotes, caching_cells, cost_cells, floor_cells, metric_cells, metric_heads
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, glyph, ratio_text, stages_text
-from engine.reports.schema import Report
+from engine.reports.run_display import HEADLINE_METRICS, colour_of, glyph, ranked_by, ratio_text, stages_text
+from engine.reports.schema import VERSION, Report
 
+MARK = f"Resolute report {VERSION}"  # in the page's head: what it was made from
 PLACE = b"<script></script>"  # of the charts' library in the template
 _TEMPLATES = Path(__file__).with_name("templates")
 _TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".png": "image/png"}
@@ -35,6 +36,15 @@ def write_index(found: Report, folder: str | Path) -> Path:
     with whole_file(path) as part, part.open("wb") as file:
         file.writelines(pieces)
     return path
+
+
+def outdated(page: Path) -> bool:
+    """Whether an `index.html` shows figures as reports of an earlier version had them."""
+    try:
+        with page.open("rb") as file:
+            return MARK.encode() not in file.read(4096)
+    except OSError:
+        return False
 
 
 def render(found: Report, folder: str | Path) -> str:
@@ -74,11 +84,13 @@ def _own_html(found: Report, folder: str | Path) -> str:
             runs=runs,
             floor=floor,
             summary=_summary(found),
+            mark=MARK,
             caching=any(run.cache for run in found.runs),
             settings=_settings(found),
             kinds=KINDS,
             heads=heads,
             headline=HEADLINE_METRICS,
+            ranked_by=ranked_by(found.runs),
             notes=notes.reasons,
             data=chart_data(found),
             json=base64.b64encode(report_file.dumps(found).encode()).decode(),
@@ -162,11 +174,11 @@ def _summary(found: Report) -> list[dict[str, str]]:
                 "value": ratio_text(best.speedup.measured or 0, best.speedup.interval),
             }
         )
-    if compared := [run for run in done if run.similarity.psnr.mean is not None]:
-        best = max(compared, key=lambda run: run.similarity.psnr.mean or 0)
-        summary.append(
-            {"label": "Closest to baseline", "name": best.name, "value": f"{best.similarity.psnr.mean:.1f} dB"}
-        )
+    kind = ranked_by(found.runs)
+    known = [(value, run) for run in done if (value := run.similarity.metrics()[kind].mean) is not None]
+    if known:
+        value, best = max(known, key=lambda pair: pair[0])
+        summary.append({"label": "Closest to baseline", "name": best.name, "value": f"{value:.1f} dB"})
     if lost := [run for run in found.runs if run.status != "done"]:
         names = ", ".join(run.name for run in lost)
         summary.append({"label": "Not finished", "name": names, "value": f"{len(lost)} of {len(found.runs)}"})

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.measuring import similarity
 from engine.measuring.similarity import KINDS, Metric
+from engine.measuring.squared_error import CEILING_DB
 from engine.reports.closeness import Similarity
 from engine.reports.run_display import disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
@@ -67,19 +68,25 @@ def caching_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
     told = evaluations_text(run)
     cells = {"evaluations": notes.cell(told, None if told else run.error or "Not counted.")}
     if run.uncached:
-        metric = run.uncached.similarity.psnr
+        metric = run.uncached.similarity.closeness
         return cells | {"psnr": notes.cell(_number("psnr", metric.mean), metric.reason)}
     return cells | {"psnr": Cell("")}
 
 
 def metric_cells(block: Similarity, notes: Footnotes) -> dict[str, dict[str, Cell]]:
-    """Mean and worst of each metric; a caveat of a value that is there stands in the table's head."""
+    """Mean and worst of each metric; a caveat of a value that is there stands in the table's head.
+
+    A metric of all frames at once has no worst one.
+    """
+
+    def worst(name: str, metric: Metric) -> Cell:
+        return cell(name, metric, similarity.worst(name, metric)) if KINDS[name].by_frame else Cell("")
 
     def cell(name: str, metric: Metric, value: float | None) -> Cell:
         return notes.cell(_number(name, value), metric.reason if value is None else None)
 
     return {
-        name: {"mean": cell(name, metric, metric.mean), "worst": cell(name, metric, similarity.worst(name, metric))}
+        name: {"mean": cell(name, metric, metric.mean), "worst": worst(name, metric)}
         for name, metric in block.metrics().items()
     }
 
@@ -104,5 +111,5 @@ def floor_cells(found: Report, notes: Footnotes) -> dict[str, Any]:
     """The noise floor's cells, or why there is none, and whether the two runs were equal."""
     if found.noise_floor is None:
         return {"cells": None, "reason": found.noise_floor_reason, "equal": False}
-    equal = found.noise_floor.psnr.min == similarity.CEILING_DB
+    equal = found.noise_floor.psnr.min == CEILING_DB
     return {"cells": metric_cells(found.noise_floor, notes), "reason": None, "equal": equal}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.reports.run_costs import Interval, StageEntry
 from engine.reports.schema import Run
 
+PSNR_KINDS = ("psnr_pooled", "psnr")  # what runs are ranked by, and what stands in for it in reports of before
 COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
 HEADLINE_METRICS = ("psnr", "ssim", "vmaf")
 
@@ -27,6 +30,13 @@ def disturbed_text(run: Run, baseline: Run | None = None) -> str | None:
     if baseline and baseline.disturbed:
         return f"The baseline was disturbed while it was timed: {baseline.disturbed}."
     return None
+
+
+def ranked_by(runs: Sequence[Run]) -> str:
+    """The metric that tells which of these runs is closest: PSNR of all frames, where all that have a PSNR have it."""
+    pooled, by_frame = PSNR_KINDS
+    measured = [run.similarity for run in runs if run.similarity.psnr.mean is not None]
+    return by_frame if any(similar.psnr_pooled.mean is None for similar in measured) else pooled
 
 
 def evaluations_text(run: Run) -> str | None:

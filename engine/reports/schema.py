@@ -17,7 +17,7 @@ from engine.reports.level_videos import LevelVideo
 from engine.reports.report_fields import CacheKeys, Count, FileName, LevelKeys, Part, Positive, ScheduleKeys, Whole
 from engine.reports.run_costs import EvaluationCounts, Latency, Memory, Speedup, StageEntry
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2  # what differs in earlier ones: engine.reports.earlier_versions
 
 
 class VideoSize(Part):
@@ -115,7 +115,7 @@ class Run(Part):
 class Report(Part):
     """One comparison: the baseline, always first, and the runs beside it."""
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     created: AwareDatetime
     model: str
     prompt: str

@@ -20,7 +20,7 @@ from engine.measuring.video import write_mp4, write_webp
 from engine.reports import html as report_page
 from engine.reports import report_file
 from engine.reports.closeness import Similarity
-from engine.reports.report_tables import Footnotes, metric_heads
+from engine.reports.report_tables import Footnotes, metric_cells, metric_heads
 from engine.reports.run_display import COLOURS
 from engine.reports.schema import Report
 from engine.wording import gib_text
@@ -103,6 +103,32 @@ def test_the_security_policy_allows_its_two_scripts_and_no_others(folder: Path) 
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
     assert rules["script-src"].split() == [f"'sha256-{value}'" for value in hashes]
     assert len(scripts) == 2
+
+
+def pooled(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "min": mean, "frames": [], "reason": None}
+
+
+def test_the_closest_run_is_that_of_the_least_squared_error_and_not_of_the_best_mean_of_decibels(folder: Path) -> None:
+    base, _ = fields()["runs"]
+    still = MEASURED | {"psnr": {"mean": 60.0, "min": 20.0, "frames": [100.0, 20.0], "reason": None}}
+    runs = [base | {"name": "even", "similarity": MEASURED | {"psnr_pooled": pooled(31.2)}}]
+    runs += [base | {"name": "half equal", "similarity": still | {"psnr_pooled": pooled(23.0)}}]
+    text = " ".join(Tags(report_page.render(found_of(base, *runs), folder)).text.split())
+    assert "Closest to baseline31.2 dB even" in text
+    old = [run | {"similarity": {k: v for k, v in run["similarity"].items() if k != "psnr_pooled"}} for run in runs]
+    text = " ".join(Tags(report_page.render(found_of(base, *old), folder)).text.split())
+    assert "Closest to baseline60.0 dB half equal" in text
+
+
+def test_a_metric_of_all_frames_has_no_worst_frame(folder: Path) -> None:
+    block = Similarity.model_validate(MEASURED | {"psnr_pooled": pooled(31.2)})
+    cells = metric_cells(block, Footnotes())["psnr_pooled"]
+    assert (cells["mean"].text, cells["worst"].text) == ("31.20", "")
+
+
+def found_of(*runs: dict[str, Any]) -> Report:
+    return Report.model_validate(fields(runs=list(runs)))
 
 
 def test_videos_are_inside_the_page_to_the_byte(folder: Path) -> None:

@@ -107,6 +107,16 @@ def test_a_missing_noise_floor_says_why() -> None:
     assert figures.floor_remark == "Noise floor not known: not asked for."
 
 
+def test_runs_are_plotted_by_the_psnr_of_all_frames_and_the_table_has_both() -> None:
+    pooled = {"mean": 29.5, "min": 29.5, "frames": [], "reason": None}
+    figures = figures_of(changed(1, similarity=MEASURED | {"psnr_pooled": pooled}))
+    assert figures.points[1].at["psnr"] == 29.5
+    shown = {name: cell.text for name, cell in figures.rows[1].cells.items() if name.startswith("psnr")}
+    assert shown == {"psnr_pooled": "29.50", "psnr_mean": "31.25", "psnr_min": "30.50"}
+    assert [column.label for column in figures.columns if column.head == "PSNR, dB"] == ["all", "mean", "min"]
+    assert figures_of(changed(1, similarity=MEASURED)).points[1].at["psnr"] == 31.25
+
+
 def test_points_have_a_place_on_every_axis_or_a_reason() -> None:
     figures = figures_of(found())
     axes = {axis.id for axis in (*figures.across, *figures.up)}

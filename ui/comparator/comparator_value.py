@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from engine.checked import checked_integer
 from engine.errors import InvalidInput
-from engine.measuring.similarity import KINDS, Metric
+from engine.measuring.similarity import KINDS
 from engine.reports.run_display import colour_of, disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
 from engine.strict_json import shown
@@ -189,7 +189,7 @@ def facts_of_run(run: Run, number: int, baseline: Run | None) -> tuple[Fact, ...
     flops = (
         (Fact("By FLOPs", f"{by_flops:.2f}×", "What arithmetic predicts for the same schedule."),) if by_flops else ()
     )
-    return time, speedup, *flops, *_cache_facts(run), _metric_fact("psnr", run.similarity.psnr)
+    return time, speedup, *flops, *_cache_facts(run), _closeness_fact(run)
 
 
 def _cache_facts(run: Run) -> tuple[Fact, ...]:
@@ -198,8 +198,10 @@ def _cache_facts(run: Run) -> tuple[Fact, ...]:
     if run.cache is None or text is None:
         return ()
     told = "Model evaluations that were computed whole; something cached stood in for parts of the others."
-    if run.uncached and run.uncached.similarity.psnr.mean is not None:
-        told += f" PSNR {run.uncached.similarity.psnr.mean:.1f} dB to {run.uncached.run}, the same without its cache."
+    if run.uncached and run.uncached.similarity.closeness.mean is not None:
+        told += (
+            f" PSNR {run.uncached.similarity.closeness.mean:.1f} dB to {run.uncached.run}, the same without its cache."
+        )
     return (Fact("Evaluations", text, told),)
 
 
@@ -214,13 +216,13 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _metric_fact(name: str, metric: Metric) -> Fact:
-    kind = KINDS[name]
+def _closeness_fact(run: Run) -> Fact:
+    kind, metric = KINDS["psnr"], run.similarity.closeness
     if metric.mean is None:
         return Fact(kind.label, "–", metric.reason)
-    unit = f" {kind.unit}" if kind.unit else ""
-    text = f"{metric.mean:.{kind.decimals - 1}f}{unit}"  # one decimal less than in a table: a tile is read at a glance
-    return Fact(kind.label, text, "Mean over the frames: similarity, not quality.")
+    text = f"{metric.mean:.{kind.decimals - 1}f} {kind.unit}"  # a tile is read at a glance: one decimal less
+    over = "Mean over the frames" if metric.frames else "Of all frames"
+    return Fact(kind.label, text, f"{over}: similarity, not quality.")
 
 
 def _tile(run: Run, number: int, baseline: Run, url: Callable[[str], str]) -> Tile:

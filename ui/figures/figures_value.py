@@ -12,7 +12,8 @@ from typing import Any
 from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.experiments.experiment import MAX_TRACKS
-from engine.measuring.similarity import CEILING_DB, KINDS
+from engine.measuring.similarity import KINDS
+from engine.measuring.squared_error import CEILING_DB
 from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
 from engine.reports.report_tables import Footnotes
@@ -22,6 +23,7 @@ from engine.reports.run_display import (
     disturbed_text,
     evaluations_text,
     glyph,
+    ranked_by,
     ratio_text,
     stages_text,
 )
@@ -149,7 +151,8 @@ def figures_of(report: Report) -> Figures:
         _row(report, number, run, {name: texts[name][number] for name in costs[number]}, notes)
         for number, run in enumerate(report.runs)
     )
-    floor = None if report.noise_floor is None else _similarity_cells(report.noise_floor, notes)
+    pooled = _pooled(report)
+    floor = None if report.noise_floor is None else _similarity_cells(report.noise_floor, notes, pooled)
     return Figures(
         columns=columns,
         rows=rows,
@@ -189,6 +192,9 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
         kind = KINDS[name]
         head = f"{kind.label}, {kind.unit}" if kind.unit else kind.label
         note = notes.cell("", _caveat(report, name)).note
+        if name == "psnr" and _pooled(report):
+            told = "PSNR of the mean squared error of all frames: runs are ranked by it."
+            similar.append(Column("psnr_pooled", SIMILARITY, head, "all", told, note))
         similar += [
             Column(f"{name}_mean", SIMILARITY, head, "mean", f"{kind.label}: mean over the frames.", note),
             Column(f"{name}_min", SIMILARITY, head, "min", f"{kind.label}: the frame that differs most.", note),
@@ -218,7 +224,7 @@ def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None],
         else:
             cells[name] = _cell(text, numbers[name], reason or gone, notes)
     if number:
-        cells |= _similarity_cells(run.similarity, notes, None if run.status == "done" else gone)
+        cells |= _similarity_cells(run.similarity, notes, _pooled(report), None if run.status == "done" else gone)
     return Row(
         number=number,
         name=run.name,
@@ -238,7 +244,7 @@ def _cache_cells(run: Run, notes: Footnotes) -> dict[str, TableCell]:
     text = evaluations_text(run)
     cells = {"evaluations": _cell(text, found.computed if found else None, _gone(run), notes)}
     if run.cache:
-        metric = run.uncached.similarity.psnr if run.uncached else None
+        metric = run.uncached.similarity.closeness if run.uncached else None
         value, reason = (metric.mean, metric.reason) if metric else (None, _gone(run))
         text = None if value is None else f"{value:.{KINDS['psnr'].decimals}f}"
         cells["uncached"] = _cell(text, value, reason or "", notes)
@@ -287,14 +293,26 @@ def _memory_unit(runs: Sequence[Run]) -> tuple[int, str]:
     return (GIB, "GiB") if _largest(run.memory.peak_bytes for run in runs) >= GIB else (MIB, "MiB")
 
 
-def _similarity_cells(block: Similarity, notes: Footnotes, gone: str | None = None) -> dict[str, TableCell]:
-    """Mean and minimum (the worst frame) of PSNR, SSIM and VMAF; `gone` says why there is none."""
-    cells = {}
+def _pooled(report: Report) -> bool:
+    """Whether anything here has a PSNR of all frames: reports of before have none."""
+    return any(run.similarity.psnr_pooled.mean is not None for run in report.runs)
+
+
+def _similarity_cells(
+    block: Similarity, notes: Footnotes, pooled: bool, gone: str | None = None
+) -> dict[str, TableCell]:
+    """Mean and minimum (the worst frame) of PSNR, SSIM and VMAF; `gone` says why there is none.
+
+    With `pooled` the PSNR of all frames too.
+    """
+    shown = {"psnr_pooled": (block.psnr_pooled, "psnr", block.psnr_pooled.mean)} if pooled else {}
     for name in HEADLINE_METRICS:
         metric = block.metrics()[name]
-        for part, value in (("mean", metric.mean), ("min", metric.min)):
-            text = None if value is None else f"{value:.{KINDS[name].decimals}f}"
-            cells[f"{name}_{part}"] = _cell(text, value, gone or metric.reason or "", notes)
+        shown |= {f"{name}_mean": (metric, name, metric.mean), f"{name}_min": (metric, name, metric.min)}
+    cells = {}
+    for column, (metric, name, value) in shown.items():
+        text = None if value is None else f"{value:.{KINDS[name].decimals}f}"
+        cells[column] = _cell(text, value, gone or metric.reason or "", notes)
     return cells
 
 
@@ -339,8 +357,13 @@ def _up(report: Report, name: str) -> Axis:
     """A metric as the plot's other axis. The floor of two equal runs is no line: nothing can be above it."""
     kind, floor = KINDS[name], None
     if report.noise_floor is not None and report.noise_floor.psnr.min != CEILING_DB:
-        floor = report.noise_floor.metrics()[name].mean
+        floor = report.noise_floor.metrics()[_plotted(report, name)].mean
     return Axis(name, kind.label, kind.unit, kind.decimals, CEILINGS[name], floor)
+
+
+def _plotted(report: Report, name: str) -> str:
+    """The metric behind an axis: PSNR is that of all frames where the runs have it."""
+    return ranked_by(report.runs) if name == "psnr" else name
 
 
 def _point(report: Report, number: int, run: Run) -> Point:
@@ -348,7 +371,7 @@ def _point(report: Report, number: int, run: Run) -> Point:
     at: dict[str, float | None] = {"denoise": run.latency.denoise_s, "total": run.latency.total_s, "flops": flops}
     reasons = {name: _gone(run) for name, value in at.items() if value is None}
     for name in HEADLINE_METRICS:
-        metric = run.similarity.metrics()[name]
+        metric = run.similarity.metrics()[_plotted(report, name)]
         at[name] = metric.mean
         if metric.mean is None:
             reasons[name] = _gone(run) if run.status != "done" else metric.reason or ""
