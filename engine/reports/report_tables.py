@@ -38,8 +38,8 @@ class Footnotes:
         return Cell(shown, self.reasons.index(reason) + 1, reason)
 
 
-def cost_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
-    """Time, speed-ups and memory of a run as cells."""
+def cost_cells(run: Run, notes: Footnotes, conditions: bool = False) -> dict[str, Cell]:
+    """Time, speed-ups and memory of a run as cells; with `conditions` also what these took."""
     gone = run.error or (f"The run was {run.status}." if run.status != "done" else "Not measured.")
 
     def cell(value: float | None, text: str, reason: str | None = None) -> Cell:
@@ -48,7 +48,8 @@ def cost_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
     def seconds(value: float | None) -> Cell:
         return cell(value, f"{value or 0:.2f}" if (value or 0) < 10 else f"{value:.1f}")
 
-    return {
+    told = {"conditions": seconds(run.latency.condition_s)} if conditions else {}
+    return told | {
         "total": seconds(run.latency.total_s),
         "loop": seconds(run.latency.denoise_s),
         "measured": cell(run.speedup.measured, f"{run.speedup.measured or 0:.2f}×"),

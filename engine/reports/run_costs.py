@@ -33,11 +33,13 @@ class Latency(Part):
 
     total_s: Seconds | None = None
     text_s: Seconds | None = None
+    condition_s: Seconds | None = None
     denoise_s: Seconds | None = None
     decode_s: Seconds | None = None
     encode_s: Seconds | None = None
     warm_up_s: Seconds | None = None
     steps_s: tuple[Seconds, ...] = ()
+    conditions_s: tuple[Seconds, ...] = ()
 
 
 class Memory(Part):

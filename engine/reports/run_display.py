@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.reports.run_costs import StageEntry
-from engine.reports.schema import Run
+from engine.reports.schema import Report, Run
 
 COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
 HEADLINE_METRICS = ("psnr", "ssim", "vmaf")
@@ -20,6 +20,12 @@ def evaluations_text(run: Run) -> str | None:
     if found is None:
         return None
     return f"{found.computed} of {found.computed + found.skipped}" if found.skipped else str(found.computed)
+
+
+def shows_conditions(found: Report) -> bool:
+    """Whether what the conditions took is told beside the denoising: something was given, and its time is known."""
+    given = (found.image, found.last_image, found.video)
+    return any(given) and any(run.latency.condition_s is not None for run in found.runs)
 
 
 def stages_text(stages: tuple[StageEntry, ...]) -> str:

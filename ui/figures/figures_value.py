@@ -16,12 +16,20 @@ from engine.measuring.similarity import CEILING_DB, KINDS
 from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
 from engine.reports.report_tables import Footnotes
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.run_display import (
+    HEADLINE_METRICS,
+    colour_of,
+    evaluations_text,
+    glyph,
+    shows_conditions,
+    stages_text,
+)
 from engine.reports.schema import Report, Run
 
 COST = "Cost"
 SIMILARITY = "Similarity to the baseline (not quality)"
 UNCACHED = "To the same without its cache"
+CONDITIONS = "What comes before the steps of every stage, at its size: pictures and videos encoded, latents prepared."
 GIB, MIB = 2**30, 2**20
 CEILINGS = {"psnr": CEILING_DB, "ssim": 1.0, "vmaf": 100.0}
 
@@ -130,7 +138,7 @@ def figures_of(report: Report) -> Figures:
     """A report as the figures widget shows it."""
     notes = Footnotes()
     columns = _columns(report, notes)
-    costs = [_costs(run) for run in report.runs]
+    costs = [_costs(run, shows_conditions(report)) for run in report.runs]
     texts = {column: _texts(column, [cost[column] for cost in costs]) for column in costs[0]}
     rows = tuple(
         _row(report, number, run, {name: texts[name][number] for name in costs[number]}, notes)
@@ -158,7 +166,8 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
     else:
         peak = ("Resident peak", "Resident memory above its level before the run, sampled: a rough figure.")
     cost: tuple[Column, ...] = (
-        Column("total", COST, "Time, s", "total", "Text, denoising, decoding and writing the video."),
+        Column("total", COST, "Time, s", "total", "Text, conditions, denoising, decoding and writing the video."),
+        *((Column("conditions", COST, "Time, s", "conditions", CONDITIONS),) if shows_conditions(report) else ()),
         Column("denoise", COST, "Time, s", "denoising", "The denoising steps alone.", bar=True),
         Column("speedup", COST, "Speed-up", "measured", "Of the denoising steps, over the baseline of this report."),
         Column("bound", COST, "Speed-up", "by FLOPs", "What arithmetic alone would give: the bound."),
@@ -190,7 +199,7 @@ def _caveat(report: Report, name: str) -> str | None:
 
 
 def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None], notes: Footnotes) -> Row:
-    numbers, gone = _costs(run), _gone(run)
+    numbers, gone = _costs(run, shows_conditions(report)), _gone(run)
     cells = _cache_cells(run, notes) if any(each.cache for each in report.runs) else {}
     for name, text in costs.items():
         if number == 0 and name == "share":
@@ -229,9 +238,10 @@ def _gone(run: Run) -> str:
     return run.error or (f"the run was {run.status}" if run.status != "done" else "not measured")
 
 
-def _costs(run: Run) -> dict[str, float | None]:
+def _costs(run: Run, conditions: bool) -> dict[str, float | None]:
     measured, bound = run.speedup.measured, run.speedup.by_flops
-    return {
+    told = {"conditions": run.latency.condition_s} if conditions else {}
+    return told | {
         "total": run.latency.total_s,
         "denoise": run.latency.denoise_s,
         "speedup": measured,
@@ -243,7 +253,7 @@ def _costs(run: Run) -> dict[str, float | None]:
 
 def _texts(column: str, numbers: Sequence[float | None]) -> list[str | None]:
     """A column's texts with equally many decimals, so that figures stand under each other."""
-    if column in ("total", "denoise"):
+    if column in ("total", "conditions", "denoise"):
         least = min((number for number in numbers if number is not None), default=0)
         return _each(numbers, lambda number: f"{number:.{2 if least < 10 else 1 if least < 100 else 0}f}")
     if column in ("speedup", "bound"):
