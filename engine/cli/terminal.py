@@ -23,7 +23,7 @@ from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.run_display import disturbed_text, evaluations_text, ranked_by, ratio_text
+from engine.reports.run_display import disturbed_text, evaluations_text, ranked_by, ratio_text, shows_conditions
 from engine.reports.schema import Report, Run
 from engine.wording import gb_text
 
@@ -120,6 +120,7 @@ def print_report(report: Report, out: Path) -> None:
     for column in (
         "run",
         "policy",
+        *(("conditions s",) if shows_conditions(report) else ()),
         "denoise s",
         "total s",
         "speed-up",
@@ -132,7 +133,7 @@ def print_report(report: Report, out: Path) -> None:
     ):
         table.add_column(column, justify="left" if column in ("run", "policy") else "right", no_wrap=True)
     for run in report.runs:
-        table.add_row(*_row(run, ranked_by(report.runs)))
+        table.add_row(*_row(run, ranked_by(report.runs), shows_conditions(report)))
     console = _console()
     console.print(table)
     for run in report.runs:
@@ -154,12 +155,13 @@ def print_report(report: Report, out: Path) -> None:
     console.print(f"Report: {out / 'index.html'}  ({out / 'report.json'})", markup=False, soft_wrap=True)
 
 
-def _row(run: Run, kind: str) -> tuple[str, ...]:
+def _row(run: Run, kind: str, conditions: bool) -> tuple[str, ...]:
     latency, similar = run.latency, run.similarity
     peak = run.memory.peak_bytes
     return (
         escape(run.name),
         run.told_policy or "",
+        *((_number(latency.condition_s, ".2f"),) if conditions else ()),
         _number(latency.denoise_s, ".2f"),
         _number(latency.total_s, ".2f"),
         ratio_text(run.speedup.measured, run.speedup.interval) if run.speedup.measured else "–",

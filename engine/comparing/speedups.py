@@ -112,10 +112,10 @@ def at_pace(run: Run, pace: float) -> Run:
     parts = {
         name: value * factor
         for name in ("total_s", "text_s", "condition_s", "denoise_s", "decode_s", "encode_s")
-        if (value := getattr(latency, name, None)) is not None
+        if (value := getattr(latency, name)) is not None
     }
-    steps = tuple(seconds * factor for seconds in latency.steps_s)
-    return run.model_copy(update={"latency": latency.model_copy(update={**parts, "steps_s": steps, "pace": pace})})
+    lists = {name: tuple(s * factor for s in getattr(latency, name)) for name in ("steps_s", "conditions_s")}
+    return run.model_copy(update={"latency": latency.model_copy(update={**parts, **lists, "pace": pace})})
 
 
 def pace_here(baseline: Run, runs: Sequence[Run]) -> float | None:

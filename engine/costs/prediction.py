@@ -31,7 +31,10 @@ ROUNDNESS = (20, 100, 1000, 10_000, 100_000, 1_000_000)  # multiples of 0.05, of
 
 @dataclass(frozen=True)
 class RateCost:
-    """One rate that a model can run and what a step costs there, guidance included; None is unknown."""
+    """One rate that a model can run and what a step costs there, guidance included; None is unknown.
+
+    `condition_s` is what a stage of this size takes before its steps.
+    """
 
     rate: float
     latent: tuple[int, int]
@@ -40,6 +43,7 @@ class RateCost:
     tokens: int
     flops: int
     seconds: float | None
+    condition_s: float
     memory_bytes: float | None
 
     def document(self) -> dict[str, Any]:
@@ -51,8 +55,9 @@ class RateCost:
 class Prediction:
     """What one run is expected to take: as `Latency` and `Memory` of the report mean it; None is unknown.
 
-    `total_s` is text, denoising, decoding and writing; `speedup` that of the denoising loop over the flat schedule,
-    `by_flops` the same if time went with FLOPs. `half_width`: half of the 90 % interval of the seconds' logarithm.
+    `total_s` is text, the conditions of every stage, denoising, decoding and writing; `speedup` that of the denoising
+    loop over the flat schedule, `by_flops` the same if time went with FLOPs. `half_width`: half of the 90 % interval of
+    the seconds' logarithm.
     """
 
     total_s: float | None
@@ -131,11 +136,12 @@ class CostModel:
     def seconds(self, schedule: ResolutionSchedule) -> Prediction:
         """What a run of a schedule will take here."""
         denoise, base = self._denoise_s(schedule), self._denoise_s(flat(schedule.infer_steps))
-        fixed = self.fixed_s
-        flops = sum(stage.steps * self.step_flops(size) for stage, size in self._stages(schedule))
-        source = self._source([size for _, size in self._stages(schedule)])
+        fixed, stages = self.fixed_s, self._stages(schedule)
+        flops = sum(stage.steps * self.step_flops(size) for stage, size in stages)
+        before = sum(self.condition_s(size) for _, size in stages)
+        source = self._source([size for _, size in stages])
         return Prediction(
-            total_s=None if denoise is None or fixed is None else denoise + fixed,
+            total_s=None if denoise is None or fixed is None else denoise + before + fixed,
             denoise_s=denoise,
             speedup=base / denoise if base and denoise else None,
             by_flops=schedule.infer_steps * self.step_flops(self.full) / flops,
@@ -157,13 +163,17 @@ class CostModel:
 
     @property
     def fixed_s(self) -> float | None:
-        """What every run takes besides its steps: text, decoding, writing."""
+        """What every run takes besides its stages: text, decoding, writing."""
         if self.timings is None:
             return None
         parts = [by_area(found, (self.height, self.width))[0] for found in (self.timings.decode, self.timings.encode)]
         text = statistics.median(self.timings.text) if self.timings.text else None
         known = [part for part in (*parts, text) if part is not None]
         return sum(known) if len(known) == 3 else None
+
+    def condition_s(self, size: LatentSize) -> float:
+        """What a stage takes before its steps: pictures and videos encoded at its size; 0 where it was not measured."""
+        return self.timings.condition_seconds(size.hw) if self.timings else 0.0
 
     @property
     def start_s(self) -> float:
@@ -238,6 +248,7 @@ class CostModel:
             tokens=size.tokens,
             flops=self.step_flops(size),
             seconds=self.step_seconds(size),
+            condition_s=self.condition_s(size),
             memory_bytes=memory,
         )
 

@@ -26,11 +26,15 @@ BySize = dict[str, Values]
 
 @dataclass(frozen=True)
 class Probe:
-    """A few timed steps at a latent size; `first_s` is the one right after a switch to it, not among `seconds`."""
+    """A few timed steps at a latent size; `first_s` is the one right after a switch to it, not among `seconds`.
+
+    `condition_s` is what came before the stage's loop.
+    """
 
     size: HW
     seconds: tuple[float, ...]
     first_s: float | None = None
+    condition_s: float | None = None
 
 
 class _Frozen(BaseModel):
@@ -97,6 +101,7 @@ class Timings(_Frozen):
     `steps`: seconds of an undisturbed denoising step, guidance included, the first of each stage left out. `jitter`:
     how many times longer a run's steps took together than undisturbed ones would have. `starts` and `switches`: by how
     much the first step of a run, and of a stage after a switch, is longer than its stage's others (0 or more).
+    `conditions`: seconds of what a stage takes before its steps.
     `step_bytes` and `peak_bytes`: memory peaks of a step and of a whole run, as the report measures them.
     """
 
@@ -106,6 +111,7 @@ class Timings(_Frozen):
     starts: Values = ()
     switches: Values = ()
     text: Values = ()
+    conditions: BySize = {}
     decode: BySize = {}
     encode: BySize = {}
     step_bytes: BySize = {}
@@ -136,6 +142,8 @@ class Timings(_Frozen):
             if value is not None:
                 found[name] = _with(getattr(self, name), pixels, float(value))
         result = self.model_copy(update=found)
+        for stage, seconds in zip(run.stages, latency.conditions_s, strict=False):  # reports of before have none
+            result = result._with_conditions((stage.latent_height, stage.latent_width), seconds)
         largest, spent, undisturbed = 0, 0.0, 0.0
         for stage in run.stages:
             window = slice(stage.first_step - 1, stage.last_step)
@@ -151,11 +159,15 @@ class Timings(_Frozen):
             result = result.model_copy(update={"jitter": _kept(self.jitter, jitter)})
         return result
 
-    def with_probe(self, size: HW, seconds: Sequence[float], first_s: float | None = None) -> Timings:
+    def with_probe(
+        self, size: HW, seconds: Sequence[float], first_s: float | None = None, condition_s: float | None = None
+    ) -> Timings:
         """These and a probe's steps at a latent size; `first_s` is the step right after a switch to it.
 
         One step alone says too little of a size: it only weighs the switch.
         """
+        if condition_s is not None:
+            return self._with_conditions(size, condition_s).with_probe(size, seconds, first_s)
         if not seconds:
             return self
         typical, found = undisturbed_s(seconds), dict[str, object]()
@@ -169,7 +181,7 @@ class Timings(_Frozen):
         """These and all probes of a calibration."""
         result = self
         for probe in probes:
-            result = result.with_probe(probe.size, probe.seconds, probe.first_s)
+            result = result.with_probe(probe.size, probe.seconds, probe.first_s, probe.condition_s)
         return result
 
     def has(self, size: HW) -> bool:
@@ -184,6 +196,13 @@ class Timings(_Frozen):
     def step_memory(self) -> dict[HW, float]:
         """Median peak bytes of a step by latent (height, width)."""
         return _medians(self.step_bytes)
+
+    def condition_seconds(self, size: HW) -> float:
+        """What a stage of a latent size takes before its steps; 0 where no run has said it."""
+        return by_area(self.conditions, size)[0] or 0.0
+
+    def _with_conditions(self, size: HW, seconds: float) -> Timings:
+        return self.model_copy(update={"conditions": _with(self.conditions, hw_text(size), seconds)})
 
     def _with_stage(self, stage: StageEntry, seconds: Sequence[float]) -> Timings:
         if len(seconds) < 2:  # a first step alone says nothing of the others
@@ -220,7 +239,7 @@ def _medians(values: BySize) -> dict[HW, float]:
 
 
 def by_area(values: Mapping[str, Values], size: HW) -> tuple[float | None, bool]:
-    """The median at a pixel size, and whether it was measured there; else scaled by area from the nearest size."""
+    """The median at a size, and whether it was measured there; else scaled by area from the nearest size."""
     area = size[0] * size[1]
     exact = values.get(hw_text(size))
     if exact:

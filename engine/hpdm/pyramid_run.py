@@ -60,7 +60,7 @@ def run_hpdm(model: Hpdm, request: HpdmRequest, on_step: OnStep | None = None) -
     with Meter(cascade.device) as meter:
         tell = _teller(request, config.size(config.levels - 1)[1], meter, on_step)
         for level in range(request.levels):
-            meter.resume()
+            meter.enter("step")
             video = sample_level(cascade.sampler(level), cascade.noise(level), tell)
             cascade.finish(level, video)
             videos.append(video)
@@ -91,21 +91,21 @@ def _teller(
             raise RunFailed(f"Step {step} gave values that are not finite: the weights may be damaged.", step)
         if on_step is not None:
             height, width = done.x0.shape[-2:]
-            on_step(
-                StepEvent(
-                    step=step,
-                    steps=total,
-                    stage=done.level,
-                    stages=request.levels,
-                    rate=height / full_height,
-                    sigma=flow_level(done.phi, done.b),
-                    latent_height=height,
-                    latent_width=width,
-                    seconds=meter.host_seconds(),
-                    memory_bytes=meter.last_bytes,
-                    preview=partial(frames, done.x0[0]),
+            with meter.within(None):
+                on_step(
+                    StepEvent(
+                        step=step,
+                        steps=total,
+                        stage=done.level,
+                        stages=request.levels,
+                        rate=height / full_height,
+                        sigma=flow_level(done.phi, done.b),
+                        latent_height=height,
+                        latent_width=width,
+                        seconds=meter.host_seconds(),
+                        memory_bytes=meter.last_bytes,
+                        preview=partial(frames, done.x0[0]),
+                    )
                 )
-            )
-        meter.resume()
 
     return tell

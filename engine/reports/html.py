@@ -20,7 +20,15 @@ from engine.measuring.video import whole_file
 from engine.reports import report_file
 from engine.reports.report_charts import chart_data, heat_gradient
 from engine.reports.report_tables import Footnotes, caching_cells, cost_cells, floor_cells, metric_cells, metric_heads
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, glyph, ranked_by, ratio_text, stages_text
+from engine.reports.run_display import (
+    HEADLINE_METRICS,
+    colour_of,
+    glyph,
+    ranked_by,
+    ratio_text,
+    shows_conditions,
+    stages_text,
+)
 from engine.reports.schema import VERSION, Report
 
 MARK = f"Resolute report {VERSION}"  # in the page's head: what it was made from
@@ -86,6 +94,7 @@ def _own_html(found: Report, folder: str | Path) -> str:
             summary=_summary(found),
             mark=MARK,
             caching=any(run.cache for run in found.runs),
+            conditions=shows_conditions(found),
             settings=_settings(found),
             kinds=KINDS,
             heads=heads,
@@ -145,7 +154,7 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
         "levels": [(level, _inline(level.video, folder)) for level in run.pyramid],
         "glyph": glyph(run),
         "stages": stages_text(run.stages),
-        "costs": cost_cells(run, found.baseline, notes),
+        "costs": cost_cells(run, found.baseline, notes, shows_conditions(found)),
         "caching": caching_cells(run, notes) if any(each.cache for each in found.runs) else None,
         "bar": round(90 * (run.latency.denoise_s or 0) / longest) if longest else None,
         "metrics": metric_cells(run.similarity, notes),

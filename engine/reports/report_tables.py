@@ -39,8 +39,11 @@ class Footnotes:
         return Cell(shown, self.reasons.index(reason) + 1, reason)
 
 
-def cost_cells(run: Run, baseline: Run, notes: Footnotes) -> dict[str, Cell]:
-    """Time, speed-ups and memory of a run as cells; seconds of a disturbed run say so, and what depends on them."""
+def cost_cells(run: Run, baseline: Run, notes: Footnotes, conditions: bool = False) -> dict[str, Cell]:
+    """Time, speed-ups and memory of a run as cells; with `conditions` also what these took.
+
+    Seconds of a disturbed run say so, and what depends on them.
+    """
     gone = run.error or (f"The run was {run.status}." if run.status != "done" else "Not measured.")
 
     def cell(value: float | None, text: str, reason: str | None = None) -> Cell:
@@ -53,7 +56,8 @@ def cost_cells(run: Run, baseline: Run, notes: Footnotes) -> dict[str, Cell]:
         return timed(value, f"{value or 0:.2f}" if (value or 0) < 10 else f"{value:.1f}")
 
     speedup = run.speedup
-    return {
+    told = {"conditions": seconds(run.latency.condition_s)} if conditions else {}
+    return told | {
         "total": seconds(run.latency.total_s),
         "loop": seconds(run.latency.denoise_s),
         "measured": timed(speedup.measured, ratio_text(speedup.measured or 0, speedup.interval), baseline),

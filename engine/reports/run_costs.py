@@ -38,6 +38,7 @@ class Latency(Part):
 
     total_s: Seconds | None = None
     text_s: Seconds | None = None
+    condition_s: Seconds | None = None
     denoise_s: Seconds | None = None
     decode_s: Seconds | None = None
     encode_s: Seconds | None = None
@@ -47,6 +48,7 @@ class Latency(Part):
     beside_s: tuple[Seconds, ...] = ()
     pace: Positive | None = None
     waited: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
+    conditions_s: tuple[Seconds, ...] = ()
 
 
 class Memory(Part):

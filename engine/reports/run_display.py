@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.reports.run_costs import Interval, StageEntry
-from engine.reports.schema import Run
+from engine.reports.schema import Report, Run
 
 PSNR_KINDS = ("psnr_pooled", "psnr")  # what runs are ranked by, and what stands in for it in reports of before
 COLOURS = 8  # accents in report.css: one for the baseline, seven for the runs, then over again
@@ -45,6 +45,12 @@ def evaluations_text(run: Run) -> str | None:
     if found is None:
         return None
     return f"{found.computed} of {found.computed + found.skipped}" if found.skipped else str(found.computed)
+
+
+def shows_conditions(found: Report) -> bool:
+    """Whether what the conditions took is told beside the denoising: something was given, and its time is known."""
+    given = (found.image, found.last_image, found.video)
+    return any(given) and any(run.latency.condition_s is not None for run in found.runs)
 
 
 def stages_text(stages: tuple[StageEntry, ...]) -> str:

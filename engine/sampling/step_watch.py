@@ -44,6 +44,7 @@ class StepWatch:
     def stepping(self, scheduler: Any, x: Tensor, model_output: Tensor) -> tuple[Tensor, Tensor]:
         """Before a step: state and model output to take it with, in the layout and dtype of those that came."""
         self._check_obeyed(x)
+        self._check_loop()
         state, process, handover = self.state, self.state.process, self.state.handover
         if handover is None or not handover.corrects:
             return x, model_output
@@ -63,8 +64,9 @@ class StepWatch:
         """After a step: `x` and `model_output` as it was taken with, `out` what the scheduler returned."""
         state = self.state
         state.step += 1
-        state.meter.step_done()
-        if self.done_once and state.step == state.request.schedule.infer_steps:
+        last = state.step == state.request.schedule.infer_steps
+        state.meter.step_done("decode" if last else "step")
+        if self.done_once and last:
             self.done_once.drop()
         result = out[0] if isinstance(out, tuple) else out.prev_sample
         self._finite.append(torch.isfinite(result.sum(dtype=torch.float32)))  # any NaN or infinity spoils a sum
@@ -77,15 +79,15 @@ class StepWatch:
 
         if state.handover is not None and state.step == state.plan.stage.last and not state.final:
             self._record(x, velocity(), result)
-        if self._watch:
-            self._watch(state.flow(x, sigma), velocity(), sigma)
-        if self._on_step:
-            glance = Glance(self._preview, lambda: (state.flow(x, sigma).float() - sigma * velocity().float())[0])
-            try:
-                self._on_step(self._event(sigma, glance))
-            finally:
-                glance.expire()
-        state.meter.resume()
+        with state.meter.within(None):
+            if self._watch:
+                self._watch(state.flow(x, sigma), velocity(), sigma)
+            if self._on_step:
+                glance = Glance(self._preview, lambda: (state.flow(x, sigma).float() - sigma * velocity().float())[0])
+                try:
+                    self._on_step(self._event(sigma, glance))
+                finally:
+                    glance.expire()
 
     def check(self) -> None:
         """Read what the steps have found; on a GPU once a stage, as reading waits for the device.
@@ -110,6 +112,14 @@ class StepWatch:
         """Drop the tensors, so that a kept reference to the run keeps no memory."""
         self._handed_over = self._obeyed = None
         self._finite.clear()
+
+    def _check_loop(self) -> None:
+        """The meter must have been told that the loop began."""
+        if self.state.meter.phase != "step":
+            raise UnsupportedPipeline(
+                f"{type(self.state.request.pipe).__name__} opens no progress bar before its loop; "
+                "what its steps take cannot be told from what it prepares."
+            )
 
     def _check_obeyed(self, x: Tensor) -> None:
         if self._handed_over is None:

@@ -164,6 +164,25 @@ def test_figures_stand_in_the_table(folder: Path) -> None:
         assert figure in text, figure
 
 
+def pictured(*conditions: float | None) -> Report:
+    """A report of runs from a picture, with what their conditions took."""
+    whole = found(image={"sha256": "a" * 64, "width": 64, "height": 64}).model_dump(mode="json")
+    for run, seconds in zip(whole["runs"], conditions, strict=False):
+        run["latency"] |= {"condition_s": seconds}
+    return Report.model_validate(whole)
+
+
+def test_what_the_conditions_took_is_told_where_there_were_some(folder: Path) -> None:
+    page = report_page.render(pictured(1.25, 2.75), folder)
+    text = Tags(page).text
+    assert "conditions" in text
+    assert "1.25" in text
+    assert "2.75" in text
+    assert "(once a stage, at its size)" in text
+    for report in (found(), pictured()):  # nothing was given, or nobody has measured it
+        assert "conditions" not in Tags(report_page.render(report, folder)).text
+
+
 def test_a_missing_figure_is_a_dash_with_its_reason_and_footnote(folder: Path) -> None:
     html = report_page.render(found(), folder)
     tags = Tags(html)

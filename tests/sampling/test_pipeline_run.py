@@ -275,6 +275,7 @@ class _Stub:
         self.components = {}
         self.prepare_latents = pipe.prepare_latents
         self.encode_prompt = pipe.encode_prompt
+        self.progress_bar = pipe.progress_bar
         self.maybe_free_model_hooks = lambda: None
         self._drive, self._pipe = call, pipe
 

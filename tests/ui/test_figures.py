@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.reports.schema import Report
-from tests.reports.test_html import MEASURED, found
+from tests.reports.test_html import MEASURED, found, pictured
 from tests.reports.test_schema import fields
 from ui.figures.figures_value import Select, figures_of, parse_action
 
@@ -76,6 +76,14 @@ def test_a_column_has_one_unit_and_one_count_of_decimals() -> None:
     assert texts(report, "total") == ["2.50", "123.40", "–"]
     assert texts(report, "denoise") == ["2.00", "8.13", "–"]
     assert texts(report, "memory") == ["2.00", "0.50", "–"]
+
+
+def test_conditions_have_a_column_where_they_were_given_and_measured() -> None:
+    assert texts(pictured(1.25, 10.5), "conditions") == ["1.25", "10.50", "–"]
+    assert "conditions" in {column.id for column in figures_of(pictured(1.25)).columns}
+    for report in (found(), pictured()):
+        assert "conditions" not in {column.id for column in figures_of(report).columns}
+        assert "conditions" not in figures_of(report).rows[0].cells
 
 
 def test_a_caveat_of_values_that_are_there_stands_in_the_head() -> None:

@@ -25,6 +25,7 @@ from engine.reports.run_display import (
     glyph,
     ranked_by,
     ratio_text,
+    shows_conditions,
     stages_text,
 )
 from engine.reports.schema import Report, Run
@@ -34,6 +35,7 @@ INTERVAL = "In brackets where the true ratio lies with 95 % confidence."
 TIMED = ("total", "denoise", "whole", "speedup", "share")  # columns that say nothing where a run was disturbed
 SIMILARITY = "Similarity to the baseline (not quality)"
 UNCACHED = "To the same without its cache"
+CONDITIONS = "What comes before the steps of every stage, at its size: pictures and videos encoded, latents prepared."
 GIB, MIB = 2**30, 2**20
 CEILINGS = {"psnr": CEILING_DB, "ssim": 1.0, "vmaf": 100.0}
 
@@ -142,7 +144,7 @@ def figures_of(report: Report) -> Figures:
     """A report as the figures widget shows it."""
     notes = Footnotes()
     columns = _columns(report, notes)
-    costs = [_costs(run) for run in report.runs]
+    costs = [_costs(run, shows_conditions(report)) for run in report.runs]
     texts = {column: _texts(column, [cost[column] for cost in costs]) for column in costs[0]}
     for name, part in (("speedup", "interval"), ("whole", "whole_interval")):
         ratios = [(cost[name], getattr(run.speedup, part)) for cost, run in zip(costs, report.runs, strict=True)]
@@ -174,7 +176,8 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
     else:
         peak = ("Resident peak", "Resident memory above its level before the run, sampled: a rough figure.")
     cost: tuple[Column, ...] = (
-        Column("total", COST, "Time, s", "total", "Text, denoising, decoding and writing the video."),
+        Column("total", COST, "Time, s", "total", "Text, conditions, denoising, decoding and writing the video."),
+        *((Column("conditions", COST, "Time, s", "conditions", CONDITIONS),) if shows_conditions(report) else ()),
         Column("denoise", COST, "Time, s", "denoising", "The denoising steps alone.", bar=True),
         Column(
             "whole", COST, "Speed-up", "whole", f"From prompt to file, over the baseline of this report. {INTERVAL}"
@@ -212,7 +215,7 @@ def _caveat(report: Report, name: str) -> str | None:
 
 
 def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None], notes: Footnotes) -> Row:
-    numbers, gone = _costs(run), _gone(run)
+    numbers, gone = _costs(run, shows_conditions(report)), _gone(run)
     cells = _cache_cells(run, notes) if any(each.cache for each in report.runs) else {}
     for name, text in costs.items():
         if number == 0 and name == "share":
@@ -255,9 +258,10 @@ def _gone(run: Run) -> str:
     return run.error or (f"the run was {run.status}" if run.status != "done" else "not measured")
 
 
-def _costs(run: Run) -> dict[str, float | None]:
+def _costs(run: Run, conditions: bool) -> dict[str, float | None]:
     measured, bound = run.speedup.measured, run.speedup.by_flops
-    return {
+    told = {"conditions": run.latency.condition_s} if conditions else {}
+    return told | {
         "total": run.latency.total_s,
         "denoise": run.latency.denoise_s,
         "whole": run.speedup.whole,
@@ -270,7 +274,7 @@ def _costs(run: Run) -> dict[str, float | None]:
 
 def _texts(column: str, numbers: Sequence[float | None]) -> list[str | None]:
     """A column's texts with equally many decimals, so that figures stand under each other."""
-    if column in ("total", "denoise"):
+    if column in ("total", "conditions", "denoise"):
         least = min((number for number in numbers if number is not None), default=0)
         return _each(numbers, lambda number: f"{number:.{2 if least < 10 else 1 if least < 100 else 0}f}")
     if column == "bound":

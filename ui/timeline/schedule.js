@@ -112,7 +112,8 @@ function costOf(track, steps, context) {
   for (const { rate, first, last } of stagesOf(track, steps)) {
     const size = sizeOf(context, rate) ?? context.rates[0];
     const count = last - first + 1;
-    seconds = size.seconds === null || seconds === null ? null : seconds + count * size.seconds;
+    seconds = size.seconds === null || seconds === null
+      ? null : seconds + count * size.seconds + (size.condition_s ?? 0);
     flops += count * size.flops;
     known &&= size.memory_bytes !== null;
     memory = Math.max(memory, size.memory_bytes ?? 0);

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.install import AXE_FILE as AXE
-from tests.browser.timeline.conftest import EIGHT, HOSTILE, STAIRS, TWO, Driver, U, middle, track
+from tests.browser.timeline.conftest import EIGHT, HOSTILE, STAIRS, TWO, Driver, U, context, middle, track
 
 
 def test_tracks_are_added_copied_and_removed(open_board):
@@ -137,6 +137,13 @@ def test_warnings_say_why(open_board):
 
 def test_a_schedule_that_is_safe_has_no_warning(open_board):
     assert chips(open_board()) == []
+
+
+def test_every_stage_pays_for_its_conditions(open_board):
+    """Two stages: 15 steps of 0.12 s, 15 of 0.16 s, 1.1 s around them."""
+    expect(open_board(TWO).lane().locator(".cost b.time")).to_have_text("5.30 s")
+    rates = [{**rate, "condition_s": 2.0} for rate in context()["rates"]]
+    expect(open_board(TWO, changed={"rates": rates}).lane().locator(".cost b.time")).to_have_text("9.30 s")
 
 
 def test_without_measurements_only_the_arithmetic_is_shown(open_board):
