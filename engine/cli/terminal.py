@@ -23,7 +23,7 @@ from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.run_display import evaluations_text
+from engine.reports.run_display import evaluations_text, experts_text
 from engine.reports.schema import Report, Run
 from engine.wording import gb_text
 
@@ -138,6 +138,9 @@ def print_report(report: Report, out: Path) -> None:
     for run in report.runs:
         if run.error:
             console.print(f"{run.name}: {run.status}: {run.error}", markup=False)
+    for run in report.runs:
+        if told := experts_text(run):
+            console.print(f"{run.name}: expert {told}.", markup=False)
     for run in report.runs:
         if run.uncached and run.uncached.run:
             like = f"PSNR {_mean(run.uncached.similarity.psnr)} dB to {run.uncached.run}, the same without its cache"

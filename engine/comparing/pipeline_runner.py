@@ -95,6 +95,9 @@ class ScheduledRunner(Runner[StagedResult]):
             "cache": track.cache.document() if track.cache else None,
         }
 
+    def extras(self, number: int, track: Track, result: StagedResult) -> dict[str, Any]:
+        return {"experts": result.experts} if self.experiment.spec.two_experts else {}
+
     def calibrate(self, learner: Learner) -> None:
         experiment, spec, name = self.experiment, self.experiment.spec, self.experiment.baseline.name
         size = experiment.height, experiment.width, experiment.frames

@@ -20,7 +20,7 @@ from engine.measuring.video import whole_file
 from engine.reports import report_file
 from engine.reports.report_charts import chart_data, heat_gradient
 from engine.reports.report_tables import Footnotes, caching_cells, cost_cells, floor_cells, metric_cells, metric_heads
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, glyph, stages_text
+from engine.reports.run_display import HEADLINE_METRICS, colour_of, experts_text, glyph, stages_text
 from engine.reports.schema import Report
 
 PLACE = b"<script></script>"  # of the charts' library in the template
@@ -133,6 +133,7 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
         "levels": [(level, _inline(level.video, folder)) for level in run.pyramid],
         "glyph": glyph(run),
         "stages": stages_text(run.stages),
+        "experts": experts_text(run),
         "costs": cost_cells(run, notes),
         "caching": caching_cells(run, notes) if any(each.cache for each in found.runs) else None,
         "bar": round(90 * (run.latency.denoise_s or 0) / longest) if longest else None,
