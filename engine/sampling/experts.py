@@ -21,7 +21,7 @@ ALL_LOW = 2.0  # a boundary that no level reaches
 
 def changes_experts(pipe: Any) -> bool:
     """Whether a pipeline goes from one denoiser to another at a level of its own."""
-    return pipe.config.get("boundary_ratio") is not None and len(denoisers_of(pipe)) == 2
+    return len(denoisers_of(pipe)) == 2 and pipe.config.get("boundary_ratio") is not None
 
 
 def boundary_for(told: Tensor, baseline: Tensor, ratio: float) -> float:
