@@ -2,7 +2,7 @@
 
 ResoluteError            anything this project refuses or fails at, with one sentence for a person
 ├─ InvalidInput          a value from a person, a file or a link is not usable (exit code 2)
-├─ ModelNotFound         a model is not where it was looked for (exit code 2)
+├─ ModelNotFound         a model is not where it was looked for, or not fit to be loaded (exit code 2)
 ├─ UnsupportedPipeline   a pipeline or scheduler cannot follow a resolution schedule
 ├─ RunFailed             a run stopped by itself: out of memory, not finite
 └─ Cancelled             a run was stopped by its owner
@@ -28,7 +28,7 @@ class InvalidInput(ResoluteError):
 
 
 class ModelNotFound(ResoluteError):
-    """A model is not where it was looked for; the sentence says which places were tried."""
+    """A model is not where it was looked for, or cannot be loaded from there; the sentence says what was tried."""
 
 
 class UnsupportedPipeline(ResoluteError):

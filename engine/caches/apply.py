@@ -58,8 +58,8 @@ class CachedRun:
         count = self.evaluations.stages[index] = StageCount()
         clock = teacache.Clock()  # one for all transformers: a step is evaluated by one of them
         with contextlib.ExitStack() as stack:
-            for model in self.models.values():
-                counter = stack.enter_context(_counted(model, count))
+            for name, model in self.models.items():
+                counter = stack.enter_context(_counted(model, name, count))
                 if self.choice:
                     stack.enter_context(self._under_cache(model, counter, self.choice, self.stages[index], clock))
             yield
@@ -102,9 +102,9 @@ class CachedRun:
 
 
 @contextlib.contextmanager
-def _counted(model: Any, count: StageCount) -> Iterator[PassCounter]:
+def _counted(model: Any, name: str, count: StageCount) -> Iterator[PassCounter]:
     """A transformer whose passes are counted; nothing of what it computes changes."""
-    counter = PassCounter(count)
+    counter = PassCounter(count, name)
     before = model.register_forward_pre_hook(lambda *_: counter.begin())
     after = model.register_forward_hook(lambda *_: counter.end())
     try:

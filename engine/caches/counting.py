@@ -19,6 +19,7 @@ class StageCount:
     skipped: int = 0
     parts: Counter[str] = field(default_factory=Counter)
     watched: tuple[str, ...] = ()  # the parts' names; none without a cache
+    networks: list[str] = field(default_factory=list)  # the component that each pass was asked of, in order
 
     @property
     def passes(self) -> int:
@@ -47,11 +48,11 @@ class Evaluations:
 class PassCounter:
     """Follows the passes of one transformer through one stage, and adds them to the stage's count.
 
-    A pass that ends by an error is not counted.
+    `network` is the transformer's name as a component. A pass that ends by an error is not counted.
     """
 
-    def __init__(self, count: StageCount) -> None:
-        self.count = count
+    def __init__(self, count: StageCount, network: str = "transformer") -> None:
+        self.count, self.network = count, network
         self.parts: list[str] = []
         self.known: dict[Callable[[], float], float] = {}
 
@@ -73,4 +74,5 @@ class PassCounter:
         else:
             self.count.skipped += 1
         self.count.parts.update(self.parts)
+        self.count.networks.append(self.network)
         self.parts, self.known = [], {}

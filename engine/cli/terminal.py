@@ -23,7 +23,14 @@ from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.run_display import disturbed_text, evaluations_text, ranked_by, ratio_text, shows_conditions
+from engine.reports.run_display import (
+    disturbed_text,
+    evaluations_text,
+    experts_text,
+    ranked_by,
+    ratio_text,
+    shows_conditions,
+)
 from engine.reports.schema import Report, Run
 from engine.wording import gb_text
 
@@ -142,6 +149,8 @@ def print_report(report: Report, out: Path) -> None:
     for run in report.runs:
         if told := disturbed_text(run):
             console.print(f"{run.name}: {told}", markup=False)
+        if told := experts_text(run):
+            console.print(f"{run.name}: expert {told}.", markup=False)
     for run in report.runs:
         if run.uncached and run.uncached.run:
             like = (

@@ -107,6 +107,9 @@ class ScheduledRunner(Runner[StagedResult]):
         found = run_staged(request, lambda _: self.listener.phase(baseline.name, told), memo=self.memo)
         return found.readings.steps_s[1:]
 
+    def extras(self, number: int, track: Track, result: StagedResult) -> dict[str, Any]:
+        return {"experts": result.experts} if self.experiment.spec.two_experts else {}
+
     def calibrate(self, learner: Learner) -> None:
         experiment, spec, name = self.experiment, self.experiment.spec, self.experiment.baseline.name
         size = experiment.height, experiment.width, experiment.frames

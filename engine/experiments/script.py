@@ -37,6 +37,10 @@ _COUNT = "        self.taken = first - 1\n"
 _CORRECT = """        x, velocity = corrected(x, velocity, self.levels[self.taken])
         self.taken += 1
 """
+_BASELINE = "        high = int((self.timesteps >= 1000 * BOUNDARY).sum())  # steps of the expert for high noise\n"
+_BOUNDARY = """        told = [*self.timesteps.tolist(), 0.0]
+        self.boundary = (told[high - 1] + told[high]) / 2000 if high else 2.0  # experts change at the same step
+"""
 _CACHE = [
     "from engine.caches.cache_choice import parse_cache",
     "from engine.sampling.cache_calibration import Calibration",
@@ -71,7 +75,8 @@ def _with_diffusers(experiment: Experiment, track: Track) -> str:
     body = (_TEMPLATES / "script_diffusers.txt").read_text("utf-8")
     body = body.replace("@SOLVER@", _SOLVERS[experiment.solver])
     body = body.replace("@SECOND@", "" if experiment.guidance_2 is None else f"{SECOND}=GUIDANCE_2, ")
-    body = _with_policy(body, track.policy)
+    two = experiment.guidance_2 is not None and len(track.schedule.stages) > 1 and not track.policy.own_experts
+    body = _with_policy(_with_experts(body, two), track.policy)
     own = [("sys", "", "sys"), ("torch", "", "torch"), ("diffusers.utils", "export_to_video", "export_to_video")]
     own += [("diffusers", name, name) for name in _classes(experiment)]
     needs = f"Needs torch, {TESTED_WITH} or newer, transformers, ftfy and imageio[ffmpeg]; imports nothing of Resolute."
@@ -93,6 +98,19 @@ def _with_policy(body: str, policy: Policy) -> str:
     for mark, text in filled.items():
         body = body.replace(mark, text)
     return body.replace("@SOURCE@", definitions(body.replace("@SOURCE@", "")))
+
+
+def _with_experts(body: str, two: bool) -> str:
+    """The body with what makes two experts change at the baseline's step, or without it."""
+    filled = {
+        "        @BASELINE@\n": _BASELINE * two,
+        "        @BOUNDARY@\n": _BOUNDARY * two,
+        "    @EXPERTS@\n": "    pipe.register_to_config(boundary_ratio=schedulers[k].boundary)\n" * two,
+        "Solver = ": "BOUNDARY = pipe.config.boundary_ratio\n" * two + "Solver = ",
+    }
+    for mark, text in filled.items():
+        body = body.replace(mark, text)
+    return body
 
 
 def _switch(policy: Policy) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 MAX_BYTES, KEPT = 5_000_000, 3  # of resolute.log
 log = logging.getLogger("resolute")
+ENGINE = logging.getLogger("engine")  # of all modules of the engine: where a run or a load went wrong
 
 
 class JsonLines(logging.Formatter):
@@ -54,12 +55,14 @@ def to_file(path: Path) -> logging.Handler:
 
 def remove(handler: logging.Handler) -> None:
     """Stop sending to a handler."""
-    log.removeHandler(handler)
+    for logger in (log, ENGINE):
+        logger.removeHandler(handler)
     handler.close()
 
 
 def _add(handler: logging.Handler) -> logging.Handler:
     handler.setFormatter(JsonLines())
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    for logger in (log, ENGINE):
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
     return handler

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 
 import torch
 
+# In the texts of plain RuntimeErrors. The last is what torch's allocator says with segments that grow, where the
+# driver's library is not at hand to tell how much is free (MIG, containers).
+_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed", "cublas_status_alloc", "nvml_success == r internal")
+
 
 def wait_for(device: torch.device) -> None:
     """Wait until the device has done all that was asked of it; nothing to do on the CPU."""
@@ -27,9 +31,7 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("out of memory", "can't allocate memory", "alloc_failed", "cublas_status_alloc")
-    )
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
 
 
 @contextlib.contextmanager

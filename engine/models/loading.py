@@ -13,10 +13,12 @@ import torch
 import transformers
 
 from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
+from engine.measuring.device import free, out_of_memory
 from engine.models.acceleration import accelerate
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.fetching import INDEX, OnFetch, folder_of
 from engine.models.hpdm_pipe import load_pipe
+from engine.models.load_errors import load_problem
 from engine.models.load_options import QUANTISATIONS, LoadOptions
 from engine.models.preview import LatentPreview, preview_of
 from engine.switching.noise_process import process_of
@@ -52,8 +54,8 @@ def load_model(
 ) -> LoadedModel:
     """Load a model of the catalogue or a diffusers folder; CUDA in bfloat16 where there is a GPU, else CPU float32.
 
-    `device` and `dtype` alone are a short form of `options`. Raises ModelNotFound with what was tried, or InvalidInput
-    for what does not exist here.
+    `device` and `dtype` alone are a short form of `options`. Raises ModelNotFound with what was tried, InvalidInput
+    for what does not exist here, RunFailed where memory runs out.
     """
     spec = find_model(name)
     options = options or LoadOptions.parse(device=device, dtype=dtype)
@@ -65,21 +67,28 @@ def load_model(
     quiet_libraries()
     _check_folder(spec, folder)
     try:
-        pipe = _class(spec).from_pretrained(
-            folder,
-            dtype=_dtype(options, target),
-            use_safetensors=True,
-            local_files_only=True,
-            **_quantised(spec, folder, options),
-        )
+        return LoadedModel(spec, _pipe(spec, folder, options, target), target, options)
     except Exception as error:
-        raise ModelNotFound(_damaged(folder, error)) from None
+        problem = load_problem(error, folder, options, target)
+    free(target)
+    raise problem
+
+
+def _pipe(spec: ModelSpec, folder: Path, options: LoadOptions, target: torch.device) -> Any:
+    """The pipeline, placed and accelerated as asked. Raises what the libraries raise."""
+    pipe = _class(spec).from_pretrained(
+        folder,
+        dtype=_dtype(options, target),
+        use_safetensors=True,
+        local_files_only=True,
+        **_quantised(spec, folder, options),
+    )
     pipe.set_progress_bar_config(disable=True)
     _add_lora(pipe, options)
     _lower_peaks(pipe, options)
     _place(pipe, options, target)
     accelerate(pipe, options.attention, options.compile)
-    return LoadedModel(spec, pipe, target, options)
+    return pipe
 
 
 def quiet_libraries() -> None:
@@ -155,11 +164,6 @@ def _check_folder(spec: ModelSpec, folder: Path) -> None:
             raise ModelNotFound(f"{folder} lacks its {name}; it is incomplete: download it again.")
 
 
-def _damaged(folder: Path, error: Exception) -> str:
-    """One sentence in place of the libraries' many."""
-    return f"{folder} is incomplete or damaged; download it again. ({type(error).__name__}: {first_line(error)})"
-
-
 def _check_extras(options: LoadOptions, target: torch.device) -> None:
     needed = []
     if options.quantise:
@@ -217,6 +221,8 @@ def _add_lora(pipe: Any, options: LoadOptions) -> None:
             names = [name for names in pipe.get_list_adapters().values() for name in names]
             pipe.set_adapters(list(dict.fromkeys(names)), options.lora_scale)
     except Exception as error:
+        if out_of_memory(error):
+            raise
         raise InvalidInput("lora", f"{path.name} is no LoRA for {type(pipe).__name__} ({first_line(error)}).") from None
 
 

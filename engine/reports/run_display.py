@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from engine.reports.run_costs import Interval, StageEntry
 from engine.reports.schema import Report, Run
@@ -57,6 +58,12 @@ def stages_text(stages: tuple[StageEntry, ...]) -> str:
     """The stages in words: 96×96 for 15 steps, 128×128 for 15."""
     parts = [f"{stage.width}×{stage.height} for {stage.last_step - stage.first_step + 1}" for stage in stages]
     return ", ".join([parts[0] + (" steps" if stages[0].last_step > 1 else " step"), *parts[1:]]) if parts else ""
+
+
+def experts_text(run: Run) -> str | None:
+    """Which expert ran for how many steps: 1 for 26 steps, 2 for 14; None for models of one, and where not known."""
+    parts = [f"{expert} for {len(list(steps))}" for expert, steps in groupby(run.experts)]
+    return ", ".join([f"{parts[0]} steps", *parts[1:]]) if parts else None
 
 
 def glyph(run: Run) -> list[dict[str, float]]:

@@ -6,6 +6,7 @@ named. What a run took is `run_costs`, how like it is to others `closeness`, its
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, FiniteFloat, model_validator
@@ -67,6 +68,8 @@ class Run(Part):
     error: str | None = None
     stages: tuple[StageEntry, ...] = ()
     sigmas: tuple[FiniteFloat, ...] = ()
+    # Of a model of two experts alone: which one ran at each step, 1 the one for high noise.
+    experts: Annotated[tuple[Literal[1, 2], ...], Field(exclude_if=operator.not_)] = ()
     latency: Latency = Latency()
     memory: Memory
     flops: Whole | None = None
@@ -147,7 +150,7 @@ class Report(Part):
         if self.noise_floor is None and not self.noise_floor_reason:
             raise ValueError("a noise_floor that is null needs its noise_floor_reason")
         for run in self.runs:
-            longest = max(len(run.latency.steps_s), len(run.memory.steps_bytes), len(run.sigmas))
+            longest = max(len(run.latency.steps_s), len(run.memory.steps_bytes), len(run.sigmas), len(run.experts))
             if longest > self.steps or (run.stages and run.stages[-1].last_step > self.steps):
                 raise ValueError(f"run {run.name!r} has more steps than the report's {self.steps}")
         return self

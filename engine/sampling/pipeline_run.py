@@ -12,13 +12,15 @@ its steps; what they share is `run_state`.
 from __future__ import annotations
 
 import functools
+import logging
+import traceback
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from engine.caches.apply import cached
-from engine.errors import RunFailed
+from engine.errors import ResoluteError, RunFailed
 from engine.measuring.device import free, out_of_memory
 from engine.measuring.step_event import OnStep
 from engine.models.diffusers_private import offloads_models
@@ -32,6 +34,8 @@ from engine.sampling.stage_call import StageCalls
 from engine.sampling.stage_view import reset_caches
 from engine.sampling.start_finder import StartFinder
 from engine.sampling.step_watch import StepWatch, Watch
+
+log = logging.getLogger(__name__)
 
 
 def run_staged(
@@ -47,16 +51,21 @@ def run_staged(
     Raises Cancelled when the consumer did; RunFailed with the step for out-of-memory and not-finite latents;
     UnsupportedPipeline where the pipeline does not step the latents that it was handed, or its scheduler is of another
     kind than `engine.switching.noise_process` knows. Whatever happens, the pipeline is as it was before, and no
-    tensor of the run stays referenced by the error.
+    tensor of the run stays referenced by the error: where it happened is text, in a note of the error.
     """
     run = _Run(request, on_step, memo or RunMemo(), preview, watch)
     try:
         return run.drive()
     except Exception as error:
         problem = _explained(error, run.state)
+        if not isinstance(error, ResoluteError):  # frames hold tensors: the place stays as text
+            place = f"It happened here:\n{traceback.format_exc()}"
+            problem.add_note(place)
+            if problem is not error:
+                log.info("%s %s", problem, place)
     finally:
         run.release()
-    problem.__context__ = None
+    problem.__context__ = problem.__cause__ = None
     free(run.state.device)
     raise problem.with_traceback(None)
 

@@ -85,6 +85,15 @@ class StagedResult:
         """The sigma of every step, in order, as a rectified flow's."""
         return tuple(sigma for plan in self.plans for sigma in plan.levels[plan.stage.window])
 
+    @property
+    def experts(self) -> tuple[int, ...]:
+        """Which denoiser was asked at every step: 1, or 2 for the one that models of two experts have for low noise."""
+        ran: list[int] = []
+        for plan, count in zip(self.plans, self.evaluations.stages, strict=True):
+            steps, asked = plan.stage.steps, count.networks  # as many passes in every step
+            ran += [1 + (asked[len(asked) * step // steps] == "transformer_2") for step in range(steps)]
+        return tuple(ran)
+
 
 def frames_of(out: Any) -> np.ndarray:
     """The pictures of a pipeline's output, (T, H, W, 3) float32 in [0, 1]; a still has one."""

@@ -16,6 +16,7 @@ from engine.errors import UnsupportedPipeline
 from engine.measuring.device import wait_for
 from engine.models.diffusers_private import PROGRESS_BAR
 from engine.patching import patched
+from engine.sampling.experts import boundary, boundary_for, changes_experts
 from engine.sampling.run_state import RunState
 from engine.sampling.scheduler_window import enter_stage
 from engine.sampling.shared_start import RunMemo
@@ -35,6 +36,7 @@ class StageCalls:
         self._encodings = 0  # of this call
         self._generator: torch.Generator  # of this call
         self._drawn: Tensor | None = None  # the generator's state at the end of the stage before
+        self._while_called = contextlib.ExitStack()  # what is put back when the call under way ends
 
     def replaced(self) -> Mapping[str, Any]:
         """What takes the place of the pipeline's own attributes while the run lasts."""
@@ -63,7 +65,7 @@ class StageCalls:
             state.meter.stage_begins()
         self._generator = torch.Generator("cpu").manual_seed(request.seed)
         view = stage_view(request.pipe.scheduler, self._tables_made, self._steps)
-        with patched(request.pipe, scheduler=view), self.caches.stage(state.stage):
+        with patched(request.pipe, scheduler=view), self.caches.stage(state.stage), self._while_called:
             out = request.pipe(**request.arguments(size, self._generator), output_type=output_type)
         self._drawn = self._generator.get_state()
         return out
@@ -166,6 +168,10 @@ class StageCalls:
             )
         if state.staged:
             enter_stage(scheduler, state.plan, state.final)
+            if changes_experts(request.pipe) and not request.policy.own_experts:
+                told, baseline = state.plan.table.timesteps, self._start.table()[0].timesteps
+                ratio = boundary_for(told, baseline, request.pipe.config.boundary_ratio)
+                self._while_called.enter_context(boundary(request.pipe, ratio))
 
     def release(self) -> None:
         """Let go of the memo; one that is shared keeps what is in it."""

@@ -50,6 +50,7 @@ class Policy:
     anchors: bool = (
         False  # whether states and estimates beside a switch are held to what the run knows (engine.switching.anchor)
     )
+    own_experts: bool = False  # whether a stage's own levels choose between two experts, not the baseline's
 
 
 POLICIES = {
@@ -71,6 +72,7 @@ POLICIES = {
         Policy(
             "lightx2v", _added(1.0), False, "ModelTC/LightX2V, schedulers/wan/changing_resolution",
             "Trilinear x0, fresh noise at the old sigma, shift + 1 a switch; one step is lost each time.",
+            own_experts=True,
         ),
         Policy(
             "jenga", _added(2.0), False, "dvlab-research/Jenga ProRes, arXiv 2505.16864",

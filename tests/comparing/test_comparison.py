@@ -22,6 +22,7 @@ from engine.experiments.settings import Settings
 from engine.measuring.video import read_metadata, write_mp4
 from engine.models.catalogue import find_model
 from engine.models.loading import load_model
+from engine.patching import patched
 from engine.reports.report_file import load
 from engine.switching.policies import policy_named
 from tests.tiny import saved_tiny_wan
@@ -95,6 +96,20 @@ def test_an_unforeseen_error_fails_its_run_alone(monkeypatch, model, tmp_path):
     failing(monkeypatch, 2, ZeroDivisionError("oops\nsecond line"))
     report = compare(experiment(model, "0.5@2"), model, tmp_path, noise_floor=False)
     assert report.runs[1].error == "ZeroDivisionError: oops"
+
+
+def test_an_error_deep_in_a_network_leaves_its_place_in_the_log(model, tmp_path, caplog):
+    block = model.pipe.transformer.blocks[1].attn1.to_q
+
+    def breaking(x):
+        raise RuntimeError("Expected all tensors to be on the same device") from KeyError("deeper")
+
+    with patched(block, forward=breaking):
+        report = compare(experiment(model), model, tmp_path, noise_floor=False)
+    assert report.runs[0].error == "RuntimeError: Expected all tensors to be on the same device"
+    assert "in breaking" in caplog.text
+    assert "transformer_wan.py" in caplog.text  # of the library too, as far as the loop
+    assert "KeyError: 'deeper'" in caplog.text
 
 
 def test_cancel_keeps_finished_runs_in_the_report(model, tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine.cli.compare_flags import CompareFlags
+from engine.cli.terminal import print_report
 from engine.comparing.baseline_store import key_of
 from engine.comparing.comparison import compare
 from engine.comparing.run_entry import environment
@@ -179,11 +180,16 @@ def test_what_was_made_before_still_opens_with_the_models_own():
     assert len(pack(asked(T2V))) <= len(pack(asked(T2V, guidance_2=5)))
 
 
-def test_a_report_keeps_it_and_a_baseline_is_not_taken_for_another(folder, tmp_path):
+def test_a_report_keeps_it_and_a_baseline_is_not_taken_for_another(folder, tmp_path, capsys):
     model = load_model(str(folder))
-    made = asked(model.spec, guidance_2=1.5, solver="unipc")
+    track = Track("two", load_preset("two-stage-0.5", 4).schedule.with_steps(4), policy_named("anchored"))
+    made = asked(model.spec, track, guidance_2=1.5, solver="unipc")
     report = compare(made, model, tmp_path, noise_floor=False)
     assert report.guidance_2 == 1.5
+    assert [run.experts for run in report.runs] == [(1, 1, 2, 2)] * 2
+    print_report(report, tmp_path)
+    assert "two: expert 1 for 2 steps, 2 for 2." in capsys.readouterr().out
+    assert "Expert 1 for 2 steps, 2 for 2" in (tmp_path / "index.html").read_text("utf-8")
     assert told_settings(report)["Guidance"] == "3, of the second expert 1.5"
     assert load_experiment(tmp_path / "report.json", lambda name: model.spec) == made
     assert load_experiment(tmp_path / "00-baseline.mp4", lambda name: model.spec) == made
@@ -191,6 +197,8 @@ def test_a_report_keeps_it_and_a_baseline_is_not_taken_for_another(folder, tmp_p
     assert key_of(made, where) != key_of(asked(model.spec, guidance_2=2.5, solver="unipc"), where)
     old = json.loads((tmp_path / "report.json").read_text())
     del old["guidance_2"]
+    for run in old["runs"]:
+        del run["experts"]
     (tmp_path / "report.json").write_text(json.dumps(old))
     assert load(tmp_path / "report.json").guidance_2 is None
 

@@ -193,9 +193,31 @@ def test_out_of_memory_is_told_with_its_step_and_pins_no_tensor(tiny, error):
     ) as failed:
         run_staged(request(tiny, TWO))
     assert failed.value.step == 3
+    assert "in forward" in failed.value.__notes__[0]  # where memory ran out, as text
     error.__traceback__ = None
     assert latents_alive() == alive
     assert held[0]() is None
+
+
+def test_an_error_keeps_its_place_as_text_and_pins_no_tensor(tiny):
+    run_staged(request(tiny, flat(2)))
+    alive = latents_alive()
+
+    def forward(*args, **kwargs):
+        try:
+            raise KeyError("the cause of it")
+        except KeyError as cause:
+            raise ZeroDivisionError("in a block") from cause
+
+    tiny.transformer.forward = forward
+    with pytest.raises(ZeroDivisionError) as failed:
+        run_staged(request(tiny, TWO))
+    (note,) = failed.value.__notes__
+    assert "in forward" in note
+    assert "the cause of it" in note
+    assert failed.value.__cause__ is failed.value.__context__ is None
+    del tiny.transformer.forward
+    assert latents_alive() == alive
 
 
 def test_out_of_memory_in_decoding_is_told_with_what_helps_there(tiny):
