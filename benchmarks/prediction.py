@@ -61,7 +61,9 @@ def rows(model: LoadedModel, experiment: Experiment, out: Path) -> list[Row]:
         row: Row = {"preset": run.name, "source": predicted.source}
         for name in ("denoise_s", "total_s"):
             guess, real = getattr(predicted, name), getattr(run.latency, name)
+            low, high = predicted.interval(guess) or (0.0, 0.0)
             row |= {f"{name}_predicted": guess, name: real, f"{name}_error": guess / real - 1}
+            row |= {f"{name}_interval": (low, high), f"{name}_inside": low <= real <= high}
         found.append(row)
     return found
 
@@ -93,6 +95,10 @@ def main() -> None:
                 "| {total_s_predicted:.2f} | {total_s:.2f} | {total_s_error:+.1%} |".format_map(row),
                 flush=True,
             )
+    every = [row for table in results for row in table]
+    for name, told in (("denoise_s", "the denoising loop"), ("total_s", "the whole run")):
+        inside = sum(row[f"{name}_inside"] for row in every)
+        print(f"\n{inside} of {len(every)} measured times of {told} lie inside the 90 % interval that was predicted.")
     document = {"environment": environment(model).model_dump(), "rounds": results}
     (options.out / "prediction.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
 

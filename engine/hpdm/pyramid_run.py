@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from engine.errors import RunFailed
@@ -75,7 +76,8 @@ def run_hpdm(model: Hpdm, request: HpdmRequest, on_step: OnStep | None = None) -
 
 def frames(video: Tensor) -> np.ndarray:
     """A video (C, F, H, W) in -1..1 as uint8 (F, H, W, C)."""
-    return ((video.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+    pixels = ((video.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return rearrange(pixels, "c f h w -> f h w c").cpu().numpy()
 
 
 def _teller(
