@@ -5,7 +5,7 @@ What is unknown is a dash with its reason, never 0. Numbers that are compared or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,12 +23,12 @@ from engine.reports.run_display import (
     disturbed_text,
     evaluations_text,
     glyph,
-    ranked_by,
     ratio_text,
     shows_conditions,
     stages_text,
 )
 from engine.reports.schema import Report, Run
+from ui.figures.plot_value import Axis, Point, across, gone, largest, point, up
 
 COST = "Cost"
 INTERVAL = "In brackets where the true ratio lies with 95 % confidence."
@@ -37,7 +37,6 @@ SIMILARITY = "Similarity to the baseline (not quality)"
 UNCACHED = "To the same without its cache"
 CONDITIONS = "What comes before the steps of every stage, at its size: pictures and videos encoded, latents prepared."
 GIB, MIB = 2**30, 2**20
-CEILINGS = {"psnr": CEILING_DB, "ssim": 1.0, "vmaf": 100.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +78,6 @@ class Row:
     glyph: tuple[dict[str, float], ...]
     remark: str | None
     cells: dict[str, TableCell]
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A choice of the plot. `ceiling` is the metric's highest value, `floor` that of the baseline run twice."""
-
-    id: str
-    label: str
-    unit: str
-    decimals: int
-    ceiling: float | None = None
-    floor: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One run in the plot: its place on every axis, and why it has none."""
-
-    number: int
-    name: str
-    colour: int
-    at: dict[str, float | None]
-    reasons: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +138,9 @@ def figures_of(report: Report) -> Figures:
         floor_remark=_floor_remark(report),
         memory_remark=memory_sentence(report),
         notes=tuple(notes.reasons),
-        across=_across(report),
-        up=tuple(_up(report, name) for name in HEADLINE_METRICS),
-        points=tuple(_point(report, number, run) for number, run in enumerate(report.runs)),
+        across=across(report),
+        up=tuple(up(report, name) for name in HEADLINE_METRICS),
+        points=tuple(point(report, number, run) for number, run in enumerate(report.runs)),
     )
 
 
@@ -215,7 +191,7 @@ def _caveat(report: Report, name: str) -> str | None:
 
 
 def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None], notes: Footnotes) -> Row:
-    numbers, gone = _costs(run, shows_conditions(report)), _gone(run)
+    numbers, why = _costs(run, shows_conditions(report)), gone(run)
     cells = _cache_cells(run, notes) if any(each.cache for each in report.runs) else {}
     for name, text in costs.items():
         if number == 0 and name == "share":
@@ -225,9 +201,9 @@ def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None],
         if text is not None and name in TIMED and caveat:
             cells[name] = _noted(text, numbers[name], caveat, notes)
         else:
-            cells[name] = _cell(text, numbers[name], reason or gone, notes)
+            cells[name] = _cell(text, numbers[name], reason or why, notes)
     if number:
-        cells |= _similarity_cells(run.similarity, notes, _pooled(report), None if run.status == "done" else gone)
+        cells |= _similarity_cells(run.similarity, notes, _pooled(report), None if run.status == "done" else why)
     return Row(
         number=number,
         name=run.name,
@@ -245,17 +221,13 @@ def _cache_cells(run: Run, notes: Footnotes) -> dict[str, TableCell]:
     """Computed evaluations, and likeness to the run without the cache; a run without one has nothing to say there."""
     found = run.evaluations
     text = evaluations_text(run)
-    cells = {"evaluations": _cell(text, found.computed if found else None, _gone(run), notes)}
+    cells = {"evaluations": _cell(text, found.computed if found else None, gone(run), notes)}
     if run.cache:
         metric = run.uncached.similarity.closeness if run.uncached else None
-        value, reason = (metric.mean, metric.reason) if metric else (None, _gone(run))
+        value, reason = (metric.mean, metric.reason) if metric else (None, gone(run))
         text = None if value is None else f"{value:.{KINDS['psnr'].decimals}f}"
         cells["uncached"] = _cell(text, value, reason or "", notes)
     return cells
-
-
-def _gone(run: Run) -> str:
-    return run.error or (f"the run was {run.status}" if run.status != "done" else "not measured")
 
 
 def _costs(run: Run, conditions: bool) -> dict[str, float | None]:
@@ -281,7 +253,7 @@ def _texts(column: str, numbers: Sequence[float | None]) -> list[str | None]:
         return _each(numbers, lambda number: f"{number:.2f}×")
     if column == "share":
         return _each(numbers, lambda number: f"{100 * number:.0f} %")
-    size = GIB if _largest(numbers) >= GIB else MIB
+    size = GIB if largest(numbers) >= GIB else MIB
     return _each(numbers, lambda number: f"{number / size:.{2 if size == GIB else 0}f}")
 
 
@@ -289,12 +261,8 @@ def _each(numbers: Sequence[float | None], text: Callable[[float], str]) -> list
     return [None if number is None else text(number) for number in numbers]
 
 
-def _largest(numbers: Iterable[float | None]) -> float:
-    return max((number for number in numbers if number is not None), default=0)
-
-
 def _memory_unit(runs: Sequence[Run]) -> tuple[int, str]:
-    return (GIB, "GiB") if _largest(run.memory.peak_bytes for run in runs) >= GIB else (MIB, "MiB")
+    return (GIB, "GiB") if largest(run.memory.peak_bytes for run in runs) >= GIB else (MIB, "MiB")
 
 
 def _pooled(report: Report) -> bool:
@@ -340,43 +308,3 @@ def _floor_remark(report: Report) -> str:
     if report.noise_floor.psnr.min == CEILING_DB:
         return "The baseline, run twice, came out the same: every difference here is the schedule's."
     return "The baseline, run twice, differs from itself by the noise floor: no smaller difference means anything."
-
-
-def _across(report: Report) -> tuple[Axis, ...]:
-    unit = _flops_unit(report)[1]
-    return (
-        Axis("denoise", "Denoising time", "s", 2),
-        Axis("total", "Total time", "s", 2),
-        Axis("flops", "Arithmetic", unit, 2),
-    )
-
-
-def _flops_unit(report: Report) -> tuple[float, str]:
-    largest = _largest(run.flops for run in report.runs)
-    units = ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"))
-    return next(((size, name) for size, name in units if largest >= size), (1e6, "MFLOP"))
-
-
-def _up(report: Report, name: str) -> Axis:
-    """A metric as the plot's other axis. The floor of two equal runs is no line: nothing can be above it."""
-    kind, floor = KINDS[name], None
-    if report.noise_floor is not None and report.noise_floor.psnr.min != CEILING_DB:
-        floor = report.noise_floor.metrics()[_plotted(report, name)].mean
-    return Axis(name, kind.label, kind.unit, kind.decimals, CEILINGS[name], floor)
-
-
-def _plotted(report: Report, name: str) -> str:
-    """The metric behind an axis: PSNR is that of all frames where the runs have it."""
-    return ranked_by(report.runs) if name == "psnr" else name
-
-
-def _point(report: Report, number: int, run: Run) -> Point:
-    flops = None if run.flops is None else run.flops / _flops_unit(report)[0]
-    at: dict[str, float | None] = {"denoise": run.latency.denoise_s, "total": run.latency.total_s, "flops": flops}
-    reasons = {name: _gone(run) for name, value in at.items() if value is None}
-    for name in HEADLINE_METRICS:
-        metric = run.similarity.metrics()[_plotted(report, name)]
-        at[name] = metric.mean
-        if metric.mean is None:
-            reasons[name] = _gone(run) if run.status != "done" else metric.reason or ""
-    return Point(number, run.name, colour_of(number), at, reasons)
