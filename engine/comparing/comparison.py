@@ -49,8 +49,8 @@ def compare(
 ) -> Report:
     """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
 
-    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step is. A run that
-    fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept in the report.
+    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step and decoding are.
+    A run that fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept.
     A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
     of `earlier`, a report of the same experiment in `out`, are taken over too; those whose seconds were disturbed are
     timed again. With `numbered` files are

@@ -18,6 +18,7 @@ from engine.hpdm.patch_noise import flow_level
 from engine.hpdm.sampling_request import HpdmRequest, tile_batch
 from engine.hpdm.tile_sampler import Cascade, LevelStep, Sampling, sample_level
 from engine.hpdm.tiles import tile_grid
+from engine.measuring.late_flags import LateFlags
 from engine.measuring.meter import Meter, Readings
 from engine.measuring.step_event import OnStep, StepEvent
 
@@ -84,13 +85,15 @@ def _teller(
     request: HpdmRequest, full_height: int, meter: Meter, on_step: OnStep | None
 ) -> Callable[[LevelStep], None]:
     """Turns a level's steps into the events that every model sends."""
-    total = sum(request.steps[: request.levels])
+    total, flags = sum(request.steps[: request.levels]), LateFlags(meter.device)
 
     def tell(done: LevelStep) -> None:
         meter.step_done()
         step = sum(request.steps[: done.level]) + done.step
-        if not bool(torch.isfinite(done.x0).all()):
-            raise RunFailed(f"Step {step} gave values that are not finite: the weights may be damaged.", step)
+        finite = torch.isfinite(done.x0.sum(dtype=torch.float32))  # any NaN or infinity spoils a sum
+        told = f"Step {step} gave values that are not finite: the weights may be damaged."
+        flags.ask(finite, RunFailed(told, step))
+        flags.check(wait=step == total)
         if on_step is not None:
             height, width = done.x0.shape[-2:]
             with meter.within(None):

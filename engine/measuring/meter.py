@@ -70,7 +70,7 @@ class Meter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._cuda = device.type == "cuda"
         self._rss = None if self._cuda else _RssSampler()
         self._phase: Phase | None = None
@@ -84,8 +84,8 @@ class Meter:
         if self._rss:
             self._rss.start()
         else:
-            torch.cuda.synchronize(self._device)
-            torch.cuda.reset_peak_memory_stats(self._device)
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -147,7 +147,7 @@ class Meter:
     def read(self) -> Readings:
         """All readings, by step in order; waits for the device once."""
         if self._cuda:
-            torch.cuda.synchronize(self._device)
+            torch.cuda.synchronize(self.device)
         before = [part.peak for part in (self._text, *self._conditions) if part.peak is not None]
         return Readings(
             steps_s=tuple(map(self._seconds, self._steps)),
@@ -171,7 +171,7 @@ class Meter:
         if not self._cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self._device))
+        event.record(torch.cuda.current_stream(self.device))
         return event
 
     def _seconds(self, part: _Part) -> float:
@@ -183,9 +183,9 @@ class Meter:
         """The highest level since the last call."""
         if self._rss:
             return self._rss.take_peak()
-        peak = torch.cuda.max_memory_allocated(self._device)
-        self._reserved = max(self._reserved, torch.cuda.max_memory_reserved(self._device))
-        torch.cuda.reset_peak_memory_stats(self._device)
+        peak = torch.cuda.max_memory_allocated(self.device)
+        self._reserved = max(self._reserved, torch.cuda.max_memory_reserved(self.device))
+        torch.cuda.reset_peak_memory_stats(self.device)
         return peak
 
 

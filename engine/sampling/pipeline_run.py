@@ -97,11 +97,9 @@ class _Run:
             for size in request.sizes[:-1]:
                 with patched(pipe, maybe_free_model_hooks=functools.partial(reset_caches, pipe)):
                     self.call(size, "latent")
-                self.steps.check()
                 state.stage += 1
             out = self.call(state.full, "np" if request.decode else "latent")
             state.meter.enter(None)
-            self.steps.check()
         frames = frames_of(out) if request.decode else np.empty((0, 0, 0, 3), dtype=np.float32)
         return StagedResult(frames, state.plans, state.meter.read(), self.memo.seconds, self.call.caches.evaluations)
 
