@@ -16,6 +16,9 @@ Quantise = Annotated[str | None, typer.Option(help=f"{', '.join(QUANTISATIONS)}:
 _FLAGS: dict[str, Any] = {  # by the field of LoadOptions
     "device": Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")],
     "dtype": Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; fp32, bf16 and fp16 for short.")],
+    "vae_dtype": Annotated[
+        str | None, typer.Option(help="The same for the autoencoder; float32 for Wan's, else the denoiser's.")
+    ],
     "offload": Offload,
     "tiling": Tiling,
     "slicing": Annotated[bool, typer.Option("--vae-slicing", help="Decode the pictures of a batch one by one.")],

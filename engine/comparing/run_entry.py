@@ -31,9 +31,9 @@ def environment(model: LoadedModel) -> Environment:
         platform=platform.system(),
         device=model.device.type,
         device_name=torch.cuda.get_device_name(model.device) if cuda else platform.processor() or platform.machine(),
-        dtype=str(model.pipe.dtype).removeprefix("torch."),
+        dtype=str(model.dtype).removeprefix("torch."),
         threads=None if cuda else torch.get_num_threads(),
-        loading=model.options.told(),
+        loading=model.told,
     )
 
 

@@ -79,16 +79,29 @@ def studio_models() -> list[Availability]:
         options = LoadOptions.from_environment()
     except InvalidInput:  # told where a model is loaded, and by `doctor`
         options = LoadOptions()
-    return all_available(options, None if options.device == "cpu" else card_bytes())
+    return all_available(options, None if options.device == "cpu" else card_bytes(options.device))
+
+
+def card_bytes(device: str | None = None) -> float | None:
+    """Memory of a GPU, `cuda` or `cuda:N`, by the driver's own tool; None where there is none. Asked once a process.
+
+    N counts what `CUDA_VISIBLE_DEVICES` leaves, in the driver's order (by bus).
+    """
+    number = int((device or "").partition(":")[2] or 0)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return _memory_of(str(number))
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    return _memory_of(names[number]) if number < len(names) else None
 
 
 @cache
-def card_bytes() -> float | None:
-    """Memory of the first GPU by the driver's own tool; None where there is none. Asked once a process."""
+def _memory_of(card: str) -> float | None:
+    """Of a card by its number or UUID."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
-    query = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    query = [program, "-i", card, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         done = subprocess.run(query, capture_output=True, text=True, timeout=20)
         return float(done.stdout.splitlines()[0]) * 2**20

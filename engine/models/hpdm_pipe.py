@@ -49,6 +49,7 @@ def _check(spec: ModelSpec, options: LoadOptions) -> None:
         "dtype": options.dtype not in (None, "float32"), "offload": options.offload != "none",
         "tiling": options.tiling, "slicing": options.slicing, "quantise": options.quantise is not None,
         "lora": options.lora is not None, "attention": options.attention is not None, "compile": options.compile,
+        "vae_dtype": options.vae_dtype is not None,
     }  # fmt: skip
     for name, given in wrong.items():
         if given:

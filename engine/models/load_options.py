@@ -32,6 +32,7 @@ ATTENTION = (
     "native", "_native_flash", "_native_efficient", "_native_cudnn", "_native_math", "flash", "_flash_3", "sage",
     "xformers",
 )  # fmt: skip
+FLOAT32_VAES = ("AutoencoderKLWan",)  # published to be run in float32, whatever their denoiser runs in
 SWITCHES = ("tiling", "slicing", "compile")  # options that are on or off
 DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 
@@ -41,12 +42,14 @@ class LoadOptions:
     """`None` is the machine's own: CUDA in bfloat16 where there is a GPU, else the CPU in float32.
 
     `offload`: "model" keeps one network at a time on the card, "group" a few of its layers. `tiling` and `slicing`
-    are the autoencoder's: they lower the peak of decoding. `quantise`: the denoiser's weights. `lora`: a file.
+    are the autoencoder's: they lower the peak of decoding, as does a `vae_dtype` of half precision; None is what it was
+    published for (`vae_dtype()`). `quantise`: the denoiser's weights. `lora`: a file.
     `attention` is one of ATTENTION; `compile` compiles the denoiser's blocks, which takes a minute or two at first.
     """
 
     device: str | None = None
     dtype: str | None = None
+    vae_dtype: str | None = None
     offload: str = "none"
     tiling: bool = False
     slicing: bool = False
@@ -59,8 +62,9 @@ class LoadOptions:
     @classmethod
     def parse(cls, **values: Any) -> LoadOptions:
         """Check what came from outside. Raises InvalidInput naming the option and the remedy."""
-        dtype = SHORT_DTYPES.get(str(values.get("dtype")), values.get("dtype"))
-        _one_of("dtype", dtype, DTYPES, optional=True)
+        dtypes = {name: SHORT_DTYPES.get(str(values.get(name)), values.get(name)) for name in ("dtype", "vae_dtype")}
+        for name, dtype in dtypes.items():
+            _one_of(name, dtype, DTYPES, optional=True)
         _one_of("offload", values.get("offload", "none"), OFFLOADS)
         _one_of("quantise", values.get("quantise"), tuple(QUANTISATIONS), optional=True)
         _one_of("attention", values.get("attention"), ATTENTION, optional=True)
@@ -71,7 +75,7 @@ class LoadOptions:
         if lora is not None:
             lora = str(_lora_file(lora))
         scale = checked_number("lora_scale", values.get("lora_scale", 1.0), -10, 10)
-        return cls(**values | {"dtype": dtype, "lora": lora, "lora_scale": scale})
+        return cls(**values | dtypes | {"lora": lora, "lora_scale": scale})
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LoadOptions:
@@ -101,6 +105,11 @@ class LoadOptions:
             lora,
         )
         return tuple(phrase for phrase in phrases if phrase)
+
+
+def vae_dtype(options: LoadOptions, vae: str, dtype: str) -> str:
+    """The number type of an autoencoder of a class, beside a denoiser in `dtype`."""
+    return options.vae_dtype or ("float32" if vae in FLOAT32_VAES else dtype)
 
 
 def _read(key: str, text: str, name: str) -> Any:

@@ -21,6 +21,7 @@ from engine.models.fetching import INDEX, OnFetch, folder_of
 from engine.models.hpdm_pipe import load_pipe
 from engine.models.load_errors import load_problem
 from engine.models.load_options import QUANTISATIONS, LoadOptions
+from engine.models.precision import denoising_dtype, dtype_of, dtypes_of, told
 from engine.models.preview import LatentPreview, preview_of
 from engine.switching.noise_process import process_of
 from engine.switching.scheduler_kinds import SCHEDULERS, config_of, kind_of, shift_in, shift_key
@@ -39,6 +40,16 @@ class LoadedModel:
         self.warm: set[Hashable] = set()  # what has run on it, in the words of `engine.comparing`
         self.compiled_for_all = not self.options.compile  # whether every size runs the code that it will always run
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the network that denoises."""
+        return denoising_dtype(self.pipe)
+
+    @cached_property
+    def told(self) -> tuple[str, ...]:
+        """What differs from plain loading, for reports: one phrase each."""
+        return (*self.options.told(), *told(self.pipe, self.options, self.device))
+
     @cached_property
     def preview(self) -> LatentPreview:
         takes_turns = self.options.offload == "model"
@@ -53,7 +64,7 @@ def load_model(
     options: LoadOptions | None = None,
     on_fetch: OnFetch | None = None,
 ) -> LoadedModel:
-    """Load a model of the catalogue or a diffusers folder; CUDA in bfloat16 where there is a GPU, else CPU float32.
+    """Load a model of the catalogue or a diffusers folder: on a GPU in half precision where there is one, else the CPU.
 
     `device` and `dtype` alone are a short form of `options`. Raises ModelNotFound with what was tried, InvalidInput
     for what does not exist here, RunFailed where memory runs out.
@@ -66,6 +77,8 @@ def load_model(
         return LoadedModel(spec, load_pipe(spec, options, target), target, options)
     folder = folder_of(spec, on_fetch)
     quiet_libraries()
+    if target.type == "cuda" and target.index is not None:
+        torch.cuda.set_device(target)  # quantisers put weights on the current card, whatever is asked for later
     _check_folder(spec, folder)
     try:
         return LoadedModel(spec, _pipe(spec, folder, options, target), target, options)
@@ -79,10 +92,10 @@ def _pipe(spec: ModelSpec, folder: Path, options: LoadOptions, target: torch.dev
     """The pipeline, placed and accelerated as asked. Raises what the libraries raise."""
     pipe = _class(spec).from_pretrained(
         folder,
-        dtype=_dtype(options, target),
+        dtype=dtypes_of(spec, options, target),
         use_safetensors=True,
         local_files_only=True,
-        **_quantised(spec, folder, options),
+        **_quantised(spec, folder, options, dtype_of(options, target)),
     )
     pipe.set_progress_bar_config(disable=True)
     _add_lora(pipe, options)
@@ -180,7 +193,7 @@ def _check_extras(options: LoadOptions, target: torch.device) -> None:
         raise InvalidInput("quantise", f"{options.quantise} needs a GPU; use torchao-int8 on the CPU, or leave it out.")
 
 
-def _quantised(spec: ModelSpec, folder: Path, options: LoadOptions) -> dict[str, Any]:
+def _quantised(spec: ModelSpec, folder: Path, options: LoadOptions, dtype: torch.dtype) -> dict[str, Any]:
     """Keyword arguments that quantise the denoiser while it is loaded."""
     if options.quantise is None:
         return {}
@@ -196,7 +209,7 @@ def _quantised(spec: ModelSpec, folder: Path, options: LoadOptions) -> dict[str,
     bits = options.quantise.removeprefix("bnb-")
     kwargs: dict[str, Any] = {f"load_in_{bits}": True}
     if bits == "4bit":
-        kwargs |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16}
+        kwargs |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
     return {
         "quantization_config": PipelineQuantizationConfig(
             quant_backend=f"bitsandbytes_{bits}",
@@ -260,10 +273,3 @@ def _device(options: LoadOptions) -> torch.device:
             "device", f"device is {options.device!r}, but {torch.cuda.device_count()} CUDA devices are here."
         )
     return device
-
-
-def _dtype(options: LoadOptions, device: torch.device) -> torch.dtype:
-    if options.dtype is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    dtype: torch.dtype = getattr(torch, options.dtype)
-    return dtype

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.models.catalogue import ModelSpec, Part
-from engine.models.load_options import QUANTISATIONS, LoadOptions
+from engine.models.load_options import QUANTISATIONS, LoadOptions, vae_dtype
 from engine.schedules.latent_sizes import full_size
 from engine.wording import gb_text
 
@@ -83,7 +83,8 @@ def needed(
         return None
     height, width, frames = height or own.height, width or own.width, frames or own.frames
     value = WIDTHS[options.dtype or dtype]
-    weights = [(part.kind, _weights(part, options, value)) for part in parts]
+    vae = WIDTHS[vae_dtype(options, str(spec.vae.get("_class_name")), options.dtype or dtype)]
+    weights = [(part.kind, _weights(part, options, vae if part.kind == "vae" else value)) for part in parts]
     resident = _resident([size for _, size in weights], options)
     text = denoising = decoding = resident
     if options.offload == "model":
@@ -96,7 +97,7 @@ def needed(
         weights=resident,
         text=SLACK * text,
         denoising=SLACK * (denoising + (1 + both) * size.tokens * _width(spec) * TOKEN_WIDTHS * value),
-        decoding=SLACK * (decoding + _decoding(spec, options, height * width, frames) * value / 2),
+        decoding=SLACK * (decoding + _decoding(spec, options, height * width, frames) * vae / 2),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -22,7 +23,8 @@ HUB = [spec for spec in catalogue().values() if not spec.is_local]
 def test_every_remedy_needs_less_and_every_larger_run_more(spec):
     plain = needed(spec, PLAIN)
     assert plain.weights <= min(plain.text, plain.denoising, plain.decoding)
-    assert needed(spec, replace(PLAIN, dtype="float32")).peak > 1.9 * plain.peak
+    single, half = (needed(spec, replace(PLAIN, **one)) for one in ({"dtype": "float32"}, {"vae_dtype": "bfloat16"}))
+    assert single.peak > 1.9 * half.peak
     assert needed(spec, replace(PLAIN, tiling=True)).decoding <= plain.decoding
     offload, group = (needed(spec, replace(PLAIN, offload=kind)) for kind in ("model", "group"))
     assert group.weights < offload.weights < plain.weights
@@ -36,9 +38,18 @@ def test_every_remedy_needs_less_and_every_larger_run_more(spec):
 
 def test_weights_are_parameters_times_bytes():
     need = needed(catalogue()["wan2.1-1.3b"], PLAIN)
-    assert need.weights == pytest.approx(2 * (1.419 + 0.127 + 5.68) * 1e9)
+    assert need.weights == pytest.approx((2 * (1.419 + 5.68) + 4 * 0.127) * 1e9)  # the VAE is in float32
     both = needed(catalogue()["wan2.2-t2v-a14b"], PLAIN)  # two experts of 14.288
-    assert both.weights == pytest.approx(2 * (2 * 14.288 + 0.127 + 5.68) * 1e9)
+    assert both.weights == pytest.approx((2 * (2 * 14.288 + 5.68) + 4 * 0.127) * 1e9)
+
+
+def test_an_autoencoder_in_float32_needs_twice_as_much_as_in_half_precision():
+    for name in ("wan2.1-1.3b", "sana-video-2b"):
+        plain, half = (needed(catalogue()[name], replace(PLAIN, vae_dtype=kind)) for kind in (None, "bfloat16"))
+        assert plain.denoising - half.denoising == pytest.approx(1.1 * 2 * 0.127e9, rel=0.01)
+        assert plain.decoding - plain.weights * 1.1 == pytest.approx(2 * (half.decoding - half.weights * 1.1))
+    flux = [needed(catalogue()["flux.1-dev"], replace(PLAIN, vae_dtype=kind)).peak for kind in (None, "bfloat16")]
+    assert flux[0] == flux[1]
 
 
 def test_with_model_offload_the_text_encoder_counts_too():
@@ -96,7 +107,7 @@ def test_a_model_is_here_in_the_cache_or_must_be_fetched(tmp_path, monkeypatch):
 
 
 def test_the_studio_judges_by_its_card_and_options(monkeypatch):
-    monkeypatch.setattr(places, "card_bytes", lambda: 24e9)
+    monkeypatch.setattr(places, "card_bytes", lambda device=None: 24e9)
     large = {one.spec.id for one in studio_models() if one.too_large}
     assert "wan2.1-14b" in large
     assert "emoji-wan" not in large
@@ -108,3 +119,27 @@ def test_the_studio_judges_by_its_card_and_options(monkeypatch):
     monkeypatch.setenv("RESOLUTE_DEVICE", "tpu")
     assert studio_models()
     json.dumps([one.document() for one in all_available()], allow_nan=False)
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A stand-in for the driver's tool: two cards, of 24 and 80 GiB."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\nfor a in "$@"; do\n'
+        "case $a in 0|GPU-a) echo 24576;; 1|GPU-b) echo 81920;; 2|MIG-*) exit 6;; esac\ndone\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    places._memory_of.cache_clear()
+    yield monkeypatch
+    places._memory_of.cache_clear()
+
+
+def test_memory_is_that_of_the_card_that_was_chosen(driver):
+    assert [places.card_bytes(one) for one in (None, "cuda", "cuda:0", "cuda:1")] == [24 * 2**30] * 3 + [80 * 2**30]
+    assert places.card_bytes("cuda:2") is None
+    for visible, cards in (("1,0", (80, 24)), ("GPU-b", (80, None)), ("", (None, None)), ("MIG-1/2/3", (None, None))):
+        driver.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [places.card_bytes(f"cuda:{n}") for n in (0, 1)] == [one and one * 2**30 for one in cards]
