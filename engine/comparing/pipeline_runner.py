@@ -76,7 +76,7 @@ class ScheduledRunner(Runner[StagedResult]):
         experiment = self.experiment
         return schedule_cost(
             experiment.spec,
-            track.schedule,
+            experiment.as_run(track),
             height=experiment.height,
             width=experiment.width,
             frames=experiment.frames,

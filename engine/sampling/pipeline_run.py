@@ -46,14 +46,16 @@ def run_staged(
     preview: Callable[[], LatentPreview] | None = None,
     watch: Watch | None = None,
 ) -> StagedResult:
-    """Run a pipeline along a schedule. `watch` sees every step's latents; its time is in no step.
+    """Run a pipeline along a schedule, neighbouring stages of one size as one (`StagedRequest.as_run`).
+
+    `watch` sees every step's latents; its time is in no step.
 
     Raises Cancelled when the consumer did; RunFailed with the step for out-of-memory and not-finite latents;
     UnsupportedPipeline where the pipeline does not step the latents that it was handed, or its scheduler is of another
     kind than `engine.switching.noise_process` knows. Whatever happens, the pipeline is as it was before, and no
     tensor of the run stays referenced by the error: where it happened is text, in a note of the error.
     """
-    run = _Run(request, on_step, memo or RunMemo(), preview, watch)
+    run = _Run(request.as_run(), on_step, memo or RunMemo(), preview, watch)
     try:
         return run.drive()
     except Exception as error:

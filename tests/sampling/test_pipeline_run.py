@@ -56,6 +56,14 @@ def solved(request, tiny):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
+def test_rates_that_round_to_one_size_run_as_one_stage_except_by_lightx2v(solved, policy):
+    alike = run_staged(request(solved, parse_schedule(8, [0.5, 0.55], [2, 4]), policy))
+    merged = run_staged(request(solved, TWO, policy))
+    assert np.array_equal(alike.frames, merged.frames) == (policy != "lightx2v")
+    assert len(alike.plans) == (2 if policy != "lightx2v" else 3)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_flat_is_bit_identical_to_the_untouched_pipeline_call(solved, policy):
     expected = untouched(solved)
     assert np.array_equal(run_staged(request(solved, flat(8), policy)).frames, expected)
