@@ -49,14 +49,13 @@ def compare(
 ) -> Report:
     """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
 
-    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step and decoding are.
-    A run that fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept.
-    A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
-    of `earlier`, a report of the same experiment in `out`, are taken over too; those whose seconds were disturbed are
-    timed again. With `numbered` files are
-    named by number alone and every run gets a still picture, `NN.png`. With `learner` a few steps are timed after the
-    baseline at sizes that the tracks need and nobody has timed: no run is changed by them. Pictures that the
-    experiment only names must lie in `out` already.
+    With `noise_floor` the baseline is run once more beforehand, which also warms up; else one step and decoding are.
+    A run that fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept. A
+    baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs of
+    `earlier`, a report of the same experiment in `out`, are taken over too; those whose seconds were disturbed are
+    timed again. With `numbered` files are named by number alone and every run gets a still picture, `NN.png`. With
+    `learner` a few steps are timed after the baseline at sizes that the tracks need and nobody has timed: no run is
+    changed by them. Pictures that the experiment only names must lie in `out` already.
     """
     check_complete(experiment.spec, experiment.conditions)
     listener, files = listener or Silent(), ResultFiles(out, experiment, numbered)

@@ -26,6 +26,7 @@ from engine.sampling.pipeline_run import run_staged
 from engine.sampling.run_request import StagedRequest, StagedResult
 from engine.sampling.shared_start import RunMemo
 from engine.schedules.latent_sizes import full_size, latent_size
+from engine.schedules.schedule import flat
 
 BESIDE = 3  # steps of full size that are timed beside a track; the one before them starts the run
 
@@ -99,7 +100,7 @@ class ScheduledRunner(Runner[StagedResult]):
 
     def full_size_steps(self) -> tuple[float, ...]:
         baseline, least = self.experiment.baseline, self.experiment.spec.family.least_steps
-        self._warm_up(baseline.name, self.experiment.sizes(baseline.schedule))
+        self.warming.warm_up(baseline.name, self.experiment.sizes(baseline.schedule), decode=False)
         schedule = flat(max(BESIDE + 1, least))
         request = replace(self._request(baseline), schedule=schedule, decode=False)
         told = "timing steps of the baseline"

@@ -1,4 +1,4 @@
-"""Short runs that nobody measures, of all that a loaded model has not done yet and a measured run would else pay for."""
+"""Short runs that nobody measures, of what a loaded model has not done yet and a measured run would else pay for."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Kind = tuple[tuple[int, int, int], int, tuple[str, ...]]  # latent size (T, h, w
 class WarmUp:
     """What one experiment needs of a model. What has been done is kept on the model, for experiments to come.
 
-    A step counts as done where one of its size, with as many passes and the same kinds of conditions has run, and text of
-    the same length; decoding where a video of its size was decoded. Of two experts both run. While an experiment's text is
-    not encoded, its length is not known: that one run at the full size may meet a new one.
+    A step counts as done where one of its size, with as many passes and the same kinds of conditions has run, and text
+    of the same length; decoding where a video of its size was decoded. Of two experts both run. While an experiment's
+    text is not encoded, its length is not known: that one run at the full size may meet a new one.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class WarmUp:
         self._model, self._memo, self._request, self._listener = model, memo, request, listener
 
     def warm_up(self, name: str, sizes: Sequence[LatentSize], decode: bool) -> float | None:
-        """Run what is missing of these sizes, and decode at the last one; the seconds, None where nothing is missing."""
+        """Run what is missing of these sizes, and decode at the last; its seconds, None where nothing is missing."""
         self.compile_for_all(name)
         request = self._request()
         cold = {size: False for size in sizes if not self._known(request, size)}
@@ -87,7 +87,8 @@ class WarmUp:
 
     def _known(self, request: StagedRequest, size: LatentSize) -> bool:
         kind, text = _kind(request, size), self._text()
-        return any(known[0] == kind and text in (known[1], ()) for known in self._model.warm)
+        known = (found for found in self._model.warm if isinstance(found, tuple))
+        return any(found[0] == kind and text in (found[1], ()) for found in known)
 
     def _text(self) -> tuple[tuple[int, ...], ...]:
         """The shapes of the text as it is encoded; empty while it is not."""
