@@ -174,22 +174,22 @@ def facts_of_run(run: Run, number: int, baseline: Run | None) -> tuple[Fact, ...
     time = Fact("Time", seconds_text(total), disturbed_text(run)) if total is not None else Fact("Time", "–", gone)
     if number == 0:
         return time, Fact("Speed-up", "1×", IS_BASELINE), Fact("PSNR", "–", IS_BASELINE)
-    measured, by_flops = run.speedup.measured, run.speedup.by_flops
-    disturbed = disturbed_text(run, baseline)
-    told = (f"{disturbed} " if disturbed else "") + (f"By FLOPs {by_flops:.2f}×; " if by_flops else "")
-    speedup = (
-        Fact(
-            "Speed-up",
-            ratio_text(measured, run.speedup.interval) + (", disturbed" if disturbed else ""),
-            f"{told}of the denoising loop, text and decoding left out.",
-        )
-        if measured
-        else Fact("Speed-up", "–", gone)
-    )
-    flops = (
-        (Fact("By FLOPs", f"{by_flops:.2f}×", "What arithmetic predicts for the same schedule."),) if by_flops else ()
-    )
-    return time, speedup, *flops, *_cache_facts(run), _closeness_fact(run)
+    return time, _speedup_fact(run, baseline, gone), *_cache_facts(run), _closeness_fact(run)
+
+
+def _speedup_fact(run: Run, baseline: Run | None, gone: str) -> Fact:
+    """The ratio of the seconds beside it; of the steps alone in reports of before, which have no other."""
+    found, disturbed = run.speedup, disturbed_text(run, baseline)
+    ratio, interval = (found.whole, found.whole_interval) if found.whole else (found.measured, found.interval)
+    if ratio is None:
+        return Fact("Speed-up", "–", gone)
+    told = [disturbed] if disturbed else []
+    told.append("Of the whole run, from prompt to file." if found.whole else "Of the denoising steps alone.")
+    if found.whole and found.measured:
+        told.append(f"Of the denoising steps {ratio_text(found.measured, found.interval)}.")
+    if found.by_flops:
+        told.append(f"By FLOPs {found.by_flops:.2f}×.")
+    return Fact("Speed-up", ratio_text(ratio, interval) + (", disturbed" if disturbed else ""), " ".join(told))
 
 
 def _cache_facts(run: Run) -> tuple[Fact, ...]:

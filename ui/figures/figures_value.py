@@ -158,7 +158,7 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
         Column(
             "whole", COST, "Speed-up", "whole", f"From prompt to file, over the baseline of this report. {INTERVAL}"
         ),
-        Column("speedup", COST, "Speed-up", "denoising", f"Of the denoising steps alone. {INTERVAL}"),
+        Column("speedup", COST, "Speed-up", "steps", f"Of the denoising steps alone. {INTERVAL}"),
         Column("bound", COST, "Speed-up", "by FLOPs", "What arithmetic alone would give of the denoising: the bound."),
         Column("share", COST, "Speed-up", "reached", "Speed-up of the denoising as a share of the bound by FLOPs."),
         Column("memory", COST, peak[0], unit, peak[1]),
