@@ -48,7 +48,7 @@ def compare(
 ) -> Report:
     """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
 
-    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step and decoding are.
+    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step and decoding.
     A run that fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept.
     A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
     of `earlier`, an unfinished report of the same experiment in `out`, are taken over too. With `numbered` files are

@@ -2,8 +2,8 @@
 
 At every step the model's guess of the final latents, `x0 = x - σ·v`, is kept: three latent frames, in the host's
 memory, as on the device they would count in the peaks of the baseline and of no other run. At the end its DCT is
-compared with the last one's, band by band. Band k holds the coefficients that a latent at rate `EDGES[k + 1]` has and one at rate
-`EDGES[k]` has not: those with `EDGES[k] <= max(i/h, j/w) < EDGES[k + 1]`.
+compared with the last one's, band by band. Band k holds the coefficients that a latent at rate `EDGES[k + 1]` has and
+one at rate `EDGES[k]` has not: those with `EDGES[k] <= max(i/h, j/w) < EDGES[k + 1]`.
 """
 
 from __future__ import annotations
