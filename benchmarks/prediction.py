@@ -29,7 +29,8 @@ class Foresight(Silent):
     """Learns from the baseline and its probes only, then predicts; also the comparison's learner."""
 
     def __init__(self, experiment: Experiment, model: LoadedModel) -> None:
-        key = timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(model))
+        made_with, given = environment(model), experiment.conditions.roles
+        key = timing_key(experiment.spec, experiment.frames, experiment.guidance, made_with, given)
         self.experiment, self.timings = experiment, Timings(key=key)
         self.predicted: dict[str, Prediction] = {}
 
@@ -43,7 +44,8 @@ class Foresight(Silent):
         if self.predicted:
             return
         self.timings, asked = self.timings.with_run(run), self.experiment
-        costs = CostModel(asked.spec, self.timings, asked.height, asked.width, asked.frames, asked.guidance)
+        size, given = (asked.height, asked.width, asked.frames), asked.conditions.roles
+        costs = CostModel(asked.spec, self.timings, *size, asked.guidance, conditions=given)
         self.predicted = {track.name: costs.seconds(track.schedule) for track in (asked.baseline, *asked.tracks)}
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,14 +20,22 @@ from engine.schedules.latent_sizes import LatentSize, latent_size
 from engine.schedules.schedule import flat
 
 Kind = tuple[tuple[int, int, int], int, tuple[str, ...]]  # latent size (T, h, w), passes of a step, conditions
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class Step(NamedTuple):
+    """What makes two steps alike: their kind, and the shapes of the text as it is encoded."""
+
+    kind: Kind
+    text: Shapes
 
 
 class WarmUp:
     """What one experiment needs of a model. What has been done is kept on the model, for experiments to come.
 
-    A step counts as done where one of its size, with as many passes and the same kinds of conditions has run, and text
-    of the same length; decoding where a video of its size was decoded. Of two experts both run. While an experiment's
-    text is not encoded, its length is not known: that one run at the full size may meet a new one.
+    A step counts as done where one of its size has run, with as many passes, the same kinds of conditions and text of
+    the same length; decoding where a video of its size was decoded. Of two experts both run. While an experiment's text
+    is not encoded, its length is not known: that one run at the full size may meet a new one.
     """
 
     def __init__(
@@ -36,7 +44,7 @@ class WarmUp:
         self._model, self._memo, self._request, self._listener = model, memo, request, listener
 
     def warm_up(self, name: str, sizes: Sequence[LatentSize], decode: bool) -> float | None:
-        """Run what is missing of these sizes, and decode at the last; its seconds, None where nothing is missing."""
+        """Run what is missing of these sizes, decode at the last one; the seconds, None where nothing was missing."""
         self.compile_for_all(name)
         request = self._request()
         cold = {size: False for size in sizes if not self._known(request, size)}
@@ -81,16 +89,16 @@ class WarmUp:
 
     def _note(self, request: StagedRequest, sizes: Iterable[LatentSize], decoded: bool) -> None:
         for size in sizes:
-            self._model.warm.add((_kind(request, size), self._text()))
+            self._model.warm.add(Step(_kind(request, size), self._text()))
             if decoded and size == request.sizes[-1]:
                 self._model.warm.add(_decoded(size))
 
     def _known(self, request: StagedRequest, size: LatentSize) -> bool:
         kind, text = _kind(request, size), self._text()
-        known = (found for found in self._model.warm if isinstance(found, tuple))
-        return any(found[0] == kind and text in (found[1], ()) for found in known)
+        steps = (known for known in self._model.warm if isinstance(known, Step))
+        return any(known.kind == kind and text in (known.text, ()) for known in steps)
 
-    def _text(self) -> tuple[tuple[int, ...], ...]:
+    def _text(self) -> Shapes:
         """The shapes of the text as it is encoded; empty while it is not."""
         return tuple(_shapes(self._memo.results))
 

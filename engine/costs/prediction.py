@@ -102,7 +102,10 @@ def _roundest(edge: float, full: LatentSize, geometry: Geometry) -> float:
 
 
 class CostModel:
-    """Costs of one model at one size: `height` and `width` in pixels, `frames` and `guidance` as of an experiment."""
+    """Costs of one model at one size: `height` and `width` in pixels, the rest as of an experiment.
+
+    `conditions` are the roles of the pictures and videos that the runs are given.
+    """
 
     def __init__(
         self,
@@ -113,12 +116,13 @@ class CostModel:
         frames: int,
         guidance: float,
         max_sequence_length: int | None = None,
+        conditions: Sequence[str] = (),
     ) -> None:
         self.spec, self.height, self.width, self.frames = spec, height, width, frames
         self.guided = guidance > 1
         self.passes = spec.family.passes(guidance)
         self.text_tokens = max_sequence_length or spec.defaults.max_sequence_length
-        asked = workload(spec.id, frames, self.guided, self.text_tokens)
+        asked = workload(spec.id, frames, self.guided, self.text_tokens, conditions)
         if timings is not None and timings.key.workload != asked:
             raise ValueError(f"timings of {timings.key.workload} cannot predict {asked}")
         self.timings = timings

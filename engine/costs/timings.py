@@ -51,11 +51,12 @@ class TimingKey(_Frozen):
     device: str
     dtype: str
     threads: int | None
+    conditions: tuple[str, ...] = ()
 
     @property
     def workload(self) -> str:
-        """The part that is known before a device is: model, frames, guidance on or off, text length."""
-        return workload(self.model, self.frames, self.guided, self.text_tokens)
+        """The part that is known before a device is: model, frames, guidance on or off, text length, conditions."""
+        return workload(self.model, self.frames, self.guided, self.text_tokens, self.conditions)
 
     @property
     def text(self) -> str:
@@ -63,17 +64,20 @@ class TimingKey(_Frozen):
         return f"{self.workload} on {self.device}, {self.dtype}, {self.threads or 'no'} threads"
 
 
-def workload(model: str, frames: int, guided: bool, text_tokens: int) -> str:
-    """What is run, as one line to look timings up by."""
-    return f"{model}, {frames} frames, {'guided' if guided else 'unguided'}, {text_tokens} text tokens"
+def workload(model: str, frames: int, guided: bool, text_tokens: int, conditions: Sequence[str] = ()) -> str:
+    """What is run, as one line to look timings up by. `conditions` are the roles of pictures and videos."""
+    given = f", with {' and '.join(sorted(conditions))}" if conditions else ""
+    return f"{model}, {frames} frames, {'guided' if guided else 'unguided'}, {text_tokens} text tokens{given}"
 
 
-def workload_of(spec: ModelSpec, frames: int, guidance: float) -> str:
+def workload_of(spec: ModelSpec, frames: int, guidance: float, conditions: Sequence[str] = ()) -> str:
     """The workload of a model with its own text length."""
-    return workload(spec.id, frames, guidance > 1, spec.defaults.max_sequence_length)
+    return workload(spec.id, frames, guidance > 1, spec.defaults.max_sequence_length, conditions)
 
 
-def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Environment | None) -> TimingKey:
+def timing_key(
+    spec: ModelSpec, frames: int, guidance: float, environment: Environment | None, conditions: Sequence[str] = ()
+) -> TimingKey:
     """The key of a model's runs in an environment (`Report.environment`); None where it is not known yet."""
     return TimingKey(
         model=spec.id,
@@ -85,6 +89,7 @@ def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Envir
         else "unknown",
         dtype=environment.dtype if environment else "unknown",
         threads=environment.threads if environment else None,
+        conditions=tuple(sorted(conditions)),
     )
 
 

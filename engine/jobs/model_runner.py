@@ -79,7 +79,8 @@ class TorchRunner:
 
 
 def _key(experiment: Experiment, model: LoadedModel) -> TimingKey:
-    return timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(model))
+    made_with, given = environment(model), experiment.conditions.roles
+    return timing_key(experiment.spec, experiment.frames, experiment.guidance, made_with, given)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from json import dumps
 from pathlib import Path
 
@@ -182,9 +182,14 @@ class Jobs:
         """The report of what has finished so far; None where nothing has."""
         return self._views.report(job_id)
 
-    def timings(self, spec: ModelSpec, *, frames: int, guidance: float) -> Timings | None:
-        """What runs of a model have taken here; None where none has run. Of the device that the last one ran on."""
-        return timing_book.known(self._store, workload_of(spec, frames, guidance))
+    def timings(
+        self, spec: ModelSpec, *, frames: int, guidance: float, conditions: Sequence[str] = ()
+    ) -> Timings | None:
+        """What runs of a model have taken here; None where none has run. Of the device that the last one ran on.
+
+        `conditions` are the roles of the pictures and videos that they were given.
+        """
+        return timing_book.known(self._store, workload_of(spec, frames, guidance, conditions))
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a job's file, for handing out. Raises NotFound for everything that is none."""

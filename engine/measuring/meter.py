@@ -15,7 +15,7 @@ import torch
 
 MemoryKind = Literal["cuda", "rss_above_start"]
 # What a run's time and memory belong to; None is nothing of the model's: callbacks, previews, our own watching.
-Phase = Literal["text", "condition", "step", "decode"]
+Phase = Literal["text", "condition", "step", "decode", "load"]
 SAMPLE_EVERY_S = 0.05  # a thread that woke more often would delay the arithmetic it watches
 
 
@@ -25,8 +25,9 @@ class Readings:
 
     `steps_s[i]` runs from the end of the step before (or the start of the stage's loop) to the end of step i, so a
     switch is paid by the first step at the new size. `conditions_s[k]` is what stage k took before its loop beside the
-    text and the switch: encoding pictures and videos, preparing latents and tables. Time inside the consumer's callback
-    is in none. `peak_bytes` and `steps_bytes`: with kind "cuda" the allocator's peaks (`reserved_bytes` the peak it
+    text and the switch: encoding pictures and videos, preparing latents and tables. `load_s` is what moving whole
+    networks to the device and back took, which is in none of the others. Time inside the consumer's callback is in
+    none at all. `peak_bytes` and `steps_bytes`: with kind "cuda" the allocator's peaks (`reserved_bytes` the peak it
     held); with "rss_above_start" the process's resident set, sampled every 50 ms, above its level before the run.
     """
 
@@ -39,6 +40,7 @@ class Readings:
     before_bytes: int | None = None  # peak outside of the loops: text, conditions of every stage
     decode_bytes: int | None = None  # peak after the last step
     conditions_s: tuple[float, ...] = ()  # by stage; empty for a model that has no such phase
+    load_s: float | None = None  # None where nothing was moved
 
     @property
     def denoise_s(self) -> float:
@@ -75,7 +77,8 @@ class Meter:
         self._rss = None if self._cuda else _RssSampler()
         self._phase: Phase | None = None
         self._begun: Any = None
-        self._text, self._step, self._decode = _Part(), _Part(), _Part()
+        self._whole: dict[Phase, _Part] = {"text": _Part(), "decode": _Part(), "load": _Part()}  # of the run
+        self._step = _Part()  # the one under way
         self._conditions: list[_Part] = []
         self._steps: list[_Part] = []
         self._peak = self._reserved = 0
@@ -148,24 +151,26 @@ class Meter:
         """All readings, by step in order; waits for the device once."""
         if self._cuda:
             torch.cuda.synchronize(self.device)
-        before = [part.peak for part in (self._text, *self._conditions) if part.peak is not None]
+        text, decode, load = (self._whole[phase] for phase in ("text", "decode", "load"))
+        before = [part.peak for part in (text, *self._conditions) if part.peak is not None]
         return Readings(
             steps_s=tuple(map(self._seconds, self._steps)),
-            decode_s=self._seconds(self._decode),
+            decode_s=self._seconds(decode),
             memory_kind="cuda" if self._cuda else "rss_above_start",
             peak_bytes=self._peak,
             reserved_bytes=self._reserved if self._cuda else None,
             steps_bytes=tuple(part.peak or 0 for part in self._steps),
             before_bytes=max(before, default=None),
-            decode_bytes=self._decode.peak,
+            decode_bytes=decode.peak,
             conditions_s=tuple(map(self._seconds, self._conditions)),
+            load_s=self._seconds(load) if load.spans else None,
         )
 
     def _part(self, phase: Phase) -> _Part:
         """Where a phase's spans go to."""
         if phase == "condition":
             return self._conditions[-1]
-        return {"text": self._text, "step": self._step, "decode": self._decode}[phase]
+        return self._step if phase == "step" else self._whole[phase]
 
     def _now(self) -> Any:
         if not self._cuda:

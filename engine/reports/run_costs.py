@@ -43,6 +43,7 @@ class Latency(Part):
     decode_s: Seconds | None = None
     encode_s: Seconds | None = None
     warm_up_s: Seconds | None = None
+    load_s: Seconds | None = None
     steps_s: tuple[Seconds, ...] = ()
     repeat_s: tuple[Seconds, ...] = ()
     beside_s: tuple[Seconds, ...] = ()

@@ -23,7 +23,7 @@ from engine.caches.apply import cached
 from engine.errors import ResoluteError, RunFailed
 from engine.measuring.device import free, out_of_memory
 from engine.measuring.step_event import OnStep
-from engine.models.diffusers_private import offloads_models
+from engine.models.diffusers_private import moves_within, offloads_models
 from engine.models.preview import LatentPreview
 from engine.patching import patched
 from engine.sampling.done_once import done_once
@@ -92,8 +92,8 @@ class _Run:
     def drive(self) -> StagedResult:
         state, request, pipe = self.state, self.state.request, self.state.request.pipe
         once, caching = done_once(pipe), cached(pipe, request.cache, request.schedule.stages)
-        replacing = patched(pipe, **self.call.replaced())
-        with torch.no_grad(), state.meter, once as self.steps.done_once, replacing, caching as self.call.caches:
+        replacing, moving = patched(pipe, **self.call.replaced()), moves_within(pipe, state.loading)
+        with torch.no_grad(), state.meter, once as self.steps.done_once, replacing, moving, caching as self.call.caches:
             if self.start.start is None and request.sizes[0].hw != state.full.hw:
                 self.start.look(self.call)
             for size in request.sizes[:-1]:

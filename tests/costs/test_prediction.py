@@ -242,6 +242,18 @@ def test_timings_of_another_workload_are_not_used():
     assert empty().key.workload == workload_of(SPEC, 17, 3.0) != workload_of(SPEC, 17, 1.0)
 
 
+def test_with_a_control_video_and_without_are_two_workloads():
+    spec = find_model("wan2.1-vace-1.3b")
+    plain, followed = (Timings(key=timing_key(spec, 81, 5.0, None, roles)) for roles in ((), ("video",)))
+    assert followed.key.workload == f"{plain.key.workload}, with video"
+    assert followed.key.text.startswith(f"{plain.key.workload}, with video on ")
+    assert CostModel(spec, followed, 480, 832, 81, 5.0, conditions=("video",)).timings is followed
+    for timings, roles in ((plain, ("video",)), (followed, ())):
+        with pytest.raises(ValueError, match="cannot predict"):
+            CostModel(spec, timings, 480, 832, 81, 5.0, conditions=roles)
+    assert "conditions" not in json.loads(Timings(key=plain.key).model_dump_json(exclude_defaults=True))["key"]
+
+
 def test_another_size_is_estimated_from_this_one():
     timings = empty().with_run(run_of(flat(30), {1.0: 0.1})).with_probe((8, 8), [0.04, 0.04])
     larger = costs(timings, 256, 256)

@@ -6,11 +6,13 @@ import inspect
 import re
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import diffusers
 import numpy as np
 import pytest
+import torch
 
 import engine.measuring.meter
 import engine.sampling.stage_call
@@ -129,6 +131,57 @@ def test_an_image_encoder_sees_a_picture_once_for_all_stages_and_runs(clock, nam
         other = run_staged(replace(asked, call=asked.call | {"image": picture}), memo=memo)
     assert clock.sleeps == 2
     assert not np.array_equal(other.frames, again.frames)
+
+
+class Away:
+    """Accelerate's hook of a network that is on the CPU, and is brought to the device before each call."""
+
+    execution_device = torch.device("cuda", 0)
+
+    def __init__(self, clock):
+        self.clock, self.here = clock, False
+
+    def pre_forward(self, module, *args, **kwargs):
+        if not self.here:  # the real one moves nothing then
+            self.clock.sleep()
+        self.here = True
+        return args, kwargs
+
+
+def offloaded(pipe, clock):
+    """A pipeline whose denoiser is away; at the end of a call it is sent away again, which takes as long."""
+    hook, forward = Away(clock), pipe.transformer.forward
+
+    def brought(*args, **kwargs):
+        hook.pre_forward(pipe.transformer)
+        return forward(*args, **kwargs)
+
+    def free():
+        clock.sleep()
+        hook.here = False
+
+    pipe.transformer.forward, pipe.maybe_free_model_hooks = brought, free
+    pipe._all_hooks = [SimpleNamespace(hook=hook)]
+    return hook
+
+
+def test_moving_networks_is_a_figure_of_its_own_and_in_no_step(clock):
+    case = CASES["wan"]
+    pipe = case.build()
+    hook, memo = offloaded(pipe, clock), RunMemo()
+    run_staged(request(case, pipe, flat(STEPS)), memo=memo)
+    for schedule in SCHEDULES.values():
+        clock.sleeps, begun = 0, clock.perf_counter()
+        result = run_staged(request(case, pipe, schedule), memo=memo)
+        wall, readings = clock.perf_counter() - begun, result.readings
+        assert clock.sleeps == 2
+        assert 2 * SLEEP < readings.load_s < 2.1 * SLEEP
+        assert paid(readings) == []
+        assert readings.decode_s < SLEEP
+        told = readings.load_s + readings.condition_s + readings.denoise_s + readings.decode_s
+        assert 0.98 * wall < told <= wall
+        assert "pre_forward" not in vars(hook)
+    assert run_staged(request(case, case.build(), flat(2))).readings.load_s is None
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -10,6 +10,7 @@ from engine.checked import checked_number
 from engine.costs.level_prediction import LevelCosts, level_context
 from engine.costs.prediction import CostModel, Prediction, context
 from engine.errors import ResoluteError
+from engine.experiments.conditions import roles_of
 from engine.experiments.experiment import Track, baseline_of
 from engine.jobs.service import Jobs
 from engine.reports.schema import Report
@@ -23,7 +24,9 @@ def cost_model(values: Mapping[str, Any], jobs: Jobs) -> CostModel:
     spec = known_model(values["model"])
     size = checked_size(spec.geometry, *(whole(values[name]) for name in ("height", "width", "frames")))
     guidance = _number(values, "guidance", 0.0)
-    return CostModel(spec, jobs.timings(spec, frames=size[2], guidance=guidance), *size, guidance)
+    given = tuple(role for role in roles_of(spec) if values.get(role) or role in spec.family.needs)
+    timings = jobs.timings(spec, frames=size[2], guidance=guidance, conditions=given)
+    return CostModel(spec, timings, *size, guidance, conditions=given)
 
 
 def level_costs(values: Mapping[str, Any], jobs: Jobs) -> LevelCosts:
