@@ -23,7 +23,8 @@ def cost_model(values: Mapping[str, Any], jobs: Jobs) -> CostModel:
     spec = known_model(values["model"])
     size = checked_size(spec.geometry, *(whole(values[name]) for name in ("height", "width", "frames")))
     guidance = _number(values, "guidance", 0.0)
-    return CostModel(spec, jobs.timings(spec, frames=size[2], guidance=guidance), *size, guidance)
+    timings = jobs.timings(spec, frames=size[2], guidance=guidance)
+    return CostModel(spec, timings, *size, guidance, image=bool(values.get("image")))
 
 
 def level_costs(values: Mapping[str, Any], jobs: Jobs) -> LevelCosts:
