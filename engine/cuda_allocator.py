@@ -1,4 +1,4 @@
-"""How torch's CUDA allocator keeps memory, set before torch is imported."""
+"""How torch's CUDA allocator keeps memory, set before torch asks a card for the first bytes."""
 
 from __future__ import annotations
 

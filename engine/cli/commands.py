@@ -174,7 +174,7 @@ def cost(
     count = steps if steps is not None else spec.defaults.steps
     asked = Settings("-", steps=count, height=height, width=width, frames=frames, guidance=guidance)
     experiment = make_experiment(spec, scheduled_tracks(schedule, count, [], ["none"]), asked)
-    size = {"height": experiment.height, "width": experiment.width, "frames": experiment.frames}
+    size: dict[str, Any] = {"height": experiment.height, "width": experiment.width, "frames": experiment.frames}
     costs = {
         track.name: schedule_cost(spec, track.schedule, **size, guidance=experiment.guidance)
         for track in experiment.tracks

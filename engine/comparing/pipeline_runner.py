@@ -14,6 +14,7 @@ from engine.comparing.settling import BandWatch
 from engine.comparing.warming import WarmUp
 from engine.costs.cached_flops import counted_flops
 from engine.costs.flops_count import Cost, schedule_cost
+from engine.costs.flops_formula import reference_tokens
 from engine.experiments.conditions import pixels_of
 from engine.experiments.experiment import Experiment, Track
 from engine.measuring.device import trim_heap
@@ -82,14 +83,17 @@ class ScheduledRunner(Runner[StagedResult]):
             width=experiment.width,
             frames=experiment.frames,
             guidance=experiment.guidance,
+            image=experiment.conditions.image is not None,
         )
 
     def flops(self, track: Track, cost: Cost, result: StagedResult) -> int:
         """Of evaluations that a cache skipped no more is left out than was counted."""
         if track.cache is None:
             return cost.flops
-        spec = self.experiment.spec
-        return counted_flops(cost, result.evaluations, spec.transformer, spec.defaults.max_sequence_length)
+        spec, given = self.experiment.spec, self.experiment
+        reference = reference_tokens(spec, given.height, given.width) if given.conditions.image else 0
+        text = spec.defaults.max_sequence_length
+        return counted_flops(cost, result.evaluations, spec.transformer, text, reference)
 
     def choice(self, track: Track) -> dict[str, Any]:
         is_baseline = track.name == self.experiment.baseline.name

@@ -21,7 +21,7 @@ import diffusers
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.costs.flops_formula import denoiser_flops
+from engine.costs.flops_formula import denoiser_flops, reference_tokens
 from engine.costs.forward_inputs import INPUTS, inputs_of
 from engine.models.catalogue import ModelSpec
 from engine.schedules.latent_sizes import LatentSize, full_size, stage_sizes
@@ -69,29 +69,35 @@ def schedule_cost(
     frames: int,
     guidance: float,
     max_sequence_length: int | None = None,
+    image: bool = False,
 ) -> Cost:
-    """Count a schedule's FLOPs for a model at a size; guidance may mean two forward passes a step, by its family."""
+    """Count a schedule's FLOPs for a model at a size; guidance may mean two forward passes a step, by its family.
+
+    `image` says whether a picture is given, whose tokens some families evaluate beside the latents'.
+    """
     full = full_size(spec.geometry, height, width, frames)
     passes = spec.family.passes(guidance)
     text = max_sequence_length or spec.defaults.max_sequence_length
+    reference = reference_tokens(spec, height, width) if image else 0
 
     def step(size: LatentSize) -> int:
-        return passes * forward_flops(spec.transformer, size, text)
+        return passes * forward_flops(spec.transformer, size, text, reference)
 
     sizes = stage_sizes(schedule, full, spec.geometry.patch)
     stages = tuple(StageCost(stage, size, step(size)) for stage, size in zip(schedule.stages, sizes, strict=True))
     return Cost(stages, schedule.infer_steps * step(full))
 
 
-def forward_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: int) -> int:
+def forward_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: int, reference: int = 0) -> int:
     """FLOPs of one forward pass of one sample, attention included; a multiply-add counts as two.
 
-    `transformer` is the denoiser's config, with its class as `_class_name` where it is not Wan's.
+    `transformer` is the denoiser's config, with its class as `_class_name` where it is not Wan's; `reference` counts
+    tokens of a reference picture beside the latents'.
     """
     if class_of(transformer) in LOOK_AT_VALUES:
-        return denoiser_flops(transformer, size, text_tokens)
+        return denoiser_flops(transformer, size, text_tokens, reference)
     config = json.dumps(dict(transformer), sort_keys=True)
-    return _count(config, size.frames, size.height, size.width, text_tokens)
+    return _count(config, size.frames, size.height, size.width, text_tokens, reference)
 
 
 def class_of(transformer: Mapping[str, Any]) -> str:
@@ -101,7 +107,7 @@ def class_of(transformer: Mapping[str, Any]) -> str:
 
 
 def counted_pass(
-    config: str, frames: int, height: int, width: int, text_tokens: int, depth: int = 2
+    config: str, frames: int, height: int, width: int, text_tokens: int, reference: int = 0, depth: int = 2
 ) -> FlopCounterMode:
     """One forward pass of one sample, counted on the meta device; nothing is computed and no memory taken.
 
@@ -110,13 +116,13 @@ def counted_pass(
     """
     model, size = on_meta(config), LatentSize(frames, height, width, 1.0, 1.0, 0)
     with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False, depth=depth) as counter:
-        model(**inputs_of(model, size, text_tokens))
+        model(**inputs_of(model, size, text_tokens, reference=reference))
     return counter
 
 
 @lru_cache(maxsize=256)
-def _count(config: str, frames: int, height: int, width: int, text_tokens: int) -> int:
-    return counted_pass(config, frames, height, width, text_tokens).get_total_flops()
+def _count(config: str, frames: int, height: int, width: int, text_tokens: int, reference: int) -> int:
+    return counted_pass(config, frames, height, width, text_tokens, reference).get_total_flops()
 
 
 @lru_cache(maxsize=4)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.models.catalogue import ModelSpec
 from engine.schedules.latent_sizes import LatentSize
 
 COUNTED = Path(__file__).with_name("flops.json")
@@ -33,17 +34,33 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def denoiser_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: int) -> int:
+def reference_tokens(spec: ModelSpec, height: int, width: int) -> int:
+    """Tokens of a reference picture beside a run's latents of a size in pixels; 0 for families that have none.
+
+    They are of the full size in every stage, or of the largest area that the family takes: so low stages save less.
+    """
+    family, multiple = spec.family, spec.geometry.multiple
+    if not family.reference:
+        return 0
+    if family.reference_area and height * width > family.reference_area:
+        scale = math.sqrt(family.reference_area / (height * width))
+        height, width = int(height * scale), int(width * scale)
+    return (height // multiple[0]) * (width // multiple[1])
+
+
+def denoiser_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: int, reference: int = 0) -> int:
     """FLOPs of one forward pass of one sample; a multiply-add counts as two, elementwise work as none.
 
     `transformer` is the denoiser's config, with its class as `_class_name` where it is not Wan's. A network that is
-    neither Wan's nor published gets the estimate of a plain transformer of its depth and width.
+    neither Wan's nor published gets the estimate of a plain transformer of its depth and width. `reference` counts
+    tokens of a reference picture beside the latents' (`reference_tokens`).
     """
     name = transformer.get("_class_name", WANS[0])
     if name in WANS and not transformer.get("image_dim"):
         return wan_flops(transformer, size, text_tokens)
     found = polynomial_of(transformer)
-    return _plain(transformer, size, text_tokens) if found is None else evaluate(found, size.tokens, text_tokens)
+    tokens = size.tokens + reference
+    return _plain(transformer, tokens + text_tokens) if found is None else evaluate(found, tokens, text_tokens)
 
 
 def polynomial_of(transformer: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -69,11 +86,10 @@ def _plainly(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _plain(config: Mapping[str, Any], size: LatentSize, text_tokens: int) -> int:
+def _plain(config: Mapping[str, Any], n: int) -> int:
     """Blocks of attention and a fourfold feed-forward over image and text tokens together."""
     width = config.get("dim") or config.get("model_dim") or _heads(config) * _head_dim(config)
     layers = sum(value for key, value in config.items() if key in LAYERS and isinstance(value, int)) or 1
-    n = size.tokens + text_tokens
     return layers * (24 * n * width * width + 4 * n * n * width)
 
 

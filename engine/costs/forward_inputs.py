@@ -19,11 +19,26 @@ CLIP_IMAGE_TOKENS = 257  # of the picture that Wan 2.1 is given
 GLYPH_TOKENS, IMAGE_TOKENS = 256, 729  # of HunyuanVideo 1.5's second text and of its picture
 
 
-def inputs_of(model: Any, size: LatentSize, text: int, device: torch.device | str = "meta") -> Inputs:
-    """Arguments of `model`'s forward at a latent size. Raises KeyError for a class that is not known."""
+def inputs_of(
+    model: Any, size: LatentSize, text: int, device: torch.device | str = "meta", reference: int = 0
+) -> Inputs:
+    """Arguments of `model`'s forward at a latent size. Raises KeyError for a class that is not known.
+
+    `reference` counts the tokens of a reference picture behind the latents', for models that see it so (FLUX).
+    """
     make = INPUTS[type(model).__name__]
     with torch.device(device):
-        return make(model.config, size, text)
+        inputs = make(model.config, size, text)
+        return {**inputs, **_longer(inputs, reference)} if reference else inputs
+
+
+def _longer(inputs: Inputs, more: int) -> Inputs:
+    """Packed latents and their positions with as many tokens more."""
+    latents, ids = inputs["hidden_states"], inputs["img_ids"]
+    return {
+        "hidden_states": torch.cat([latents, torch.ones(1, more, latents.shape[-1])], dim=1),
+        "img_ids": torch.cat([ids, torch.ones(*ids.shape[:-2], more, ids.shape[-1])], dim=-2),
+    }
 
 
 def _video(channels: int, size: LatentSize) -> Tensor:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from engine.caches.which_model import offered
-from engine.costs.flops_formula import denoiser_flops
+from engine.costs.flops_formula import denoiser_flops, reference_tokens
 from engine.costs.isotonic_curve import Curve
 from engine.costs.timings import TimingKey as TimingKey
 from engine.costs.timings import Timings as Timings
@@ -104,7 +104,8 @@ def _roundest(edge: float, full: LatentSize, geometry: Geometry) -> float:
 class CostModel:
     """Costs of one model at one size: `height` and `width` in pixels, the rest as of an experiment.
 
-    `conditions` are the roles of the pictures and videos that the runs are given.
+    `conditions` are the roles of the pictures and videos that the runs are given; the tokens of an image some families
+    evaluate beside the latents'.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class CostModel:
         self.guided = guidance > 1
         self.passes = spec.family.passes(guidance)
         self.text_tokens = max_sequence_length or spec.defaults.max_sequence_length
+        self.reference = reference_tokens(spec, height, width) if "image" in conditions else 0
         asked = workload(spec.id, frames, self.guided, self.text_tokens, conditions)
         if timings is not None and timings.key.workload != asked:
             raise ValueError(f"timings of {timings.key.workload} cannot predict {asked}")
@@ -191,7 +193,7 @@ class CostModel:
 
     def step_flops(self, size: LatentSize) -> int:
         """FLOPs of one denoising step of one sample, guidance included."""
-        return self.passes * denoiser_flops(self.spec.transformer, size, self.text_tokens)
+        return self.passes * denoiser_flops(self.spec.transformer, size, self.text_tokens, self.reference)
 
     def step_seconds(self, size: LatentSize) -> float | None:
         """Seconds of one denoising step, guidance included; None where nothing was measured."""

@@ -12,7 +12,7 @@ from engine.caches.cache_choice import parse_optional
 from engine.errors import InvalidInput
 from engine.experiments.conditions import ROLES
 from engine.experiments.experiment import FORMAT, MAX_NAME, MAX_TRACKS, Experiment, Track, make_experiment
-from engine.experiments.settings import Settings
+from engine.experiments.settings import Settings, folded_seed
 from engine.hpdm.level_choice import parse_optional_levels
 from engine.measuring.video import read_metadata
 from engine.models.catalogue import ModelSpec, find_model
@@ -75,6 +75,7 @@ def experiment_of(document: Mapping[str, Any], what: str, models: Models | None 
     if not isinstance(model, str):
         raise InvalidInput("model", f"{what}: model is {strict_json.shown(model)}; it must be a model's name.")
     asked: dict[str, Any] = {key: document.get(key) for key in SETTINGS}
+    asked["seed"] = folded_seed(asked["seed"])
     spec = (models or find_model)(model)
     return make_experiment(spec, _tracks(document.get("tracks"), what), Settings(**asked))
 
@@ -124,7 +125,7 @@ def _from_report(report: Report, models: Models | None) -> Experiment:
     asked = Settings(
         prompt=report.prompt,
         negative_prompt=report.negative_prompt,
-        seed=report.seed,
+        seed=folded_seed(report.seed),
         steps=report.steps,
         height=report.size.height,
         width=report.size.width,

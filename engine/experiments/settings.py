@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.checked import checked_integer, checked_number
+from engine.checked import checked_integer, checked_number, is_integer
 from engine.errors import InvalidInput
 from engine.experiments.conditions import ROLES, Conditions, checked_conditions
 from engine.experiments.lightx2v_config import RunSettings
@@ -21,7 +21,7 @@ from engine.schedules.latent_sizes import checked_size
 from engine.schedules.schedule import checked_steps
 
 MAX_PROMPT = 2000
-MAX_SEED = 2**53 - 1  # survives JavaScript
+MAX_SEED = 2**32 - 1  # what torch's generator on the CPU reads of a seed: larger ones only repeat its noise
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class CheckedSettings:
     shift: float | None  # None: as the model's own scheduler has it, which may go by the size
     solver: str | None
     conditions: Conditions = field(default_factory=Conditions)
+
+
+def folded_seed(seed: object) -> object:
+    """The seed that gives the noise of an earlier document's, which went up to 2**53 - 1; any other as it is."""
+    return seed % (MAX_SEED + 1) if is_integer(seed) and MAX_SEED < seed < 2**53 else seed
 
 
 def checked_settings(spec: ModelSpec, asked: Settings) -> CheckedSettings:

@@ -52,7 +52,7 @@ def make_request(config: HpdmConfig, **asked: Any) -> HpdmRequest:
     return HpdmRequest(
         prompt=str(raw["prompt"]),
         understood=understand(str(raw["prompt"]), config.conditions),
-        seed=_whole("seed", raw["seed"], 0, (1 << 53) - 1),
+        seed=_whole("seed", raw["seed"], 0, (1 << 32) - 1),
         levels=_whole("levels", levels, 1, config.levels),
         steps=_steps(raw["steps"], config.levels),
         overlap=_one_of("overlap", raw["overlap"], tuple(OVERLAPS)),

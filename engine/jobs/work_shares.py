@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from engine.costs.flops_formula import denoiser_flops
+from engine.costs.flops_formula import denoiser_flops, reference_tokens
 from engine.experiments.experiment import Experiment, Track
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.level_choice import blocks_of_level, calls_a_step
@@ -18,8 +18,10 @@ def work_shares(experiment: Experiment, track: Track) -> Sequence[float]:
     schedule = track.schedule
     sizes = experiment.sizes(schedule)
     transformer, text = experiment.spec.transformer, experiment.spec.defaults.max_sequence_length
+    given = experiment.conditions.image is not None
+    reference = reference_tokens(experiment.spec, experiment.height, experiment.width) if given else 0
     flops = [
-        denoiser_flops(transformer, size, text)
+        denoiser_flops(transformer, size, text, reference)
         for stage, size in zip(schedule.stages, sizes, strict=True)
         for _ in range(stage.steps)
     ]

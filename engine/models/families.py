@@ -62,6 +62,8 @@ class Family:
     least_steps: int = 1  # with fewer its table of levels cannot be made
     conditions: tuple[Condition, ...] = ()  # images or videos that a call takes beside the prompt
     needs: tuple[Condition, ...] = ()  # those of them that it cannot do without
+    reference: bool = False  # whether the image's tokens stand beside the latents', as many in every stage
+    reference_area: int | None = None  # pixels to which a larger one is scaled down
 
     def passes(self, guidance: float) -> int:
         """Forward passes of one step of one sample."""
@@ -116,10 +118,13 @@ FAMILIES: Mapping[str, Family] = {
         Family("FluxPipeline", "packed", **_EMBEDDED),
         Family(
             "FluxKontextPipeline", "packed", call={"_auto_resize": False}, sized=_own_area, conditions=("image",),
-            **_EMBEDDED,
+            reference=True, **_EMBEDDED,
         ),
-        Family("Flux2Pipeline", "packed", conditions=("image",), **_EMBEDDED),
-        Family("Flux2KleinPipeline", "packed", conditions=("image",), negative=False),
+        Family("Flux2Pipeline", "packed", conditions=("image",), reference=True, reference_area=1024**2, **_EMBEDDED),
+        Family(
+            "Flux2KleinPipeline", "packed", conditions=("image",), reference=True, reference_area=1024**2,
+            negative=False,
+        ),
         Family("ChromaPipeline", "packed"),
         Family("QwenImagePipeline", "packed", guidance="true_cfg_scale"),
         Family("StableDiffusion3Pipeline", "image", asks_for_table=True),

@@ -1,7 +1,7 @@
 """From a model of the hub to a folder on this disk: the hub cache, or the hub itself where that is allowed.
 
 Fetched are the components that `model_index.json` names, as configs and safetensors; what else a repository holds
-(single-file weights, other formats, half-precision twins) stays there.
+(single-file weights, other formats, half-precision twins of weights that are there whole) stays there.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import hf_hub_download, list_repo_files, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -25,12 +25,13 @@ from tqdm.auto import tqdm
 
 from engine.errors import ModelNotFound
 from engine.models.catalogue import ModelSpec
+from engine.models.weight_files import TWINS, only_variant
 from engine.wording import GB, first_line, gb_text
 
 OnFetch = Callable[[int, int], None]  # bytes that are here, bytes in all as far as known
 INDEX = "model_index.json"
 TAKEN = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-LEFT = ("*fp16*", "*.non_ema*", "*openvino*", "*.lora*")
+LEFT = ("*.non_ema*", "*openvino*", "*.lora*")
 
 
 def offline() -> bool:
@@ -82,8 +83,17 @@ def _fetched(repository: str, on_fetch: OnFetch | None) -> Path:
     index = json.loads(Path(hf_hub_download(repository, INDEX)).read_text("utf-8"))
     components = [name for name, value in index.items() if isinstance(value, list) and value and value[0]]
     wanted = [INDEX, *(f"{component}/{pattern}" for component in components for pattern in TAKEN)]
+    left = [*LEFT, *_twins(components, list_repo_files(repository))]
     bar: Any = _bar(on_fetch or (lambda here, total: None))
-    return Path(snapshot_download(repository, allow_patterns=wanted, ignore_patterns=list(LEFT), tqdm_class=bar))
+    return Path(snapshot_download(repository, allow_patterns=wanted, ignore_patterns=left, tqdm_class=bar))
+
+
+def _twins(components: Sequence[str], files: Sequence[str]) -> Iterator[str]:
+    """Patterns of half-precision weights that are not needed: those of components that have something better."""
+    for component in components:
+        names = [name for folder, _, name in (file.rpartition("/") for file in files) if folder == component]
+        taken = only_variant(names)
+        yield from (f"{component}/*{variant}*" for variant in TWINS if variant != taken)
 
 
 def _bar(tell: OnFetch) -> type:

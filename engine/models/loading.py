@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import diffusers
 import torch
 import transformers
 
+from engine.cuda_allocator import let_segments_grow
 from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
 from engine.measuring.device import free, out_of_memory
 from engine.models.acceleration import accelerate
@@ -23,6 +25,7 @@ from engine.models.load_errors import load_problem
 from engine.models.load_options import QUANTISATIONS, LoadOptions
 from engine.models.precision import denoising_dtype, dtype_of, dtypes_of, told
 from engine.models.preview import LatentPreview, preview_of
+from engine.models.weight_files import variant_of
 from engine.switching.noise_process import process_of
 from engine.switching.scheduler_kinds import SCHEDULERS, config_of, kind_of, shift_in, shift_key
 from engine.wording import first_line
@@ -72,6 +75,8 @@ def load_model(
     spec = find_model(name)
     options = options or LoadOptions.parse(device=device, dtype=dtype)
     target = _device(options)
+    if target.type == "cuda" and not torch.cuda.is_initialized():
+        let_segments_grow(os.environ)  # for who calls this from Python: the command line has done it
     _check_extras(options, target)
     if spec.levels:
         return LoadedModel(spec, load_pipe(spec, options, target), target, options)
@@ -93,6 +98,7 @@ def _pipe(spec: ModelSpec, folder: Path, options: LoadOptions, target: torch.dev
     pipe = _class(spec).from_pretrained(
         folder,
         dtype=dtypes_of(spec, options, target),
+        variant=variant_of(folder, (path.name for path in folder.iterdir() if path.is_dir())),
         use_safetensors=True,
         local_files_only=True,
         **_quantised(spec, folder, options, dtype_of(options, target)),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engine.models.catalogue import ModelSpec, Part
 from engine.models.load_options import QUANTISATIONS, LoadOptions, vae_dtype
+from engine.models.weight_files import weights_in
 from engine.schedules.latent_sizes import full_size
 from engine.wording import gb_text
 
@@ -67,7 +68,7 @@ def parts_of(spec: ModelSpec) -> tuple[Part, ...]:
         return spec.parts
     found = []
     for folder in sorted(path for path in Path(spec.location).iterdir() if path.is_dir()):
-        count = sum(_parameters(file) for file in folder.glob("*.safetensors"))
+        count = sum(_parameters(file) for file in weights_in(folder))
         if count:
             kind = "denoiser" if folder.name in spec.family.denoisers else "vae" if folder.name == "vae" else "text"
             found.append(Part(folder.name, kind, float(count)))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import RunFailed
-from engine.sampling.scheduler_window import enter_stage, make_solver, solver_table
+from engine.sampling.scheduler_window import begin, enter_stage, make_solver, solver_table
 from engine.schedules.latent_sizes import LatentSize, merged, stage_sizes
 from engine.schedules.lightx2v_keys import schedule_of
 from engine.schedules.schedule import ResolutionSchedule
@@ -54,7 +54,7 @@ def sample(
     sizes = stage_sizes(schedule, full, patch)
     if rule.merges:
         schedule, sizes = merged(schedule, sizes)
-    table = solver_table(make_solver(solver, shift), schedule.infer_steps, device)
+    table = solver_table(make_solver(solver, shift), schedule.infer_steps)  # on the CPU: stages take it to the device
     if rule.way == "lightx2v" and solver == "unipc" and len(sizes) > 1:
         table = wan_table(schedule.infer_steps, shift)  # the library's grid starts at 1.0, LightX2V's at 0.999
     plans = plan_stages(schedule, sizes, rule, table, shift)
@@ -80,7 +80,7 @@ def _run_stage(
     """All steps of one stage; x (1, C, T, h, w) in and out."""
     scheduler.set_timesteps(last.stage.last, device=x.device)
     enter_stage(scheduler, plan, final=plan is last)
-    scheduler.set_begin_index(0)
+    begin(scheduler)
     for step, t in enumerate(scheduler.timesteps, plan.stage.first):
         v = velocity(x[0], t.float())[None]  # (1, C, T, h, w)
         if v.shape != x.shape:

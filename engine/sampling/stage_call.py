@@ -18,7 +18,7 @@ from engine.models.diffusers_private import PROGRESS_BAR
 from engine.patching import patched
 from engine.sampling.experts import boundary, boundary_for, changes_experts
 from engine.sampling.run_state import RunState
-from engine.sampling.scheduler_window import enter_stage
+from engine.sampling.scheduler_window import begin, enter_stage
 from engine.sampling.shared_start import RunMemo
 from engine.sampling.stage_view import stage_view
 from engine.sampling.start_finder import StartFinder, noise_scale
@@ -166,6 +166,7 @@ class StageCalls:
             state.plans = plan_stages(
                 request.schedule, request.sizes, request.policy, table, shift, state.process.can_reshift
             )
+        begin(scheduler)
         if state.staged:
             enter_stage(scheduler, state.plan, state.final)
             if changes_experts(request.pipe) and not request.policy.own_experts:

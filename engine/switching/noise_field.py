@@ -145,4 +145,4 @@ def _basis(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     i = torch.arange(n, dtype=torch.float64)[None, :]
     basis = torch.cos(math.pi * (i + 0.5) * k / n) * math.sqrt(2 / n)
     basis[0] /= math.sqrt(2)
-    return basis.to(device=device, dtype=dtype)
+    return basis.to(dtype).to(device)  # in this order, as not every device has float64

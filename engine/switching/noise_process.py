@@ -126,8 +126,9 @@ def _inverted_table(scheduler: Any) -> Table:
 
 def _ratio_table(scheduler: Any) -> Table:
     """`scheduler.sigmas` are σ/α of the process, s; as a flow's level s/(1+s)."""
-    s = scheduler.sigmas.double()
-    return Table((s / (1 + s)).float(), scheduler.timesteps, native=scheduler.sigmas)
+    s = scheduler.sigmas.cpu().double()
+    level = (s / (1 + s)).float().to(scheduler.sigmas.device)
+    return Table(level, scheduler.timesteps, native=scheduler.sigmas)
 
 
 def _alphas_table(scheduler: Any) -> Table:

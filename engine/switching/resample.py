@@ -19,7 +19,7 @@ def lanczos(x: Tensor, size: Sequence[int]) -> Tensor:
     Values may leave the range of `x` a little; a constant stays itself. Weights are made in float64 and rounded to the
     dtype of `x`. Source: the definition, with half-pixel centres and edges clipped, as Pillow has it.
     """
-    rows, columns = (_lanczos_matrix(n, m).to(x) for n, m in zip(x.shape[-2:], size, strict=True))
+    rows, columns = (_lanczos_matrix(n, m).to(x.dtype).to(x.device) for n, m in zip(x.shape[-2:], size, strict=True))
     return rows @ x @ columns.T
 
 

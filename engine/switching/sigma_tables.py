@@ -36,14 +36,15 @@ class Table:
     def reshifted(self, ratio: float) -> Table:
         """This table with its shift multiplied by `ratio` > 0; ratio 1 is the table itself, to the bit.
 
-        Computed in float64; dtype and device of both tensors are kept, so integer timesteps are truncated. A table with
-        `native` numbers would lose them: do not call it there.
+        Computed in float64 on the CPU, as not every device has that; dtype and device of both tensors are kept, so
+        integer timesteps are truncated. A table with `native` numbers would lose them: do not call it there.
         """
         if ratio == 1.0:
             return self
-        sigmas = reshift(self.sigmas.double(), ratio)
+        sigmas = reshift(self.sigmas.cpu().double(), ratio)
         counted = 1 - sigmas if self.inverted else sigmas
-        return Table(sigmas.to(self.sigmas), (counted[:-1] * TRAIN_STEPS).to(self.timesteps), self.inverted)
+        timesteps = (counted[:-1] * TRAIN_STEPS).to(self.timesteps.dtype).to(self.timesteps.device)
+        return Table(sigmas.to(self.sigmas.dtype).to(self.sigmas.device), timesteps, self.inverted)
 
     @property
     def counted(self) -> Tensor:

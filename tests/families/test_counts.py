@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from benchmarks.flops import counted_pass
 from engine.costs.flops_count import LOOK_AT_VALUES, forward_flops, schedule_cost
-from engine.costs.flops_formula import WANS, denoiser_flops, polynomial_of
+from engine.costs.flops_formula import WANS, denoiser_flops, polynomial_of, reference_tokens
 from engine.costs.forward_inputs import INPUTS, inputs_of
+from engine.costs.prediction import CostModel
 from engine.models.catalogue import catalogue, find_model
 from engine.models.families import FAMILIES, family_of
 from engine.schedules.latent_sizes import LatentSize, full_size, latent_size
-from engine.schedules.schedule import flat
+from engine.schedules.schedule import flat, parse_schedule
 from tests.families.cases import CASES, configs, geometry, untouched
+from tests.families.parts import picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
 # Kontext's picture adds its own tokens; VACE's reference adds frames; only the valid part of Mochi's text is attended.
@@ -122,6 +127,38 @@ def test_guidance_costs_a_second_pass_only_where_the_pipeline_makes_one():
         schedule_cost(mochi, flat(4), height=480, width=848, frames=31, guidance=scale) for scale in (1.0, 4.5)
     )
     assert twice.flops == 2 * once.flops
+
+
+@pytest.mark.parametrize("name", ["flux-kontext", "flux2", "flux2-klein"])
+def test_a_reference_pictures_tokens_are_counted_as_the_pipeline_passes_them(name):
+    case = CASES[name]
+    case = replace(case, call={**case.call, "image": picture().resize((case.width, case.height))})
+    pipe = case.build()
+    model, args, kwargs = first_pass(case, pipe)
+    samples, text = text_of(name, args, kwargs)
+    cut = geometry(pipe)
+    size = full_size(cut, case.height, case.width, 1)
+    family = family_of(type(pipe).__name__)
+    reference = reference_tokens(SimpleNamespace(family=family, geometry=cut), case.height, case.width)
+    assert kwargs["hidden_states"].shape[1] == size.tokens + reference == 2 * size.tokens
+    config = configs(pipe)["transformer"]
+    assert samples * forward_flops(config, size, text, reference) == counted_pass(_positional(model, args), kwargs)
+
+
+@pytest.mark.parametrize(("id", "speedup"), [("flux.1-kontext", 1.27), ("flux.2-klein-4b", 1.27)])
+def test_a_schedule_saves_less_where_a_reference_stays_at_full_size(id, speedup):
+    spec, schedule = find_model(id), parse_schedule(28, [0.5], [14])
+    asked = {"height": 1024, "width": 1024, "frames": 1, "guidance": 1.0}
+    assert schedule_cost(spec, schedule, **asked).speedup == pytest.approx(1.55, abs=0.01)
+    assert schedule_cost(spec, schedule, **asked, image=True).speedup == pytest.approx(speedup, abs=0.01)
+    predicted = CostModel(spec, None, 1024, 1024, 1, 1.0, conditions=("image",)).seconds(schedule)
+    assert predicted.by_flops == pytest.approx(speedup, abs=0.01)
+
+
+def test_a_reference_above_the_familys_area_is_scaled_down():
+    klein, kontext, wan = (find_model(id) for id in ("flux.2-klein-4b", "flux.1-kontext", "wan2.1-i2v-480p"))
+    assert [reference_tokens(spec, 1024, 1024) for spec in (klein, kontext, wan)] == [4096, 4096, 0]
+    assert [reference_tokens(spec, 2048, 2048) for spec in (klein, kontext)] == [4096, 4 * 4096]
 
 
 def test_latents_that_do_not_fill_a_patch_in_time_are_padded_as_the_pipeline_pads_them():

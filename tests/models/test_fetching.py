@@ -43,6 +43,7 @@ def online(monkeypatch, tmp_path):
         return str(tmp_path)
 
     monkeypatch.setattr(fetching, "hf_hub_download", lambda repository, name: str(tmp_path / name))
+    monkeypatch.setattr(fetching, "list_repo_files", lambda repository: ["vae/model.safetensors"])
     monkeypatch.setattr(fetching, "snapshot_download", snapshot)
     return asked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from engine.comparing.run_entry import environment
+from engine.cuda_allocator import OLDER, SETTING
 from engine.models import loading
 from engine.models.catalogue import catalogue
 from engine.models.load_options import LoadOptions
@@ -103,9 +105,22 @@ def test_every_pipeline_with_that_autoencoder_runs_beside_a_denoiser_in_half_pre
 def test_the_chosen_card_is_the_current_one_before_weights_are_read(tmp_path, monkeypatch):
     """Quantisers put weights on the current card."""
     order = []
+    monkeypatch.setenv(SETTING, "backend:native")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: order.append(str(device)))
     monkeypatch.setattr(loading, "free", lambda device: None)
     monkeypatch.setattr(loading, "_pipe", lambda *args: order.append("weights") or types.SimpleNamespace())
     load_model(str(saved_tiny_wan(tmp_path / "tiny")), device="cuda:1")
     assert order == ["cuda:1", "weights"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_loads_from_python_gets_segments_that_grow_as_the_command_line_does(tmp_path, monkeypatch, begun):
+    """Unless torch has asked the card for memory already: then nothing reads the setting any more."""
+    for name in (SETTING, OLDER):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: begun)
+    monkeypatch.setattr(loading, "_pipe", lambda *args: types.SimpleNamespace())
+    load_model(str(saved_tiny_wan(tmp_path / "tiny")), device="cuda")
+    assert os.environ[SETTING] == ("" if begun else "expandable_segments:True")
