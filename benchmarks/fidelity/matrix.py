@@ -1,7 +1,7 @@
 """What the study runs: cells (one schedule under one policy) by pairs (one prompt and one seed).
 
-Cells come in three turns: what the headline claims rest on for every pair, then what the other claims do, then the
-rest. In a turn a pair's cells are run one after the other before the next pair begins, so that the file is balanced
+Cells come in three turns: what the headline claims rest on for every prompt, then what the other claims do, then the
+rest; and so again with every further seed. In a turn a pair's cells are run one after the other before the next pair begins, so that the file is balanced
 whenever it is stopped. A schedule that several names mean is there once; `title` tells all of its names. No torch.
 """
 
@@ -81,6 +81,7 @@ class Pair:
     number: int
     prompt: int  # its number in the list of prompts
     seed: int
+    again: int = 0  # how many seeds of this prompt come before
 
     def runs(self, cell: Cell) -> bool:
         """Whether a cell is run for this pair; those that are seldom run meet every emoji and every seed."""
@@ -89,8 +90,8 @@ class Pair:
 
 def pairs(prompts: int, seeds: int, first_seed: int = 0) -> list[Pair]:
     """Every prompt once before any of them again; the seeds, from `first_seed` on, go round."""
-    order = ((i, first_seed + (i + turn) % seeds) for turn in range(seeds) for i in range(prompts))
-    return [Pair(number, prompt, seed) for number, (prompt, seed) in enumerate(order)]
+    order = [(again, i) for again in range(seeds) for i in range(prompts)]
+    return [Pair(k, i, first_seed + (i + again) % seeds, again) for k, (again, i) in enumerate(order)]
 
 
 def cells(policies: Sequence[str]) -> list[Cell]:
