@@ -1,8 +1,9 @@
 """What the study runs: cells (one schedule under one policy) by pairs (one prompt and one seed).
 
 Cells come in three turns: what the headline claims rest on for every prompt, then what the other claims do, then the
-rest; and so again with every further seed. In a turn a pair's cells are run one after the other before the next pair begins, so that the file is balanced
-whenever it is stopped. A schedule that several names mean is there once; `title` tells all of its names. No torch.
+rest; and so again with every further seed. In a turn a pair's cells are run one after the other before the next pair
+begins, so that the file is balanced whenever it is stopped. A schedule that several names mean is there once; `title`
+tells all of its names. No torch.
 """
 
 from __future__ import annotations
