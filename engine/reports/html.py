@@ -21,6 +21,7 @@ from engine.reports import report_file
 from engine.reports.report_charts import chart_data, heat_gradient
 from engine.reports.report_tables import Footnotes, caching_cells, cost_cells, floor_cells, metric_cells, metric_heads
 from engine.reports.run_display import HEADLINE_METRICS, colour_of, glyph, ranked_by, stages_text
+from engine.reports.scale_words import noise_floor_words, other_seed_words
 from engine.reports.schema import VERSION, Report
 
 MARK = f"Resolute report {VERSION}"  # in the page's head: what it was made from
@@ -83,6 +84,7 @@ def _own_html(found: Report, folder: str | Path) -> str:
             report=found,
             runs=runs,
             floor=floor,
+            scale=(noise_floor_words(found), other_seed_words(found)),
             summary=_summary(found),
             mark=MARK,
             caching=any(run.cache for run in found.runs),
