@@ -1,6 +1,6 @@
 """The trials behind the constants of `anchored`: how a difference fades, and what a stage would have said next.
 
-On development prompts alone; nothing here is run on those that the study holds out. `python -m benchmarks.anchor_trials`.
+On development prompts alone, never on those that the study holds out. `python -m benchmarks.anchor_trials`.
 """
 
 from __future__ import annotations
