@@ -1,8 +1,9 @@
 """What the study runs: cells (one schedule under one policy) by pairs (one prompt and one seed).
 
-Cells come in three turns: what the headline claims rest on for every pair, then what the other claims do, then the
-rest. In a turn a pair's cells are run one after the other before the next pair begins, so that the file is balanced
-whenever it is stopped. A schedule that several names mean is there once; `title` tells all of its names. No torch.
+Cells come in four turns: what the headline claims rest on for every prompt, then what the other claims do, then the
+rest; and so again with every further seed. In a turn a pair's cells are run one after the other before the next pair
+begins, so that the file is balanced whenever it is stopped. A schedule that several names mean is there once; `title`
+tells all of its names. No torch.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ RULES = {  # of the shift, beside the exact one
 }
 BEST_RULES = tuple(f"{BEST}@{rule}" for rule in ("+1", "+2", "none"))
 RULED_ON = (TWO_75, TWO_50, U_75)  # where the best policy is run under shift + 1 too
-ANCHORED_ON = (TWO_75, TWO_50, EARLY_50, U_75, U_50, THREE)  # where it is set beside LightX2V's rule first
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Cell:
     against: int = STEPS  # steps of the baseline that it is measured against
     cached: bool = False
     every: int = 1  # it is run for one in so many pairs
-    turn: int = 3  # cells of a lower turn are run for all pairs first
+    turn: int = 4  # cells of a lower turn are run for all pairs first
 
     @property
     def key(self) -> str:
@@ -81,6 +81,7 @@ class Pair:
     number: int
     prompt: int  # its number in the list of prompts
     seed: int
+    again: int = 0  # how many seeds of this prompt come before
 
     def runs(self, cell: Cell) -> bool:
         """Whether a cell is run for this pair; those that are seldom run meet every emoji and every seed."""
@@ -89,8 +90,8 @@ class Pair:
 
 def pairs(prompts: int, seeds: int, first_seed: int = 0) -> list[Pair]:
     """Every prompt once before any of them again; the seeds, from `first_seed` on, go round."""
-    order = ((i, first_seed + (i + turn) % seeds) for turn in range(seeds) for i in range(prompts))
-    return [Pair(number, prompt, seed) for number, (prompt, seed) in enumerate(order)]
+    order = [(again, i) for again in range(seeds) for i in range(prompts)]
+    return [Pair(k, i, first_seed + (i + again) % seeds, again) for k, (again, i) in enumerate(order)]
 
 
 def cells(policies: Sequence[str]) -> list[Cell]:
@@ -103,30 +104,32 @@ def cells(policies: Sequence[str]) -> list[Cell]:
 
 
 def _baselines() -> list[Cell]:
-    few = [Cell("sigma", FLAT, steps=n, against=n, turn=2) for n in FEW_STEPS]
+    few = [Cell("sigma", FLAT, steps=n, against=n, turn=3) for n in FEW_STEPS]
     return [Cell("grid", FLAT, turn=1), *few]
 
 
 def _headline(policies: Sequence[str]) -> list[Cell]:
-    """What the headline claims rest on: controls, the best policy beside LightX2V's rule, fresh noise, rules."""
+    """What the headline claims rest on: the controls, and the best policy beside LightX2V's rule."""
     controls = [Cell("control", FLAT, other_seed=True, turn=1)]
     controls += [Cell("control", FLAT, steps=n, turn=1) for n in fewer_steps()]
-    first = [(key, name) for key in ANCHORED_ON for name in (BEST, REFERENCE)]
-    first += [(key, name) for key in (TWO_75, TWO_50, U_75) for name in (OWN, FRESH)]
-    first += [(TWO_75, name) for name in RULES] + [(key, BEST_RULES[0]) for key in RULED_ON]
-    return [*controls, *(Cell("grid", key, name, turn=1) for key, name in first if _known(name, policies))]
+    first = [(key, name) for key in (TWO_75, TWO_50, U_75) for name in (BEST, REFERENCE)] + [(TWO_75, BEST_RULES[0])]
+    return [*controls, *_asked(first, policies, 1)]
 
 
 def _claimed(policies: Sequence[str]) -> list[Cell]:
-    """What the other claims rest on."""
-    sigmas = [Cell("sigma", TWO_75, policy, steps=n, against=n, turn=2) for n in FEW_STEPS for policy in (OWN, *RULES)]
-    rules = [Cell("grid", TWO_75, name, turn=2) for name in BEST_RULES]
-    grid = [(key, name) for key in (TWO_75, TWO_50, U_75, U_50, EARLY_50) for name in (OWN, "spectral")]
-    return [*sigmas, *rules, *(Cell("grid", key, name, turn=2) for key, name in grid if _known(name, policies))]
+    """What the other claims rest on: first those of twenty steps."""
+    second = [(key, name) for key in (EARLY_50, U_50, THREE) for name in (BEST, REFERENCE)]
+    second += [(key, name) for key in (TWO_75, TWO_50, U_75) for name in (OWN, FRESH)]
+    second += [(TWO_75, name) for name in RULES] + [(key, BEST_RULES[0]) for key in RULED_ON]
+    few = [Cell("sigma", TWO_75, policy, steps=n, against=n, turn=3) for n in FEW_STEPS for policy in (OWN, *RULES)]
+    third = [(TWO_75, name) for name in BEST_RULES]
+    third += [(key, name) for key in (TWO_75, TWO_50, U_75, U_50, EARLY_50) for name in (OWN, "spectral")]
+    return [*_asked(second, policies, 2), *few, *_asked(third, policies, 3)]
 
 
-def _known(name: str, policies: Sequence[str]) -> bool:
-    return name in policies or name not in POLICIES
+def _asked(found: Sequence[tuple[str, str]], policies: Sequence[str], turn: int) -> list[Cell]:
+    """Cells of the grid; of the registry's policies those that are asked for."""
+    return [Cell("grid", key, name, turn=turn) for key, name in found if name in policies or name not in POLICIES]
 
 
 def _grid(policies: Sequence[str]) -> list[Cell]:

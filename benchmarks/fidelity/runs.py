@@ -76,8 +76,9 @@ class Study:
         if rows:
             check_setup(self.out, setup, rows[0]["setup"])
         finished, count = done(rows), 0
-        turns = sorted({cell.turn for cell in self.cells})
-        for turn, pair in ((turn, pair) for turn in turns for pair in found):
+        turns = {cell.turn for cell in self.cells}
+        order = sorted(((pair.again, turn, pair) for pair in found for turn in turns), key=lambda one: one[:2])
+        for _, turn, pair in order:
             prompt = self.wanted[pair.prompt].prompt
             mine = (cell for cell in self.cells if cell.turn == turn and pair.runs(cell))
             todo = [cell for cell in mine if (prompt, pair.seed, cell.key) not in finished]

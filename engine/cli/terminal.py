@@ -31,6 +31,7 @@ from engine.reports.run_display import (
     ratio_text,
     shows_conditions,
 )
+from engine.reports.scale_words import other_seed_words
 from engine.reports.schema import Report, Run
 from engine.wording import gb_text
 
@@ -159,6 +160,8 @@ def print_report(report: Report, out: Path) -> None:
             console.print(f"{run.name}: {like}.", markup=False)
     if report.noise_floor:
         console.print(f"Two equal baseline runs: PSNR {_mean(report.noise_floor.closeness)} dB.", markup=False)
+    if report.other_seed:
+        console.print(other_seed_words(report), markup=False)
     if sentence := memory_sentence(report):
         console.print(sentence, markup=False)
     console.print(f"Report: {out / 'index.html'}  ({out / 'report.json'})", markup=False, soft_wrap=True)

@@ -57,6 +57,7 @@ class TorchRunner:
                     task.folder,
                     task.listener,
                     noise_floor=task.noise_floor,
+                    other_seed=None,
                     baselines=task.baselines,
                     earlier=task.earlier,
                     numbered=True,

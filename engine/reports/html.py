@@ -30,6 +30,7 @@ from engine.reports.run_display import (
     shows_conditions,
     stages_text,
 )
+from engine.reports.scale_words import noise_floor_words, other_seed_words
 from engine.reports.schema import VERSION, Report
 
 MARK = f"Resolute report {VERSION}"  # in the page's head: what it was made from
@@ -92,6 +93,7 @@ def _own_html(found: Report, folder: str | Path) -> str:
             report=found,
             runs=runs,
             floor=floor,
+            scale=(noise_floor_words(found), other_seed_words(found)),
             summary=_summary(found),
             mark=MARK,
             caching=any(run.cache for run in found.runs),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from engine.measuring import similarity
 from engine.measuring.similarity import KINDS, Metric
-from engine.measuring.squared_error import CEILING_DB
 from engine.reports.closeness import Similarity
 from engine.reports.run_display import disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
@@ -111,9 +109,6 @@ def _number(name: str, value: float | None) -> str | None:
     return None if value is None else f"{value:.{KINDS[name].decimals}f}"
 
 
-def floor_cells(found: Report, notes: Footnotes) -> dict[str, Any]:
-    """The noise floor's cells, or why there is none, and whether the two runs were equal."""
-    if found.noise_floor is None:
-        return {"cells": None, "reason": found.noise_floor_reason, "equal": False}
-    equal = found.noise_floor.psnr.min == CEILING_DB
-    return {"cells": metric_cells(found.noise_floor, notes), "reason": None, "equal": equal}
+def floor_cells(found: Report, notes: Footnotes) -> dict[str, dict[str, Cell]] | None:
+    """The noise floor's cells; None where there is none."""
+    return None if found.noise_floor is None else metric_cells(found.noise_floor, notes)

@@ -138,6 +138,8 @@ class Report(Part):
     heatmap_gain: Positive | None = None
     noise_floor: Similarity | None = None
     noise_floor_reason: str | None = None
+    other_seed: Similarity | None = None
+    other_seed_reason: str | None = "not in reports of before it was run"
     runs: Annotated[tuple[Run, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -82,7 +82,7 @@ def test_ctrl_c_cancels_at_the_next_step_and_a_second_one_interrupts():
 def test_failed_run_ends_the_command_with_code_1(monkeypatch, folder, tmp_path, capsys):
     failing(monkeypatch, 2, RunFailed("out of memory after step 2; use a smaller size.", 2))
     command = ["compare", "--model", folder, "--prompt", "x", *SIZE, "-s", "0.5@2", "--out", tmp_path]
-    assert run_cli(monkeypatch, *command, "--no-noise-floor") == 1
+    assert run_cli(monkeypatch, *command, "--no-noise-floor", "--no-other-seed") == 1
     assert "out of memory after step 2" in capsys.readouterr().out
 
 

@@ -241,7 +241,7 @@ def test_frames_kept_without_ffmpeg_are_shown_as_a_picture(folder: Path) -> None
 @pytest.mark.parametrize(
     ("floor", "words"),
     [
-        ({"noise_floor": None, "noise_floor_reason": "not asked for"}, "Not known: not asked for"),
+        ({"noise_floor": None, "noise_floor_reason": "not asked for"}, "Noise floor not known: not asked for."),
         ({"noise_floor": MEASURED}, "differs from itself"),
         (
             {"noise_floor": MEASURED | {"psnr": {"mean": 100, "min": 100, "frames": [100], "reason": None}}},
@@ -254,6 +254,14 @@ def test_the_noise_floor_is_explained(folder: Path, floor: dict[str, Any], words
     assert words in text
     assert ("the baseline, run twice" in text) == (floor["noise_floor"] is not None)
     assert "Similarity to the baseline is not quality." in text
+
+
+def test_another_seed_is_told_in_words_beside_the_noise_floor(folder: Path) -> None:
+    seed = {"other_seed": MEASURED | {"psnr_pooled": pooled(18.04)}, "other_seed_reason": None}
+    text = " ".join(Tags(report_page.render(found(**seed), folder)).text.split())
+    assert "Another seed of the prompt: 18.0 dB; a run that is no closer shows another picture." in text
+    without = " ".join(Tags(report_page.render(found(), folder)).text.split())
+    assert "Another seed not known: not in reports of before it was run." in without
 
 
 def test_the_report_can_be_saved_from_the_page(folder: Path) -> None:

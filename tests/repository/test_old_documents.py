@@ -46,6 +46,7 @@ def test_a_report_is_read_and_written_as_it_was_but_for_what_was_wrong_in_it(pat
         assert after["reason"] == (before["reason"] if before["mean"] is None else EXCHANGED)
     new = [block.pop("psnr_pooled") for block in _similarities(now)]
     assert all(figure["mean"] is None and figure["reason"] for figure in new)
+    assert now.pop("other_seed_reason")
     assert without_new(now, was) == was
 
 

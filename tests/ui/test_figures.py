@@ -112,7 +112,14 @@ def test_an_exact_noise_floor_is_said_in_words_and_draws_no_line() -> None:
 def test_a_missing_noise_floor_says_why() -> None:
     figures = figures_of(found())
     assert figures.floor is None
-    assert figures.floor_remark == "Noise floor not known: not asked for."
+    assert figures.floor_remark.startswith("Noise floor not known: not asked for.")
+
+
+def test_another_seed_is_told_beside_the_noise_floor() -> None:
+    figures = figures_of(found(other_seed=FLOOR, other_seed_reason=None))
+    assert figures.floor_remark.endswith(
+        "Another seed of the prompt: 48.0 dB; a run that is no closer shows another picture."
+    )
 
 
 def test_runs_are_plotted_by_the_psnr_of_all_frames_and_the_table_has_both() -> None:

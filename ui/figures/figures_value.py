@@ -13,7 +13,6 @@ from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.experiments.experiment import MAX_TRACKS
 from engine.measuring.similarity import KINDS
-from engine.measuring.squared_error import CEILING_DB
 from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
 from engine.reports.report_tables import Footnotes
@@ -27,6 +26,7 @@ from engine.reports.run_display import (
     shows_conditions,
     stages_text,
 )
+from engine.reports.scale_words import noise_floor_words, other_seed_words
 from engine.reports.schema import Report, Run
 from ui.figures.plot_value import Axis, Point, across, gone, largest, point, up
 
@@ -135,7 +135,7 @@ def figures_of(report: Report) -> Figures:
         columns=columns,
         rows=rows,
         floor=floor,
-        floor_remark=_floor_remark(report),
+        floor_remark=f"{noise_floor_words(report)} {other_seed_words(report)}",
         memory_remark=memory_sentence(report),
         notes=tuple(notes.reasons),
         across=across(report),
@@ -300,11 +300,3 @@ def _cell(text: str | None, number: float | None, reason: str, notes: Footnotes)
         return TableCell(text, number)
     noted = notes.cell(None, reason)
     return TableCell(noted.text, None, noted.note, noted.reason)
-
-
-def _floor_remark(report: Report) -> str:
-    if report.noise_floor is None:
-        return f"Noise floor not known: {report.noise_floor_reason}."
-    if report.noise_floor.psnr.min == CEILING_DB:
-        return "The baseline, run twice, came out the same: every difference here is the schedule's."
-    return "The baseline, run twice, differs from itself by the noise floor: no smaller difference means anything."
