@@ -70,6 +70,14 @@ def test_the_policy_of_a_track_is_chosen_and_explained(open_board):
     board.expect_python(TWO | {"policy": "pyramid"}, U, STAIRS)
 
 
+def test_a_policy_under_another_rule_of_the_shift_is_shown_and_stays(open_board):
+    board = open_board(TWO | {"policy": "coherent@none"}, U)
+    expect(board.lane().locator("select")).to_have_value("coherent@none")
+    expect(board.lane().locator("select")).to_have_attribute("title", "coherent@none: Resized x0 and the seed's own noise.")
+    board.lane(2).locator("select").select_option("pyramid")
+    board.expect_python(TWO | {"policy": "coherent@none"}, U | {"policy": "pyramid"})
+
+
 # ---- numbers ------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +185,10 @@ def sigmas(board: Driver) -> dict[float, float]:
     return {float(step): 1 - float(y) for step, y in points}
 
 
-@pytest.mark.parametrize(("policy", "shift"), [("coherent", (2.25, 3)), ("lightx2v", (3, 4)), ("pyramid", (1.5, 3))])
+NOISE = {"coherent": (2.25, 3), "lightx2v": (3, 4), "pyramid": (1.5, 3), "coherent@+1": (3, 4), "anchored@none": (3, 3)}
+
+
+@pytest.mark.parametrize(("policy", "shift"), NOISE.items())
 def test_the_noise_curve_is_the_policys(open_board, policy, shift):
     drawn = sigmas(open_board(TWO | {"policy": policy}))
     for step, s in ((10, shift[0]), (20, shift[1])):
