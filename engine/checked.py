@@ -1,8 +1,8 @@
-"""Numbers from outside: what counts as one, and the two refusals that most fields share."""
+"""Numbers, flags and words from outside: what counts as one, and the refusals that most fields share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 from engine.errors import InvalidInput
@@ -31,3 +31,17 @@ def checked_number(field: str, value: object, low: float, high: float) -> float:
     if is_number(value) and low <= value <= high:
         return float(value)
     raise InvalidInput(field, f"{field} is {shown(value)}; it must be a number in {low:g}..{high:g}.")
+
+
+def checked_flag(field: str, value: object) -> bool:
+    """True or False. Raises InvalidInput naming the field and the value."""
+    if isinstance(value, bool):
+        return value
+    raise InvalidInput(field, f"{field} is {shown(value)}; it must be true or false.")
+
+
+def checked_choice(field: str, value: object, choices: Sequence[str]) -> str:
+    """One of two or more words. Raises InvalidInput naming the field, the value and the words."""
+    if isinstance(value, str) and value in choices:
+        return value
+    raise InvalidInput(field, f"{field} is {shown(value)}; it must be {', '.join(choices[:-1])} or {choices[-1]}.")

@@ -1,4 +1,4 @@
-"""Numbers from outside: what counts as one, and how one that does not is refused."""
+"""Numbers, flags and words from outside: what counts as one, and how one that does not is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from engine.checked import checked_integer, checked_number, is_integer, is_number
+from engine.checked import checked_choice, checked_flag, checked_integer, checked_number, is_integer, is_number
 from engine.errors import InvalidInput
 
 
@@ -41,3 +41,14 @@ def test_what_is_not_is_refused_by_field_value_and_range(value):
 def test_a_value_is_written_as_it_is_asked_to_be():
     with pytest.raises(InvalidInput, match="height is '128'; it must be"):
         checked_integer("height", "128", 1, 4096, repr)
+
+
+def test_flags_and_words_are_taken_as_they_are_and_all_else_is_named_with_what_is_legal():
+    assert checked_flag("heun", True) is True
+    assert checked_choice("cache", "off", ("off", "cpu")) == "off"
+    for wrong in (1, "true", None):
+        with pytest.raises(InvalidInput, match=r"heun is .*; it must be true or false"):
+            checked_flag("heun", wrong)
+    for wrong in ("gpu", None, ["off"]):
+        with pytest.raises(InvalidInput, match=r"cache is .*; it must be off, cpu or device"):
+            checked_choice("cache", wrong, ("off", "cpu", "device"))

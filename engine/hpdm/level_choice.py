@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.checked import checked_choice, checked_flag, checked_integer
 from engine.errors import InvalidInput
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.sampling_request import CACHES, MAX_STEPS
@@ -75,17 +76,12 @@ def parse_levels(value: object) -> LevelChoice:
     for key in value:
         if key not in KEYS:
             raise InvalidInput("levels", f'a level track has no "{shown(key, 40)}"; it has {", ".join(KEYS)}.')
-    levels, heun = value.get("levels"), value.get("heun", False)
-    whole = isinstance(levels, int) and not isinstance(levels, bool) and 1 <= levels <= MAX_LEVELS
-    if levels is not None and not whole:
-        raise InvalidInput("levels", f"levels is {shown(levels)}; it must be a whole number from 1 to {MAX_LEVELS}.")
-    if not isinstance(heun, bool):
-        raise InvalidInput("heun", f"heun is {shown(heun)}; it must be true or false.")
+    levels = value.get("levels")
     return LevelChoice(
-        levels=levels,
-        overlap=_one_of("overlap", value.get("overlap", "spatial"), tuple(OVERLAPS)),
-        context=_one_of("context", value.get("context", "device"), CACHES),
-        heun=heun,
+        levels=None if levels is None else checked_integer("levels", levels, 1, MAX_LEVELS),
+        overlap=checked_choice("overlap", value.get("overlap", "spatial"), tuple(OVERLAPS)),
+        context=checked_choice("context", value.get("context", "device"), CACHES),
+        heun=checked_flag("heun", value.get("heun", False)),
     )
 
 
@@ -190,9 +186,3 @@ def _checked_steps(schedule: ResolutionSchedule) -> ResolutionSchedule:
     if most > MAX_STEPS:
         raise InvalidInput("steps", f"a level would have {most} steps; at most {MAX_STEPS} are taken.")
     return schedule
-
-
-def _one_of(field: str, value: object, choices: tuple[str, ...]) -> str:
-    if isinstance(value, str) and value in choices:
-        return value
-    raise InvalidInput(field, f"{field} is {shown(value)}; it must be {', '.join(choices[:-1])} or {choices[-1]}.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.checked import checked_choice, checked_flag, checked_integer, checked_number
 from engine.errors import InvalidInput
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.prompt_words import Understood, understand
@@ -52,15 +53,15 @@ def make_request(config: HpdmConfig, **asked: Any) -> HpdmRequest:
     return HpdmRequest(
         prompt=str(raw["prompt"]),
         understood=understand(str(raw["prompt"]), config.conditions),
-        seed=_whole("seed", raw["seed"], 0, (1 << 32) - 1),
-        levels=_whole("levels", levels, 1, config.levels),
+        seed=checked_integer("seed", raw["seed"], 0, (1 << 32) - 1),
+        levels=checked_integer("levels", levels, 1, config.levels),
         steps=_steps(raw["steps"], config.levels),
-        overlap=_one_of("overlap", raw["overlap"], tuple(OVERLAPS)),
-        cache=_one_of("cache", raw["cache"], CACHES),
-        guidance=_guidance(raw["guidance"]),
-        heun=_flag("heun", raw["heun"]),
-        self_condition=_flag("self_condition", raw["self_condition"]),
-        memory_mib=_whole("memory_mib", raw["memory_mib"], 1, 1 << 20),
+        overlap=checked_choice("overlap", raw["overlap"], tuple(OVERLAPS)),
+        cache=checked_choice("cache", raw["cache"], CACHES),
+        guidance=checked_number("guidance", raw["guidance"], 0, MAX_GUIDANCE),
+        heun=checked_flag("heun", raw["heun"]),
+        self_condition=checked_flag("self_condition", raw["self_condition"]),
+        memory_mib=checked_integer("memory_mib", raw["memory_mib"], 1, 1 << 20),
     )
 
 
@@ -85,31 +86,7 @@ def row_bytes(config: HpdmConfig) -> int:
     return 4 * (14 * max(cells, latent) + cells + latent + (seen + 4) * cells + aligned + 6 * pixels)
 
 
-def _whole(field: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-        return value
-    raise InvalidInput(field, f"{field} is {str(value)[:40]!r}; it must be a whole number from {low} to {high}.")
-
-
-def _flag(field: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise InvalidInput(field, f"{field} is {str(value)[:40]!r}; it must be true or false.")
-
-
-def _one_of(field: str, value: object, choices: Sequence[str]) -> str:
-    if isinstance(value, str) and value in choices:
-        return value
-    raise InvalidInput(field, f"{field} is {str(value)[:40]!r}; it must be {', '.join(choices[:-1])} or {choices[-1]}.")
-
-
-def _guidance(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_GUIDANCE:
-        return float(value)
-    raise InvalidInput("guidance", f"guidance is {str(value)[:40]!r}; it must be a number from 0 to {MAX_GUIDANCE:g}.")
-
-
 def _steps(value: object, levels: int) -> tuple[int, ...]:
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == levels:
-        return tuple(_whole("steps", one, 1, MAX_STEPS) for one in value)
+        return tuple(checked_integer("steps", one, 1, MAX_STEPS) for one in value)
     raise InvalidInput("steps", f"steps is {str(value)[:40]!r}; it must be {levels} whole numbers, one a level.")
