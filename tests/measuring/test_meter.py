@@ -175,12 +175,16 @@ def test_on_a_gpu_nothing_waits_for_the_device_inside_the_loop(monkeypatch):
 def test_after_an_error_nothing_more_is_asked_of_the_device(monkeypatch):
     """A device that was lost would fail again, in another error's place."""
     cuda = FakeCuda(monkeypatch)
+
+    def fail():
+        monkeypatch.setattr(torch.cuda, "Event", None)
+        cuda.take(700)
+        raise ZeroDivisionError
+
     with Meter(torch.device("cuda")) as meter:
         meter.enter("step")
         with pytest.raises(ZeroDivisionError), meter.within("load"):
-            monkeypatch.setattr(torch.cuda, "Event", None)
-            cuda.take(700)
-            raise ZeroDivisionError
+            fail()
         assert meter.phase == "load"  # where its memory ran out, for instance
 
 
