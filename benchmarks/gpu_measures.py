@@ -93,6 +93,7 @@ class Measures:
             subject.spec, schedule, height=own.height, width=own.width, frames=own.frames, guidance=own.guidance
         )
         return {
+            "condition_s": readings.condition_s,
             "denoise_s": readings.denoise_s,
             "decode_s": readings.decode_s,
             "steps_s": [round(step, 5) for step in readings.steps_s],

@@ -41,7 +41,7 @@ def one(model: LoadedModel, experiment: Experiment, heat: bool = True) -> dict[s
     parts = {
         "denoise_s": sum(p.denoise_s or 0.0 for p in phases),
         "decode_s": sum(p.decode_s or 0.0 for p in phases),
-        "encode_s": sum(p.encode_s or 0.0 for p in phases) + (phases[0].text_s or 0.0),
+        "encode_s": sum((p.encode_s or 0.0) + (p.condition_s or 0.0) for p in phases) + (phases[0].text_s or 0.0),
     }
     return {"wall_s": wall, **parts, "overhead": wall / sum(parts.values()) - 1}
 

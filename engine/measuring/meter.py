@@ -102,23 +102,25 @@ class Meter:
 
     def enter(self, phase: Phase | None) -> None:
         """From here on time and memory belong to this phase; a stage's conditions begin with `stage_begins`."""
-        now, peak = self._now(), self._take_peak()
+        now = self._now()
         if self._phase is not None:
-            part = self._part(self._phase)
+            part, peak = self._part(self._phase), self._read_peak()
             part.spans.append((self._begun, now))
             part.peak = max(part.peak or 0, peak)
             self._peak = max(self._peak, peak)
+        self._forget_peak()
         self._phase, self._begun = phase, now
 
     @contextlib.contextmanager
     def within(self, phase: Phase | None) -> Iterator[None]:
-        """The block belongs to this phase, and what comes after it to the one before."""
+        """The block belongs to this phase, and what comes after it to the one before.
+
+        An error ends the run: nothing more is marked then, as a device that was lost would fail again.
+        """
         before = self._phase
         self.enter(phase)
-        try:
-            yield
-        finally:
-            self.enter(before)
+        yield
+        self.enter(before)
 
     def stage_begins(self) -> None:
         """A stage is prepared from here on: its conditions, until its loop."""
@@ -184,14 +186,19 @@ class Meter:
             return float(sum(begun.elapsed_time(ended) for begun, ended in part.spans)) / 1000
         return float(sum(ended - begun for begun, ended in part.spans))
 
-    def _take_peak(self) -> int:
-        """The highest level since the last call."""
+    def _read_peak(self) -> int:
+        """The highest level since it was last forgotten."""
         if self._rss:
-            return self._rss.take_peak()
-        peak = torch.cuda.max_memory_allocated(self.device)
+            return self._rss.peak()
         self._reserved = max(self._reserved, torch.cuda.max_memory_reserved(self.device))
-        torch.cuda.reset_peak_memory_stats(self.device)
-        return peak
+        return torch.cuda.max_memory_allocated(self.device)
+
+    def _forget_peak(self) -> None:
+        """Start over from the present level."""
+        if self._rss:
+            self._rss.forget()
+        else:
+            torch.cuda.reset_peak_memory_stats(self.device)
 
 
 class _RssSampler:
@@ -211,11 +218,13 @@ class _RssSampler:
         self._stop.set()
         self._thread.join()
 
-    def take_peak(self) -> int:
-        """The highest level since the last call, and start over from the present one."""
-        now = self._process.memory_info().rss
-        peak, self._peak = max(self._peak, now), now
-        return max(0, peak - self._base)
+    def peak(self) -> int:
+        """The highest level since it was last forgotten; the present one is among those that were seen."""
+        return max(0, self._peak - self._base, self._process.memory_info().rss - self._base)
+
+    def forget(self) -> None:
+        """Start over from the present level."""
+        self._peak = self._process.memory_info().rss
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_EVERY_S):

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from engine.errors import InvalidInput
 from engine.models.catalogue import ModelSpec, catalogue
 from engine.models.load_options import LoadOptions
@@ -54,8 +56,10 @@ class Availability:
         }
 
 
-def availability(spec: ModelSpec, options: LoadOptions | None = None, card: float | None = None) -> Availability:
-    """Look at one model; nothing is fetched. `card` is the card's memory in bytes, None for none."""
+def availability(
+    spec: ModelSpec, options: LoadOptions | None = None, card: float | None = None, host: float | None = None
+) -> Availability:
+    """Look at one model; nothing is fetched. `card` and `host` are bytes of the card's and the machine's own memory."""
     options, place = options or LoadOptions(), _place(spec)
     need = needed(spec, options)
     fetch = sum(part.parameters for part in parts_of(spec)) * 2 if place == "to fetch" else None
@@ -64,13 +68,15 @@ def availability(spec: ModelSpec, options: LoadOptions | None = None, card: floa
         place=place,
         fetch_bytes=fetch or None,
         peak_bytes=need.peak if need else None,
-        too_large=fits(spec, options, card) if card else None,
+        too_large=fits(spec, options, card, host) if card else None,
     )
 
 
-def all_available(options: LoadOptions | None = None, card: float | None = None) -> list[Availability]:
+def all_available(
+    options: LoadOptions | None = None, card: float | None = None, host: float | None = None
+) -> list[Availability]:
     """Every model of the catalogue, in its order."""
-    return [availability(spec, options, card) for spec in catalogue().values()]
+    return [availability(spec, options, card, host) for spec in catalogue().values()]
 
 
 def studio_models() -> list[Availability]:
@@ -79,7 +85,7 @@ def studio_models() -> list[Availability]:
         options = LoadOptions.from_environment()
     except InvalidInput:  # told where a model is loaded, and by `doctor`
         options = LoadOptions()
-    return all_available(options, None if options.device == "cpu" else card_bytes(options.device))
+    return all_available(options, None if options.device == "cpu" else card_bytes(options.device), host_bytes())
 
 
 def card_bytes(device: str | None = None) -> float | None:
@@ -106,6 +112,11 @@ def _memory_of(card: str) -> float | None:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20)
         return float(done.stdout.splitlines()[0]) * 2**20
     return None
+
+
+def host_bytes() -> float:
+    """The machine's own memory."""
+    return float(psutil.virtual_memory().total)
 
 
 def _place(spec: ModelSpec) -> Place:

@@ -75,6 +75,8 @@ class LoadOptions:
         if lora is not None:
             lora = str(_lora_file(lora))
         scale = checked_number("lora_scale", values.get("lora_scale", 1.0), -10, 10)
+        if values.get("offload") == "group":
+            _check_group(values.get("quantise"), lora)
         return cls(**values | dtypes | {"lora": lora, "lora_scale": scale})
 
     @classmethod
@@ -123,6 +125,22 @@ def _read(key: str, text: str, name: str) -> Any:
         except ValueError:
             raise InvalidInput(key, f"{key} is {text[:40]!r}; it must be a number.") from None
     return text
+
+
+def _check_group(quantise: str | None, lora: object) -> None:
+    """Group offload moves the weights of single layers, which not every kind of weights was made for."""
+    if quantise and quantise.startswith("bnb"):
+        raise InvalidInput(
+            "offload",
+            f"offload is 'group' and quantise {quantise!r}: nobody has checked that bitsandbytes' weights can move "
+            "layer by layer; use model offload, or torchao-int8 weights.",
+        )
+    if quantise and lora:
+        raise InvalidInput(
+            "offload",
+            f"offload is 'group' with a LoRA beside {quantise} weights: nobody has checked that its adapters can move "
+            "layer by layer; use model offload, or leave quantise out, and the LoRA is put into the weights.",
+        )
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...], optional: bool = False) -> None:

@@ -267,7 +267,10 @@ def _place(pipe: Any, options: LoadOptions, target: torch.device) -> None:
     elif options.offload == "model":
         pipe.enable_model_cpu_offload(device=target)
     else:
-        pipe.enable_group_offload(onload_device=target, offload_type="leaf_level", use_stream=True)
+        # The autoencoder stays: it is small, may decode in tiles, and nothing is fetched ahead for `decode`.
+        pipe.enable_group_offload(
+            onload_device=target, offload_type="leaf_level", use_stream=True, exclude_modules=["vae"]
+        )
 
 
 def _device(options: LoadOptions) -> torch.device:

@@ -22,7 +22,7 @@ from engine.wording import gb_text
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 SLACK = 1.1  # allocator, workspaces, context
 TOKEN_WIDTHS = 16  # live values of a token, in hidden widths: 8 to 16 were counted
-GROUP_SHARE = 0.05  # of the weights that are on the card with group offload: a layer and the next
+GROUP_SHARE = 0.05  # of the weights that take part in group offload: a layer and the next are on the card
 # Live bytes while a picture is decoded in bfloat16: a pixel of the frame, and a pixel of every frame.
 DECODING: Mapping[str, tuple[float, float]] = {
     "AutoencoderKLWan": (10_800, 6),
@@ -45,12 +45,17 @@ ONE_BY_ONE = ("Wan", "SkyReels", "Qwen", "Kandinsky5", "HunyuanVideo", "Chroma",
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes on the card: the weights that are there at once, and the peak of every phase."""
+    """Bytes on the card: the weights that are there at once, and the peak of every phase.
+
+    `host` are bytes of the machine's own memory that the weights wait in; with group offload they are pinned, so that
+    nothing else can have them.
+    """
 
     weights: float
     text: float
     denoising: float
     decoding: float
+    host: float = 0.0
 
     @property
     def peak(self) -> float:
@@ -86,7 +91,7 @@ def needed(
     value = WIDTHS[options.dtype or dtype]
     vae = WIDTHS[vae_dtype(options, str(spec.vae.get("_class_name")), options.dtype or dtype)]
     weights = [(part.kind, _weights(part, options, vae if part.kind == "vae" else value)) for part in parts]
-    resident = _resident([size for _, size in weights], options)
+    resident = _resident(weights, options)
     text = denoising = decoding = resident
     if options.offload == "model":
         text, denoising, decoding = (
@@ -99,13 +104,25 @@ def needed(
         text=SLACK * text,
         denoising=SLACK * (denoising + (1 + both) * size.tokens * _width(spec) * TOKEN_WIDTHS * value),
         decoding=SLACK * (decoding + _decoding(spec, options, height * width, frames) * vae / 2),
+        host=0.0 if options.offload == "none" else sum(size for _, size in weights),
     )
 
 
-def fits(spec: ModelSpec, options: LoadOptions, card: float) -> str | None:
-    """None where a run at the model's own size fits a card of so many bytes, else one sentence that says what would."""
+def fits(spec: ModelSpec, options: LoadOptions, card: float, host: float | None = None) -> str | None:
+    """None where a run at the model's own size fits a card of so many bytes, else one sentence that says what would.
+
+    `host` are the bytes of the machine's own memory, which offloaded weights must fit into; None where it is not known.
+    """
     need = needed(spec, options)
-    if need is None or need.peak <= card:
+    if need is None:
+        return None
+    if host is not None and need.host > host:
+        pinned = ", pinned" if options.offload == "group" else ""
+        return (
+            f"{options.offload} offload keeps about {gb_text(need.host)} of weights in the machine's memory{pinned}, "
+            f"and it has {gb_text(host)}; use quantised weights, or a machine with more."
+        )
+    if need.peak <= card:
         return None
     told = (
         f"about {gb_text(need.peak)} are needed at {spec.defaults.width}x{spec.defaults.height} "
@@ -113,7 +130,7 @@ def fits(spec: ModelSpec, options: LoadOptions, card: float) -> str | None:
     )
     for words, changed in _remedies(options):
         lower = needed(spec, changed)
-        if lower is not None and lower.peak <= card:
+        if lower is not None and lower.peak <= card and (host is None or lower.host <= host):
             return f"{told}; with {words} it needs about {gb_text(lower.peak)}."
     return f"{told}; use a smaller size, fewer frames, or a larger card."
 
@@ -121,13 +138,14 @@ def fits(spec: ModelSpec, options: LoadOptions, card: float) -> str | None:
 def _remedies(options: LoadOptions) -> list[tuple[str, LoadOptions]]:
     """What lowers the need, the cheapest in time first."""
     tiled = replace(options, tiling=True)
+    movable = not (options.quantise or "").startswith("bnb")  # layer by layer
     return [
         ("VAE tiling", tiled),
         ("model offload", replace(options, offload="model")),
         ("model offload and VAE tiling", replace(tiled, offload="model")),
         ("8-bit weights, model offload and VAE tiling", replace(tiled, offload="model", quantise="bnb-8bit")),
         ("4-bit weights, model offload and VAE tiling", replace(tiled, offload="model", quantise="bnb-4bit")),
-        ("group offload and VAE tiling", replace(tiled, offload="group")),
+        *([("group offload and VAE tiling", replace(tiled, offload="group"))] if movable else []),
     ]
 
 
@@ -137,10 +155,12 @@ def _weights(part: Part, options: LoadOptions, value: int) -> float:
     return part.parameters * value
 
 
-def _resident(weights: list[float], options: LoadOptions) -> float:
+def _resident(weights: list[tuple[str, float]], options: LoadOptions) -> float:
+    """Bytes of weights, given by kind, that are on the card at once; the autoencoder takes no part in group offload."""
     if options.offload == "model":
-        return max(weights)
-    return sum(weights) * (GROUP_SHARE if options.offload == "group" else 1.0)
+        return max(size for _, size in weights)
+    share = GROUP_SHARE if options.offload == "group" else 1.0
+    return sum(size * (1.0 if kind == "vae" else share) for kind, size in weights)
 
 
 def _width(spec: ModelSpec) -> int:

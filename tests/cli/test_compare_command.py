@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
 from engine.cli import commands
-from engine.cli.terminal import ProgressLines
+from engine.cli.terminal import ProgressLines, print_report
 from engine.comparing.comparison import compare
 from engine.errors import Cancelled, RunFailed
 from engine.experiments.documents import load_experiment
@@ -16,6 +17,7 @@ from engine.measuring.video import read_mp4
 from engine.models.loading import load_model
 from engine.reports.report_file import load
 from tests.comparing.test_comparison import catalogued, experiment, failing
+from tests.reports.test_html import found, pictured
 from tests.tiny import saved_tiny_wan
 
 SIZE = ["--height", "64", "--width", "64", "--frames", "5", "--steps", "4"]
@@ -127,6 +129,14 @@ def test_out_folder_that_cannot_be_written_is_found_before_anything_runs(monkeyp
     command = ["compare", "--model", folder, "--prompt", "x", *SIZE, "-s", "0.5@2", "--out", tmp_path / "file" / "out"]
     assert run_cli(monkeypatch, *command) == 2
     assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_what_the_conditions_took_is_a_column_where_there_were_some(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for report, shown in ((pictured(1.25, 10.5), True), (pictured(), False), (found(), False)):
+        print_report(report, Path("out"))
+        told = capsys.readouterr().out
+        assert ("conditions s" in told) is ("1.25" in told) is ("10.50" in told) is shown
 
 
 def test_schedule_check_says_what_a_file_means(monkeypatch, capsys, folder):

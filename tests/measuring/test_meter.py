@@ -172,6 +172,22 @@ def test_on_a_gpu_nothing_waits_for_the_device_inside_the_loop(monkeypatch):
     assert readings.reserved_bytes == 1000
 
 
+def test_after_an_error_nothing_more_is_asked_of_the_device(monkeypatch):
+    """A device that was lost would fail again, in another error's place."""
+    cuda = FakeCuda(monkeypatch)
+
+    def fail():
+        monkeypatch.setattr(torch.cuda, "Event", None)
+        cuda.take(700)
+        raise ZeroDivisionError
+
+    with Meter(torch.device("cuda")) as meter:
+        meter.enter("step")
+        with pytest.raises(ZeroDivisionError), meter.within("load"):
+            fail()
+        assert meter.phase == "load"  # where its memory ran out, for instance
+
+
 def test_peaks_are_those_of_the_phase_in_which_they_were_reached(monkeypatch):
     cuda = FakeCuda(monkeypatch)
     cuda.level = 1000  # weights

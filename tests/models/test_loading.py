@@ -7,6 +7,7 @@ import json
 import shutil
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from engine.jobs.model_runner import TorchRunner
 from engine.models.catalogue import find_model, spec_of_folder
 from engine.models.families import REFUSED
 from engine.models.load_options import LoadOptions
-from engine.models.loading import load_model, scheduler_for, solver_name
+from engine.models.loading import _place, load_model, scheduler_for, solver_name
+from engine.sampling.pipeline_run import run_staged
 from engine.switching.noise_process import process_of
 from engine.switching.scheduler_kinds import SCHEDULERS
-from tests.families.cases import CASES, geometry, untouched
+from tests.families.cases import CASES, TWO, geometry, request, untouched
 from tests.tiny import saved_tiny_wan
 
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
@@ -188,6 +190,23 @@ def test_what_this_machine_cannot_do_is_one_sentence(whole, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match="bitsandbytes, which is not installed: pip install bitsandbytes"):
         load_model(str(whole), options=LoadOptions.parse(device="cpu", quantise="bnb-4bit"))
+
+
+def test_with_group_offload_the_autoencoder_stays_on_the_card():
+    """diffusers warns of tiled decoding with streams, and fetches nothing ahead for `decode`."""
+    asked = {}
+    pipe = SimpleNamespace(enable_group_offload=lambda **options: asked.update(options))
+    _place(pipe, LoadOptions(offload="group", tiling=True), torch.device("cuda"))
+    assert (asked["exclude_modules"], asked["use_stream"]) == (["vae"], True)
+
+
+def test_layers_that_come_and_go_give_the_same_frames():
+    """Group offload without a card: its hooks, and nothing to move."""
+    case = CASES["wan"]
+    pipe = case.build()
+    pipe.enable_group_offload(onload_device=torch.device("cpu"), offload_type="leaf_level", exclude_modules=["vae"])
+    expected = run_staged(request(case, case.build(), TWO)).frames
+    assert np.array_equal(run_staged(request(case, pipe, TWO)).frames, expected)
 
 
 def test_a_lora_needs_its_package_and_is_refused_where_it_is_none(whole, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from engine.models import availability as places
 from engine.models.availability import all_available, availability, studio_models
 from engine.models.catalogue import catalogue, find_model
 from engine.models.load_options import LoadOptions
-from engine.models.memory_estimate import fits, needed, parts_of
+from engine.models.memory_estimate import _remedies, fits, needed, parts_of
 from tests.tiny import saved_tiny_wan, tiny_wan
 
 PLAIN = LoadOptions()
@@ -68,6 +68,38 @@ def test_what_does_not_fit_is_told_with_figures_and_what_would_help():
     assert "offload" in text
     assert text.endswith(".")
     assert "a smaller size, fewer frames, or a larger card" in fits(spec, PLAIN, 4e9)
+
+
+def test_the_autoencoder_takes_no_part_in_group_offload():
+    spec = catalogue()["wan2.1-14b"]
+    vae = sum(2 * part.parameters for part in parts_of(spec) if part.kind == "vae")
+    rest = needed(spec, PLAIN).weights - vae
+    assert needed(spec, LoadOptions(offload="group")).weights == pytest.approx(vae + 0.05 * rest)
+
+
+def test_offloaded_weights_must_fit_into_the_machine_s_memory():
+    spec = catalogue()["wan2.2-t2v-a14b"]
+    whole = needed(spec, PLAIN).weights
+    assert needed(spec, PLAIN).host == 0
+    for offload, words in (
+        ("model", "in the machine's memory, and"),
+        ("group", "in the machine's memory, pinned, and"),
+    ):
+        options = LoadOptions(offload=offload, tiling=True)
+        assert needed(spec, options).host == pytest.approx(whole)
+        assert fits(spec, options, 80e9, 100e9) is None
+        told = fits(spec, options, 80e9, 32e9)
+        assert told.startswith(f"{offload} offload keeps about 69 GB of weights")
+        assert words in told
+        assert "it has 32 GB" in told
+    assert "offload" not in fits(spec, PLAIN, 24e9, 8e9)  # no remedy that the machine has no room for
+
+
+def test_every_remedy_can_be_asked_for():
+    """Nothing is advised that is refused when it is taken."""
+    for words, options in _remedies(LoadOptions(quantise="bnb-4bit")) + _remedies(PLAIN):
+        values = {name: getattr(options, name) for name in ("offload", "tiling", "quantise")}
+        assert LoadOptions.parse(**values), words
 
 
 def test_a_remedy_that_is_named_does_fit():

@@ -12,13 +12,13 @@ def test_the_environment_and_the_flags_mean_the_same(tmp_path):
     lora = tmp_path / "style.safetensors"
     lora.write_bytes(b"weights")
     environ = {
-        "RESOLUTE_DEVICE": "cpu", "RESOLUTE_DTYPE": "bf16", "RESOLUTE_OFFLOAD": "group", "RESOLUTE_TILING": "1",
+        "RESOLUTE_DEVICE": "cpu", "RESOLUTE_DTYPE": "bf16", "RESOLUTE_OFFLOAD": "model", "RESOLUTE_TILING": "1",
         "RESOLUTE_SLICING": "0", "RESOLUTE_QUANTISE": "bnb-4bit", "RESOLUTE_LORA": str(lora),
         "RESOLUTE_LORA_SCALE": "0.8", "RESOLUTE_MAX_STEPS": "7",
     }  # fmt: skip
     options = LoadOptions.from_environment(environ)
     assert options == LoadOptions.parse(
-        device="cpu", dtype="bfloat16", offload="group", tiling=True, quantise="bnb-4bit", lora=lora, lora_scale=0.8
+        device="cpu", dtype="bfloat16", offload="model", tiling=True, quantise="bnb-4bit", lora=lora, lora_scale=0.8
     )
     assert LoadOptions.from_environment({}) == LoadOptions()
     assert LoadOptions().told() == ()
@@ -36,6 +36,21 @@ def test_what_is_not_known_is_refused_with_the_choices(name, value):
         LoadOptions.parse(**{name: value})
     assert error.value.field == name
     assert str(error.value).endswith(".")
+
+
+def test_what_group_offload_was_not_made_for_is_refused_with_what_would_do(tmp_path):
+    lora = tmp_path / "style.safetensors"
+    lora.write_bytes(b"weights")
+    for values, remedy in (
+        ({"quantise": "bnb-4bit"}, "use model offload, or torchao-int8 weights"),
+        ({"quantise": "torchao-int8", "lora": lora}, "leave quantise out"),
+    ):
+        with pytest.raises(InvalidInput, match=remedy) as error:
+            LoadOptions.parse(offload="group", **values)
+        assert error.value.field == "offload"
+        assert LoadOptions.parse(offload="model", **values).offload == "model"
+    for values in ({"quantise": "torchao-int8"}, {"lora": lora}, {"tiling": True}):
+        assert LoadOptions.parse(offload="group", **values).offload == "group"
 
 
 @pytest.mark.parametrize(("key", "text"), [("TILING", "yes"), ("LORA_SCALE", "much"), ("DTYPE", "double")])
