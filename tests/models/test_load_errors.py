@@ -126,7 +126,7 @@ def test_only_what_is_absent_or_cut_off_is_damage(folder):
     assert damage(folder) == "transformer: two.safetensors is missing"
 
 
-@pytest.mark.parametrize("step", ["_place", "accelerate", "_add_lora", "_lower_peaks"])
+@pytest.mark.parametrize("step", ["_place", "accelerate", "add_lora", "_lower_peaks"])
 def test_memory_that_runs_out_after_the_weights_are_read_is_one_sentence_too(whole, monkeypatch, step):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
