@@ -35,7 +35,8 @@ class HpdmPipe:
 def load_pipe(spec: ModelSpec, options: LoadOptions, device: torch.device) -> HpdmPipe:
     """Load the network.
 
-    Raises InvalidInput for an option that it does not take, ModelNotFound for damaged weights, RunFailed without memory.
+    Raises InvalidInput for an option that it does not take, ModelNotFound for damaged weights, and RunFailed where
+    memory runs out.
     """
     _check(spec, options)
     try:
