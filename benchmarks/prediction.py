@@ -29,7 +29,8 @@ class Foresight(Silent):
     """Learns from the baseline and its probes only, then predicts; also the comparison's learner."""
 
     def __init__(self, experiment: Experiment, model: LoadedModel) -> None:
-        key = timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(model))
+        made_with, given = environment(model), experiment.conditions.roles
+        key = timing_key(experiment.spec, experiment.frames, experiment.guidance, made_with, given)
         self.experiment, self.timings = experiment, Timings(key=key)
         self.predicted: dict[str, Prediction] = {}
 
@@ -43,7 +44,8 @@ class Foresight(Silent):
         if self.predicted:
             return
         self.timings, asked = self.timings.with_run(run), self.experiment
-        costs = CostModel(asked.spec, self.timings, asked.height, asked.width, asked.frames, asked.guidance)
+        size, given = (asked.height, asked.width, asked.frames), asked.conditions.roles
+        costs = CostModel(asked.spec, self.timings, *size, asked.guidance, conditions=given)
         self.predicted = {track.name: costs.seconds(track.schedule) for track in (asked.baseline, *asked.tracks)}
 
 
@@ -61,7 +63,9 @@ def rows(model: LoadedModel, experiment: Experiment, out: Path) -> list[Row]:
         row: Row = {"preset": run.name, "source": predicted.source}
         for name in ("denoise_s", "total_s"):
             guess, real = getattr(predicted, name), getattr(run.latency, name)
+            low, high = predicted.interval(guess) or (0.0, 0.0)
             row |= {f"{name}_predicted": guess, name: real, f"{name}_error": guess / real - 1}
+            row |= {f"{name}_interval": (low, high), f"{name}_inside": low <= real <= high}
         found.append(row)
     return found
 
@@ -93,6 +97,10 @@ def main() -> None:
                 "| {total_s_predicted:.2f} | {total_s:.2f} | {total_s_error:+.1%} |".format_map(row),
                 flush=True,
             )
+    every = [row for table in results for row in table]
+    for name, told in (("denoise_s", "the denoising loop"), ("total_s", "the whole run")):
+        inside = sum(row[f"{name}_inside"] for row in every)
+        print(f"\n{inside} of {len(every)} measured times of {told} lie inside the 90 % interval that was predicted.")
     document = {"environment": environment(model).model_dump(), "rounds": results}
     (options.out / "prediction.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of the tests' own processes do not spin while they wait
+os.environ.setdefault("RESOLUTE_MAX_WAITED", "1")  # on a busy machine too tests learn from what they time
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # as Gradio sets it where it is told the next
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # else Gradio sets it, at the first page of the process

@@ -29,10 +29,10 @@ from training.train_dit import generate
 FIRST = UNSEEN + (1 << 20)
 
 
-def prompts(scenes: Scenes, count: int) -> list[tuple[str, Scene]]:
-    """Canonical captions of unseen scenes, every emoji and every motion equally often."""
+def prompts(scenes: Scenes, count: int, first: int = 0) -> list[tuple[str, Scene]]:
+    """Canonical captions of unseen scenes, every emoji and every motion equally often; `first` is the first one's."""
     out = []
-    for i in range(count):
+    for i in range(first, first + count):
         scene = scenes.scene(FIRST + i)
         name, motion = scenes.names[i % len(scenes.names)], MOTIONS[i % len(MOTIONS)]
         actor = replace(scene.actors[0], name=name, motion=motion)

@@ -41,7 +41,8 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("do", nargs="?", choices=("all", "run", "report"), default="all")
     parser.add_argument("--model", default="emoji-wan")
     parser.add_argument("--judge", type=Path, default=Path("runs/nano/judge.pt"))
-    parser.add_argument("--prompts", type=int, default=40)
+    parser.add_argument("--set", choices=("held-out", "development"), default="held-out", help="of prompts")
+    parser.add_argument("--prompts", type=int, default=48)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("out/fidelity.jsonl"), help="the rows")
     parser.add_argument("--page", type=Path, default=Path("docs/fidelity.md"))
@@ -55,7 +56,9 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
 
 def pairs_of(options: argparse.Namespace) -> Sequence[Pair]:
     """The pairs of this process."""
-    return part_of(options.part, pairs(options.prompts, options.seeds))
+    from benchmarks.fidelity.prompts import FIRST_SEED  # torch is not needed to refuse a wrong part
+
+    return part_of(options.part, pairs(options.prompts, options.seeds, FIRST_SEED[options.set]))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -75,7 +78,8 @@ def run(options: argparse.Namespace) -> None:
         judge_hash=digest_of([options.judge]),
         out=options.out,
         cells=cells(tuple(POLICIES)),
-        wanted=wanted(options.prompts),
+        wanted=wanted(options.prompts, options.set),
+        prompts=options.set,
         until=until,
     )
     count = study.run(pairs_of(options))
@@ -86,7 +90,7 @@ def beside(options: argparse.Namespace) -> None:
     """Run the parts in processes of their own. Raises InvalidInput where one of them failed."""
     if options.part != "1/1":
         raise InvalidInput("part", "--part and --processes exclude each other; leave one of them out.")
-    given = {"model", "judge", "prompts", "seeds", "out", "dtype", "minutes", "threads"}
+    given = {"model", "judge", "set", "prompts", "seeds", "out", "dtype", "minutes", "threads"}
     shared = [word for name in sorted(given) for word in (f"--{name}", str(getattr(options, name)))]
     started = [
         subprocess.Popen(
@@ -107,7 +111,7 @@ def report(options: argparse.Namespace) -> None:
     rows = read_rows(options.out)
     if not rows:
         raise InvalidInput("out", f"{options.out} has no rows yet; run `python -m benchmarks.fidelity run` first.")
-    command = "python -m training.judge --from weights/emoji-wan   # once\npython -m benchmarks.fidelity --processes 2"
+    command = "python -m training.judge --from weights/emoji-wan   # once\npython -m benchmarks.fidelity --processes 1"
     print(names(write_page(rows, options.page, (options.prompts, options.seeds), command)))
     print(f"{options.page} is written from {len(rows)} runs.")
 

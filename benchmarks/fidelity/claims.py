@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.fidelity.matrix import (
+    BEST,
+    BEST_RULES,
     EARLY_50,
     FEW_STEPS,
     FRESH,
     OWN,
     RATES,
     REFERENCE,
-    SIGMAS,
+    RULED_ON,
+    RULES,
     STEPS,
     TITLES,
     TWO_50,
@@ -25,7 +28,7 @@ from benchmarks.fidelity.matrix import (
     title,
 )
 from benchmarks.fidelity.statistics import Comparison, Values, compare, holm, mean_of
-from benchmarks.fidelity.table import QUESTIONS, Table, by_policy, cell_of
+from benchmarks.fidelity.table import CLOSENESS, QUESTIONS, Table, by_policy, cell_of
 
 HOLDS, FAILS, PARTLY, UNDECIDED = "holds", "does not hold", "holds in part", "undecided"
 WHOLE, HALF = "whole video", "first half of the steps"
@@ -69,6 +72,7 @@ def claims(table: Table) -> list[Claim]:
         u_against_two_stage(table),
         coherent_against_fresh(table),
         exact_sigma(table),
+        best_rule(table),
         best_policies(table),
         few_steps_at_half(table),
         adherence(table),
@@ -82,7 +86,7 @@ def u_against_two_stage(table: Table) -> Claim:
     for u, two in ((U_75, TWO_75), (U_50, TWO_50), ("wan_i2v_U", TWO_75)):
         pairs = [(cell_of(u, name), cell_of(two, name)) for name in table.policies]
         pairs = [(a, b) for a, b in pairs if table.equal_cost(a, b)]
-        ours, theirs = ([table.values(pair[k], "psnr") for pair in pairs] for k in (0, 1))
+        ours, theirs = ([table.values(pair[k], CLOSENESS) for pair in pairs] for k in (0, 1))
         found[f"{short(u)} less {short(two)}, mean of {len(pairs)} policies"] = compare(mean_of(ours), mean_of(theirs))
     tested = holm(found)
     each = {f"`{name}`": (psnr(table, U_75, name), psnr(table, TWO_75, name)) for name in table.policies}
@@ -109,15 +113,15 @@ def coherent_against_fresh(table: Table) -> Claim:
 
 
 def exact_sigma(table: Table) -> Claim:
-    """The loss by a naive level at the fewest steps, less the loss at the most."""
+    """The loss by another rule of the shift at the fewest steps, less the loss at the most."""
     few = min(FEW_STEPS)
-    gains = {(n, variant): _gain(table, variant, n) for n in (*FEW_STEPS, STEPS) for variant in SIGMAS}
-    grown = {f"`{name}`": compare(gains[few, name], gains[STEPS, name]) for name in SIGMAS}
+    gains = {(n, variant): _gain(table, variant, n) for n in (*FEW_STEPS, STEPS) for variant in RULES}
+    grown = {f"`{name}`": compare(gains[few, name], gains[STEPS, name]) for name in RULES}
     gained = {f"{n} steps, `{name}`": compare(gain, dict.fromkeys(gain, 0.0)) for (n, name), gain in gains.items()}
     tested, helps = holm(grown), holm(gained)
     growth, use = verdict(tested.values()), verdict([one for name, one in helps.items() if name.startswith(f"{few} ")])
     return Claim(
-        "The exact sigma matters most at few steps",
+        "The exact sigma keeps a run closer than other rules of the shift, most of all at few steps",
         PARTLY if growth == HOLDS and use != HOLDS else growth,
         tuple(told(f"{name}, what `{OWN}` gains at {few} steps less at {STEPS}", one) for name, one in tested.items()),
         f"What `{OWN}` gains over each variant ({short(TWO_75)}):",
@@ -125,8 +129,21 @@ def exact_sigma(table: Table) -> Claim:
     )
 
 
+def best_rule(table: Table) -> Claim:
+    """The best policy at the exact sigma, less itself under shift + 1; under other rules on one schedule."""
+    rule, *others = BEST_RULES
+    tested = holm({short(key): compare(psnr(table, key, BEST), psnr(table, key, rule)) for key in RULED_ON})
+    return Claim(
+        f"The exact sigma is the best rule of the shift for `{BEST}`",
+        verdict(tested.values()),
+        tuple(told(f"{name}, `{BEST}` less `{rule}`", one) for name, one in tested.items()),
+        f"Less other rules ({short(TWO_75)}):",
+        differences({f"`{name}`": (psnr(table, TWO_75, BEST), psnr(table, TWO_75, name)) for name in others}),
+    )
+
+
 def _gain(table: Table, variant: str, steps: int) -> dict[str, float]:
-    """dB that the exact level gains over a variant, by prompt."""
+    """dB that the exact sigma gains over another rule, by prompt."""
     ours, theirs = (psnr(table, TWO_75, name, steps) for name in (OWN, variant))
     return {key: ours[key] - theirs[key] for key in ours.keys() & theirs.keys()}
 
@@ -149,7 +166,7 @@ def best_policies(table: Table) -> Claim:
     """The policy with the highest PSNR on each schedule, and who cannot be told from it."""
     lines, firsts, clear = [], [], []
     for key in schedules():
-        ranked = sorted(by_policy(table, key, "psnr").items(), key=lambda item: -item[1].mean)
+        ranked = sorted(by_policy(table, key, CLOSENESS).items(), key=lambda item: -item[1].mean)
         if len(ranked) < 2:
             continue
         first = ranked[0][0]
@@ -208,12 +225,12 @@ def fewer_full_steps(table: Table) -> Claim:
     """Two-stage under the best policy, less the baseline with so many fewer steps that it costs the same."""
     found: dict[str, Comparison | None] = {}
     for key, steps in zip((TWO_75, TWO_50), fewer_steps(), strict=True):
-        ranked = sorted(by_policy(table, key, "psnr").items(), key=lambda item: -item[1].mean)
+        ranked = sorted(by_policy(table, key, CLOSENESS).items(), key=lambda item: -item[1].mean)
         if ranked:
             fewer = Cell("", "flat", steps=steps)
             best = psnr(table, key, ranked[0][0])
             name = f"{short(key)} under `{ranked[0][0]}` less {steps} full-size steps"
-            found[name] = compare(best, table.values(fewer, "psnr"))
+            found[name] = compare(best, table.values(fewer, CLOSENESS))
     tested = holm(found)
     return Claim(
         "Low-resolution steps stay closer to the baseline than leaving steps out at equal cost",
@@ -225,7 +242,7 @@ def fewer_full_steps(table: Table) -> Claim:
 
 def psnr(table: Table, key: str, policy: str, steps: int = STEPS) -> Values:
     """A cell's PSNR by prompt."""
-    return table.values(cell_of(key, policy, steps), "psnr")
+    return table.values(cell_of(key, policy, steps), CLOSENESS)
 
 
 def differences(pairs: Mapping[str, tuple[Values, Values]]) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """What the study runs: cells (one schedule under one policy) by pairs (one prompt and one seed).
 
-A pair's cells are run one after the other before the next pair begins, so that the file is balanced whenever it is
-stopped. A schedule that several names mean is there once; `named` tells all of its names. No torch.
+Cells come in four turns: what the headline claims rest on for every prompt, then what the other claims do, then the
+rest; and so again with every further seed. In a turn a pair's cells are run one after the other before the next pair
+begins, so that the file is balanced whenever it is stopped. A schedule that several names mean is there once; `title`
+tells all of its names. No torch.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from engine.caches.cache_choice import CacheChoice
 from engine.errors import InvalidInput
 from engine.experiments.presets import PRESETS, load_preset
 from engine.schedules.schedule import ResolutionSchedule
+from engine.switching.policies import POLICIES
 
 STEPS = 20
 FEW_STEPS = (6, 10)
@@ -35,11 +38,13 @@ TITLES = {
 LIGHTX2V = ("wan_t2v", "wan_i2v", "wan_t2v_U", "wan_i2v_U", "wan_t2v_U_teacache")
 WINDOWS = (1, 8)  # first full steps of further U of the same cost as two-stage 0.75 @ 50 %
 FRESH = "coherent-fresh"
-SIGMAS = {
-    "coherent-level-left": "noised at the level just left, as LightX2V does; the tables stay exact",
-    "coherent-shift-plus-1": "LightX2V's whole rule: the level just left, and shift + 1 for the next table",
-    "coherent-one-table": "no shift by resolution: the full-size table at every size",
+BEST = "anchored"
+RULES = {  # of the shift, beside the exact one
+    "coherent@+1": "shift + 1 a switch, as LightX2V's tables have it; the state is at the level that is told",
+    "coherent@none": "no shift by resolution: the full-size table at every size",
 }
+BEST_RULES = tuple(f"{BEST}@{rule}" for rule in ("+1", "+2", "none"))
+RULED_ON = (TWO_75, TWO_50, U_75)  # where the best policy is run under shift + 1 too
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Cell:
     against: int = STEPS  # steps of the baseline that it is measured against
     cached: bool = False
     every: int = 1  # it is run for one in so many pairs
+    turn: int = 4  # cells of a lower turn are run for all pairs first
 
     @property
     def key(self) -> str:
@@ -75,21 +81,22 @@ class Pair:
     number: int
     prompt: int  # its number in the list of prompts
     seed: int
+    again: int = 0  # how many seeds of this prompt come before
 
     def runs(self, cell: Cell) -> bool:
         """Whether a cell is run for this pair; those that are seldom run meet every emoji and every seed."""
         return cell.every == 1 or (self.number // 2 + self.number // 16) % cell.every == 0
 
 
-def pairs(prompts: int, seeds: int) -> list[Pair]:
-    """Every prompt once before any of them again; the seeds go round."""
-    order = ((i, (i + turn) % seeds) for turn in range(seeds) for i in range(prompts))
-    return [Pair(number, prompt, seed) for number, (prompt, seed) in enumerate(order)]
+def pairs(prompts: int, seeds: int, first_seed: int = 0) -> list[Pair]:
+    """Every prompt once before any of them again; the seeds, from `first_seed` on, go round."""
+    order = [(again, i) for again in range(seeds) for i in range(prompts)]
+    return [Pair(k, i, first_seed + (i + again) % seeds, again) for k, (again, i) in enumerate(order)]
 
 
 def cells(policies: Sequence[str]) -> list[Cell]:
     """All cells of a pair, baselines first."""
-    found = [*_baselines(), *_grid(policies), *_extras(policies)]
+    found = [*_baselines(), *_headline(policies), *_claimed(policies), *_grid(policies), *_extras(policies)]
     seen: dict[str, Cell] = {}
     for cell in found:
         seen.setdefault(cell.key, cell)
@@ -97,8 +104,32 @@ def cells(policies: Sequence[str]) -> list[Cell]:
 
 
 def _baselines() -> list[Cell]:
-    few = [Cell("sigma", FLAT, steps=n, against=n, every=2) for n in FEW_STEPS]
-    return [Cell("grid", FLAT), *few]
+    few = [Cell("sigma", FLAT, steps=n, against=n, turn=3) for n in FEW_STEPS]
+    return [Cell("grid", FLAT, turn=1), *few]
+
+
+def _headline(policies: Sequence[str]) -> list[Cell]:
+    """What the headline claims rest on: the controls, and the best policy beside LightX2V's rule."""
+    controls = [Cell("control", FLAT, other_seed=True, turn=1)]
+    controls += [Cell("control", FLAT, steps=n, turn=1) for n in fewer_steps()]
+    first = [(key, name) for key in (TWO_75, TWO_50, U_75) for name in (BEST, REFERENCE)] + [(TWO_75, BEST_RULES[0])]
+    return [*controls, *_asked(first, policies, 1)]
+
+
+def _claimed(policies: Sequence[str]) -> list[Cell]:
+    """What the other claims rest on: first those of twenty steps."""
+    second = [(key, name) for key in (EARLY_50, U_50, THREE) for name in (BEST, REFERENCE)]
+    second += [(key, name) for key in (TWO_75, TWO_50, U_75) for name in (OWN, FRESH)]
+    second += [(TWO_75, name) for name in RULES] + [(key, BEST_RULES[0]) for key in RULED_ON]
+    few = [Cell("sigma", TWO_75, policy, steps=n, against=n, turn=3) for n in FEW_STEPS for policy in (OWN, *RULES)]
+    third = [(TWO_75, name) for name in BEST_RULES]
+    third += [(key, name) for key in (TWO_75, TWO_50, U_75, U_50, EARLY_50) for name in (OWN, "spectral")]
+    return [*_asked(second, policies, 2), *few, *_asked(third, policies, 3)]
+
+
+def _asked(found: Sequence[tuple[str, str]], policies: Sequence[str], turn: int) -> list[Cell]:
+    """Cells of the grid; of the registry's policies those that are asked for."""
+    return [Cell("grid", key, name, turn=turn) for key, name in found if name in policies or name not in POLICIES]
 
 
 def _grid(policies: Sequence[str]) -> list[Cell]:
@@ -108,12 +139,6 @@ def _grid(policies: Sequence[str]) -> list[Cell]:
 
 def _extras(policies: Sequence[str]) -> list[Cell]:
     """The cells that one question alone needs."""
-    fewer = [Cell("control", FLAT, steps=n, every=2) for n in fewer_steps()]
-    sigmas = [
-        Cell("sigma", TWO_75, policy, steps=n, against=n, every=2)
-        for n in (*FEW_STEPS, STEPS)
-        for policy in (OWN, *SIGMAS)
-    ]
     windows = [
         Cell("window", f"1/0.75@{first}/{first + STEPS // 2}", policy, every=2)
         for first in WINDOWS
@@ -122,8 +147,7 @@ def _extras(policies: Sequence[str]) -> list[Cell]:
     ]
     rates = [Cell("rates", f"{rate:g}@50%", OWN, every=2) for rate in RATES]
     sizes = [Cell("rates", FLAT, size=rate, every=2) for rate in RATES]
-    fresh = [Cell("noise", key, FRESH) for key in (TWO_75, TWO_50, U_75)]
-    return [Cell("control", FLAT, other_seed=True, every=2), *fewer, *fresh, *sigmas, *windows, *rates, *sizes]
+    return [*windows, *rates, *sizes]
 
 
 def fewer_steps() -> tuple[int, int]:

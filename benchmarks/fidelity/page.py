@@ -12,15 +12,30 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from benchmarks.fidelity.claims import Claim, claims
-from benchmarks.fidelity.matrix import FEW_STEPS, FRESH, OWN, REFERENCE, SIGMAS, STEPS, TWO_75, Cell, schedules, title
+from benchmarks.fidelity.matrix import (
+    BEST,
+    BEST_RULES,
+    FEW_STEPS,
+    FRESH,
+    OWN,
+    REFERENCE,
+    RULES,
+    STEPS,
+    TWO_75,
+    Cell,
+    fewer_steps,
+    is_cached,
+    schedules,
+    title,
+)
 from benchmarks.fidelity.plots import draw_all
 from benchmarks.fidelity.rows import Row
 from benchmarks.fidelity.statistics import Interval, compare, holm
-from benchmarks.fidelity.table import Table, cell_of
+from benchmarks.fidelity.table import CLOSENESS, EQUAL_COST, Table, cell_of
 
 TEMPLATE = Path(__file__).with_name("page.md.j2")
-FIGURES = (("psnr", 1), ("ssim", 3), ("vmaf", 1), ("adherence", 1), ("cpu_s", 2))
-VARIANTS = {FRESH: "fresh noise in place of the predicted and the stored one, at the exact level", **SIGMAS}
+FIGURES = ((CLOSENESS, 1), ("psnr", 1), ("ssim", 3), ("adherence", 1), ("cpu_s", 2))
+VARIANTS = {FRESH: "fresh noise in place of the predicted and the stored one, at the exact level", **RULES}
 
 
 @dataclass(frozen=True)
@@ -64,20 +79,33 @@ def sections(table: Table) -> list[Section]:
         lines = [
             line(table, cell_of(key, name), f"`{name}`")
             for name in table.policies
-            if table.values(cell_of(key, name), "psnr")
+            if table.values(cell_of(key, name), CLOSENESS)
         ]
         deltas = to_reference(table, key)
         if lines:
-            found.append(
-                Section(title(key), tuple([one[0], one[1], deltas.get(one[0], "–"), *one[2:]] for one in lines))
-            )
+            compared = [[one[0], one[1], deltas.get(one[0], "–"), *one[2:]] for one in lines]
+            found.append(Section(title(key), (*compared, *beside(table, key))))
     for steps in (*FEW_STEPS, STEPS):
-        cells = [(name, cell_of(TWO_75, name, steps)) for name in (OWN, *VARIANTS)]
-        lines = [line(table, cell, f"`{name}`") for name, cell in cells if table.values(cell, "psnr")]
+        cells = [(name, cell_of(TWO_75, name, steps)) for name in (OWN, *VARIANTS, BEST, *BEST_RULES)]
+        lines = [line(table, cell, f"`{name}`") for name, cell in cells if table.values(cell, CLOSENESS)]
         shown = tuple([one[0], one[1], "–", *one[2:]] for one in lines)
-        found.append(Section(f"two-stage 0.75 @ 50 %, {steps} steps, variants", shown))
+        found.append(Section(f"two-stage 0.75 @ 50 %, {steps} steps, rules of the shift and fresh noise", shown))
     found.append(Section(f"flat, {STEPS} steps and fewer, and another seed", tuple(flat_lines(table))))
     return [one for one in found if one.lines]
+
+
+def beside(table: Table, key: str) -> Iterable[list[str]]:
+    """What a schedule's table is read beside: full size with fewer steps at its cost, and another seed."""
+    costs = [cost for name in table.policies if not is_cached(key) and (cost := table.cost(cell_of(key, name)))]
+    for steps in fewer_steps():
+        fewer = Cell("", "flat", steps=steps)
+        if costs and (cost := table.cost(fewer)) and abs(cost / min(costs) - 1) <= 2 * EQUAL_COST:
+            first, closeness, *rest = line(table, fewer, f"*{steps} full-size steps*")
+            yield [first, closeness, "–", *rest]
+    other = Cell("", "flat", other_seed=True)
+    if table.values(other, CLOSENESS):
+        first, closeness, *rest = line(table, other, "*another seed*")
+        yield [first, closeness, "–", *rest]
 
 
 def line(table: Table, cell: Cell, name: str) -> list[str]:
@@ -100,9 +128,9 @@ def flat_lines(table: Table) -> Iterable[list[str]]:
 
 def to_reference(table: Table, key: str) -> dict[str, str]:
     """Each policy's paired difference, as it stands in the table."""
-    base = table.values(cell_of(key, REFERENCE), "psnr")
+    base = table.values(cell_of(key, REFERENCE), CLOSENESS)
     others = [name for name in table.policies if name != REFERENCE]
-    tested = holm({f"`{name}`": compare(table.values(cell_of(key, name), "psnr"), base) for name in others})
+    tested = holm({f"`{name}`": compare(table.values(cell_of(key, name), CLOSENESS), base) for name in others})
     found = {}
     for name, one in tested.items():
         text = f"{one.difference.mean:+.1f} ± {one.difference.high - one.difference.mean:.1f}"
@@ -123,6 +151,7 @@ def how(table: Table, asked: tuple[int, int]) -> str:
     pairs = {(row["prompt"], row["seed"]) for row in table.rows}
     prompts, days = {prompt for prompt, _ in pairs}, sorted({row["when"][:10] for row in table.rows})
     setup = table.rows[0]["setup"]
+    kind = "" if "prompts" not in setup else f"{setup['prompts']} "
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     whole = asked[0] * asked[1]
     short = (
@@ -131,10 +160,10 @@ def how(table: Table, asked: tuple[int, int]) -> str:
         else f" The {whole} pairs of {asked[0]} prompts and {asked[1]} seeds did not fit the time that there was."
     )
     return (
-        f"{len(prompts)} prompts, {len(pairs)} pairs of prompt and seed, {len(table.rows)} runs; {STEPS} steps, "
+        f"{len(prompts)} {kind}prompts, {len(pairs)} pairs of prompt and seed, {len(table.rows)} runs; {STEPS} steps, "
         f"guidance {setup['guidance']:g}, shift {setup['shift']:g}, {setup['dtype']}, {setup['model']}. "
-        f"{when}, {os.cpu_count()} processor cores ({processor()}), one thread a process.{short} Cells that answer one "
-        "question alone are run for every second pair: n says how many prompts a figure has."
+        f"{when}, {os.cpu_count()} processor cores ({processor()}), one thread a process.{short} What the headline "
+        "claims rest on is run for every pair first, side questions last: n says how many prompts a figure has."
     )
 
 
@@ -150,7 +179,7 @@ def weights(rows: list[Row]) -> str:
 
 def floor(table: Table) -> str:
     """What a run that has no noise in common with the baseline scores."""
-    other = table.mean(Cell("", "flat", other_seed=True), "psnr")
+    other = table.mean(Cell("", "flat", other_seed=True), CLOSENESS)
     return (
         f"Another seed of the same prompt, which shares no noise with the baseline, is at {cell_text(other, 1)} dB."
         if other

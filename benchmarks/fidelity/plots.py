@@ -18,7 +18,7 @@ from benchmarks.fidelity.matrix import (
     OWN,
     RATES,
     REFERENCE,
-    SIGMAS,
+    RULES,
     STEPS,
     TWO_75,
     Cell,
@@ -26,7 +26,7 @@ from benchmarks.fidelity.matrix import (
     schedules,
 )
 from benchmarks.fidelity.statistics import Interval, compare
-from benchmarks.fidelity.table import Table, cell_of
+from benchmarks.fidelity.table import CLOSENESS, Table, cell_of
 
 INK, FAINT = "#333333", "#bbbbbb"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31", "#444444")
@@ -72,10 +72,10 @@ def look_of(table: Table, policy: str) -> dict[str, Any]:
 
 def closeness(table: Table) -> Any:
     """PSNR of every policy on every schedule: one panel a schedule."""
-    keys = [key for key in schedules() if any(table.mean(cell_of(key, name), "psnr") for name in table.policies)]
+    keys = [key for key in schedules() if any(table.mean(cell_of(key, name), CLOSENESS) for name in table.policies)]
     if not keys:
         return None
-    other = table.mean(Cell("", "flat", other_seed=True), "psnr")
+    other = table.mean(Cell("", "flat", other_seed=True), CLOSENESS)
     columns, rows = min(4, len(keys)), -(-len(keys) // 4)
     height = 0.6 + rows * (0.5 + 0.17 * len(table.policies))
     figure, axes = plt.subplots(
@@ -83,7 +83,7 @@ def closeness(table: Table) -> Any:
     )
     for axis, key in zip(axes.flat, keys, strict=False):
         for y, name in enumerate(table.policies):
-            bar(axis, y, table.mean(cell_of(key, name), "psnr"), look_of(table, name))
+            bar(axis, y, table.mean(cell_of(key, name), CLOSENESS), look_of(table, name))
         if other:
             axis.axvline(other.mean, color=FAINT, linestyle="--", lw=1)
         axis.set_title(short(key).partition(":")[0].replace("three-stage ", "").replace("LightX2V ", ""))
@@ -91,7 +91,7 @@ def closeness(table: Table) -> Any:
         axis.set_visible(False)
     axes[0, 0].set_yticks(range(len(table.policies)), table.policies)
     axes[0, 0].set_ylim(len(table.policies) - 0.5, -0.5)
-    figure.supxlabel("PSNR to the baseline, dB", fontsize=8)
+    figure.supxlabel("PSNR to the baseline, dB, all frames", fontsize=8)
     return figure
 
 
@@ -101,20 +101,20 @@ def cost(table: Table) -> Any:
     found = False
     for name in table.policies:
         cells = [cell_of(key, name) for key in schedules()]
-        points = sorted((c, m.mean) for cell in cells if (c := table.cost(cell)) and (m := table.mean(cell, "psnr")))
+        points = sorted((c, m.mean) for cell in cells if (c := table.cost(cell)) and (m := table.mean(cell, CLOSENESS)))
         found = found or bool(points)
         axis.plot(*zip(*points, strict=True), linestyle="", ms=5, label=name, alpha=0.85, **look_of(table, name))
     if not found:
         plt.close(figure)
         return None
     fewer = [Cell("", "flat", steps=n) for n in fewer_steps()]
-    points = sorted((c, m.mean) for cell in fewer if (c := table.cost(cell)) and (m := table.mean(cell, "psnr")))
+    points = sorted((c, m.mean) for cell in fewer if (c := table.cost(cell)) and (m := table.mean(cell, CLOSENESS)))
     if points:
         axis.plot(*zip(*points, strict=True), color=INK, marker="_", ms=12, linestyle="", label="fewer full-size steps")
-    other = table.mean(Cell("", "flat", other_seed=True), "psnr")
+    other = table.mean(Cell("", "flat", other_seed=True), CLOSENESS)
     if other:
         axis.axhline(other.mean, color=FAINT, linestyle="--", label="another seed")
-    axis.set(xlabel="FLOPs of the loop / baseline", ylabel="PSNR to the baseline, dB")
+    axis.set(xlabel="FLOPs of the loop / baseline", ylabel="PSNR to the baseline, dB, all frames")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -124,25 +124,27 @@ def window(table: Table) -> Any:
     figure, axis = plt.subplots(figsize=(5.2, 2.9), layout="constrained")
     keys = {0: TWO_75, 1: "1/0.75@1/11", 3: "wan_i2v_U", 4: "1/0.75@20%/70%", 8: "1/0.75@8/18"}
     for name in (OWN, REFERENCE):
-        points = {float(x): m for x, key in keys.items() if (m := table.mean(cell_of(key, name), "psnr"))}
+        points = {float(x): m for x, key in keys.items() if (m := table.mean(cell_of(key, name), CLOSENESS))}
         if name in table.policies and points:
             line(axis, points, label=name, **look_of(table, name))
-    return finished(figure, axis, xlabel="full-size steps before the ten at 0.75", ylabel="PSNR to the baseline, dB")
+    return finished(
+        figure, axis, xlabel="full-size steps before the ten at 0.75", ylabel="PSNR to the baseline, dB, all frames"
+    )
 
 
 def sigma(table: Table) -> Any:
-    """What the exact level gains over each naive one, against the number of steps."""
+    """What the exact sigma gains over each other rule, against the number of steps."""
     figure, axis = plt.subplots(figsize=(5.2, 2.9), layout="constrained")
-    for k, variant in enumerate(SIGMAS):
+    for k, variant in enumerate(RULES):
         points: dict[float, Interval] = {}
         for n in (*FEW_STEPS, STEPS):
-            ours, theirs = (table.values(cell_of(TWO_75, name, n), "psnr") for name in (OWN, variant))
+            ours, theirs = (table.values(cell_of(TWO_75, name, n), CLOSENESS) for name in (OWN, variant))
             if gain := compare(ours, theirs):
                 points[n + 0.12 * (k - 1)] = gain.difference
         if points:
             line(axis, points, label=variant, color=COLOURS[k], marker=MARKS[k])
     axis.axhline(0, color=INK, lw=0.8)
-    return finished(figure, axis, xlabel="steps", ylabel="gain of the exact level, dB")
+    return finished(figure, axis, xlabel="steps", ylabel="gain of the exact sigma, dB")
 
 
 def adherence(table: Table) -> Any:
@@ -190,6 +192,6 @@ PLOTS: dict[str, tuple[Callable[[Table], Any], str]] = {
     "closeness": (closeness, "Closeness to the baseline by schedule and policy; dashed: another seed"),
     "cost": (cost, "Closeness against cost"),
     "window": (window, "The same ten steps at 0.75, at different places"),
-    "sigma": (sigma, "What the exact noise level gains, by steps"),
+    "sigma": (sigma, "What the exact sigma gains over other rules of the shift, by steps"),
     "adherence": (adherence, "Adherence against the rate"),
 }

@@ -11,7 +11,15 @@ from typing import Any
 from engine.errors import InvalidInput
 
 Row = dict[str, Any]
-SETUP = ("model", "weights", "judge", "dtype", "guidance", "shift")  # what must be the same in every row of a file
+SETUP = (
+    "model",
+    "weights",
+    "judge",
+    "dtype",
+    "guidance",
+    "shift",
+    "prompts",
+)  # what must be the same in every row of a file
 
 
 def read_rows(path: Path) -> list[Row]:

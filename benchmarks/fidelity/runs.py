@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import engine
 from benchmarks.fidelity.ablations import policy_or_variant, variants_known
 from benchmarks.fidelity.driving import request_of
 from benchmarks.fidelity.matrix import FLAT, NONE, OWN, Cell, Pair, cache_of, resolution
-from benchmarks.fidelity.prompts import Wanted, marks
+from benchmarks.fidelity.prompts import HELD_OUT, Wanted, marks
 from benchmarks.fidelity.recall import Recall
 from benchmarks.fidelity.rows import Row, append_row, check_setup, digest_of, done, read_rows, weights_of
 from engine.costs.cached_flops import counted_flops
@@ -24,7 +24,7 @@ from engine.costs.flops_count import schedule_cost
 from engine.errors import InvalidInput
 from engine.experiments.experiment import Experiment, make_experiment
 from engine.experiments.settings import Settings
-from engine.measuring.similarity import Metric, psnr, ssim, vmaf
+from engine.measuring.similarity import Metric, psnr, psnr_pooled, ssim
 from engine.models.loading import LoadedModel, scheduler_for
 from engine.patching import patched
 from engine.sampling.cache_calibration import Calibration
@@ -34,7 +34,11 @@ from engine.sampling.shared_start import RunMemo
 from engine.schedules.schedule import ResolutionSchedule
 from training.judge import Judge
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {"psnr": psnr, "ssim": ssim, "vmaf": vmaf}
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {
+    "psnr_pooled": psnr_pooled,
+    "psnr": psnr,
+    "ssim": ssim,
+}
 DECIDES = ("schedules", "switching", "sampling")  # the packages of the engine that decide what a run computes
 OTHER_SEED = 1000  # added to the seed for a run that shares no noise with the baseline
 
@@ -50,7 +54,7 @@ class Study:
     cells: Sequence[Cell]
     wanted: Sequence[Wanted]
     until: float = float("inf")  # of the monotonic clock: no cell begins after it
-    metrics: tuple[str, ...] = tuple(METRICS)  # the others are left out, and are null in the rows
+    prompts: str = HELD_OUT  # which set they are of
 
     def setup(self) -> Row:
         """What decides the figures, beside the cell."""
@@ -59,21 +63,25 @@ class Study:
             "model": spec.id,
             "weights": weights_of(Path(spec.location)),
             "judge": self.judge_hash,
+            "prompts": self.prompts,
             "dtype": str(self.model.pipe.dtype).removeprefix("torch."),
             "guidance": spec.defaults.guidance,
             "shift": spec.defaults.shift,
             "code": digest_of(path for name in DECIDES for path in Path(engine.__file__).parent.glob(f"{name}/*.py")),
         }
 
-    def run(self, found: Iterable[Pair]) -> int:
-        """Run what is missing, pair by pair; how many cells were run."""
+    def run(self, found: Sequence[Pair]) -> int:
+        """Run what is missing, turn by turn and pair by pair; how many cells were run."""
         setup, rows = self.setup(), read_rows(self.out)
         if rows:
             check_setup(self.out, setup, rows[0]["setup"])
         finished, count = done(rows), 0
-        for pair in found:
+        turns = {cell.turn for cell in self.cells}
+        order = sorted(((pair.again, turn, pair) for pair in found for turn in turns), key=lambda one: one[:2])
+        for _, turn, pair in order:
             prompt = self.wanted[pair.prompt].prompt
-            todo = [cell for cell in self.cells if pair.runs(cell) and (prompt, pair.seed, cell.key) not in finished]
+            mine = (cell for cell in self.cells if cell.turn == turn and pair.runs(cell))
+            todo = [cell for cell in mine if (prompt, pair.seed, cell.key) not in finished]
             if todo and time.monotonic() < self.until:
                 count += PairRun(self, pair, setup).run(todo)
         return count
@@ -145,7 +153,7 @@ class PairRun:
         if cell.size == 1 and not cell.is_baseline:
             base = self.baseline(cell.against).result.frames
             fps = self.study.model.spec.defaults.fps
-            scores |= {name: METRICS[name](frames, base, fps).mean for name in self.study.metrics}
+            scores |= {name: METRICS[name](frames, base, fps).mean for name in METRICS}
         return {
             **scores,
             "contrast": None if base is None else float(np.std(frames) / np.std(base)),

@@ -12,6 +12,7 @@ from benchmarks.fidelity.matrix import NONE, STEPS, Cell, resolution
 from benchmarks.fidelity.rows import Row
 from benchmarks.fidelity.statistics import Interval, Values, interval
 
+CLOSENESS = "psnr_pooled"  # what runs are ranked by
 EQUAL_COST = 0.02  # FLOPs may differ by so much
 QUESTIONS = ("emoji", "motion", "texture", "color")
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m engine compare | reproduce | models | cost | doctor | schedule check`.
+"""The command line: `python -m engine compare | measure | reproduce | models | cost | doctor | schedule check`.
 
 Bad input ends with one sentence on standard error and exit code 2.
 """
@@ -39,6 +39,7 @@ from engine.experiments.presets import Preset, load_preset, preset_names
 from engine.experiments.settings import Settings
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.load_options import LoadOptions
+from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 
@@ -48,6 +49,15 @@ app.add_typer(schedules, name="schedule")
 
 Schedules = Annotated[list[str], typer.Option("--schedule", "-s", help=SCHEDULE_HELP)]
 NoiseFloor = Annotated[bool, typer.Option(help="Run the baseline twice and report how much that differs.")]
+OtherSeed = Annotated[
+    bool | None,
+    typer.Option(
+        "--other-seed/--no-other-seed",
+        help="Run the next seed of the prompt too: how far off another picture is. Left out: where it takes at most "
+        "a minute.",
+        show_default=False,
+    ),
+]
 JsonOnly = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 OWN = LoadOptions()
 
@@ -56,14 +66,18 @@ OWN = LoadOptions()
 @with_compare_flags
 @with_load_flags
 def compare(
-    asked: CompareFlags, options: LoadOptions = OWN, noise_floor: NoiseFloor = True, json_only: JsonOnly = False
+    asked: CompareFlags,
+    options: LoadOptions = OWN,
+    noise_floor: NoiseFloor = True,
+    other_seed: OtherSeed = None,
+    json_only: JsonOnly = False,
 ) -> None:
     """Run schedules beside the full-resolution baseline and report what each costs and how far off it is."""
     spec = find_model(asked.model)
     steps = asked.steps if asked.steps is not None else spec.defaults.steps
     config = asked.config(spec, steps)
     experiment = make_experiment(spec, asked.tracks(spec, steps), asked.settings(steps, config))
-    _run(experiment, asked.model, asked.out, options, noise_floor, json_only)
+    _run(experiment, asked.model, asked.out, options, (noise_floor, other_seed), json_only)
 
 
 @app.command()
@@ -76,6 +90,7 @@ def reproduce(
     video: ControlVideo = None,
     options: LoadOptions = OWN,
     noise_floor: NoiseFloor = True,
+    other_seed: OtherSeed = None,
     json_only: JsonOnly = False,
 ) -> None:
     """Run again what a video or a report came from: same model, prompt, seed and schedules."""
@@ -84,7 +99,25 @@ def reproduce(
     experiment = load_experiment(file)
     given = experiment.conditions.given_again(read_inputs(image, last_image, video))
     experiment = replace(experiment, conditions=given)
-    _run(experiment, experiment.spec.id, out, options, noise_floor, json_only)
+    _run(experiment, experiment.spec.id, out, options, (noise_floor, other_seed), json_only)
+
+
+@app.command()
+@with_load_flags
+def measure(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished comparison.")],
+    options: LoadOptions = OWN,
+    json_only: JsonOnly = False,
+) -> None:
+    """Time the runs of a comparison again that other programs disturbed; videos and metrics stay as they are."""
+    from engine.experiments.documents import load_experiment
+    from engine.reports.report_file import load
+
+    report = load(folder / "report.json")
+    if not report.disturbed:
+        raise InvalidInput("folder", f"no run in {str(folder)[:200]!r} was disturbed; there is nothing to time again.")
+    experiment = load_experiment(folder / "report.json")
+    _run(experiment, experiment.spec.id, folder, options, (False, False), json_only, report)
 
 
 def _run(
@@ -92,10 +125,15 @@ def _run(
     model: str,
     out: Path,
     options: LoadOptions,
-    noise_floor: bool,
+    beside: tuple[bool, bool | None],
     json_only: bool,
+    earlier: Report | None = None,
 ) -> None:
-    """Load the model, compare, print; exit code 1 where a run did not finish."""
+    """Load the model, compare, print; exit code 1 where a run did not finish.
+
+    `beside` are what to run beside the schedules: the baseline twice, another seed.
+    """
+    noise_floor, other_seed = beside
     check_complete(experiment.spec, experiment.conditions)
     _checked_out(out)
     experiment.conditions.filled(out).check_here()
@@ -106,7 +144,9 @@ def _run(
     with Fetching(quiet=json_only) as fetching:
         loaded = load_model(model, options=options, on_fetch=fetching)
     with ProgressLines(quiet=json_only) as listener:
-        report = run_comparison(experiment, loaded, out, listener, noise_floor=noise_floor)
+        report = run_comparison(
+            experiment, loaded, out, listener, noise_floor=noise_floor, other_seed=other_seed, earlier=earlier
+        )
     if json_only:
         sys.stdout.write((out / "report.json").read_text("utf-8"))
     else:

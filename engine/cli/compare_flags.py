@@ -56,7 +56,11 @@ class CompareFlags:
     seed: Annotated[int, typer.Option(help="The same for all runs.")] = 0
     steps: Steps = None
     policy: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(POLICIES)}. Several: every schedule under each.")
+        list[str] | None,
+        typer.Option(
+            help=f"{', '.join(POLICIES)}; under another rule of the shift coherent@+1, coherent@none. Several: "
+            "every schedule under each."
+        ),
     ] = None
     cache: Annotated[
         list[str] | None,

@@ -23,7 +23,15 @@ from engine.measuring.step_event import StepEvent
 from engine.models.availability import Availability
 from engine.models.catalogue import ModelSpec
 from engine.reports.memory_advice import memory_sentence
-from engine.reports.run_display import evaluations_text, experts_text
+from engine.reports.run_display import (
+    disturbed_text,
+    evaluations_text,
+    experts_text,
+    ranked_by,
+    ratio_text,
+    shows_conditions,
+)
+from engine.reports.scale_words import other_seed_words
 from engine.reports.schema import Report, Run
 from engine.wording import gb_text
 
@@ -120,6 +128,7 @@ def print_report(report: Report, out: Path) -> None:
     for column in (
         "run",
         "policy",
+        *(("conditions s",) if shows_conditions(report) else ()),
         "denoise s",
         "total s",
         "speed-up",
@@ -132,39 +141,46 @@ def print_report(report: Report, out: Path) -> None:
     ):
         table.add_column(column, justify="left" if column in ("run", "policy") else "right", no_wrap=True)
     for run in report.runs:
-        table.add_row(*_row(run))
+        table.add_row(*_row(run, ranked_by(report.runs), shows_conditions(report)))
     console = _console()
     console.print(table)
     for run in report.runs:
         if run.error:
             console.print(f"{run.name}: {run.status}: {run.error}", markup=False)
     for run in report.runs:
+        if told := disturbed_text(run):
+            console.print(f"{run.name}: {told}", markup=False)
         if told := experts_text(run):
             console.print(f"{run.name}: expert {told}.", markup=False)
     for run in report.runs:
         if run.uncached and run.uncached.run:
-            like = f"PSNR {_mean(run.uncached.similarity.psnr)} dB to {run.uncached.run}, the same without its cache"
+            like = (
+                f"PSNR {_mean(run.uncached.similarity.closeness)} dB to {run.uncached.run}, the same without its cache"
+            )
             console.print(f"{run.name}: {like}.", markup=False)
     if report.noise_floor:
-        console.print(f"Two equal baseline runs: PSNR {_mean(report.noise_floor.psnr)} dB.", markup=False)
+        console.print(f"Two equal baseline runs: PSNR {_mean(report.noise_floor.closeness)} dB.", markup=False)
+    if report.other_seed:
+        console.print(other_seed_words(report), markup=False)
     if sentence := memory_sentence(report):
         console.print(sentence, markup=False)
     console.print(f"Report: {out / 'index.html'}  ({out / 'report.json'})", markup=False, soft_wrap=True)
 
 
-def _row(run: Run) -> tuple[str, ...]:
+def _row(run: Run, kind: str, conditions: bool) -> tuple[str, ...]:
     latency, similar = run.latency, run.similarity
     peak = run.memory.peak_bytes
     return (
         escape(run.name),
         run.told_policy or "",
+        *((_number(latency.condition_s, ".2f"),) if conditions else ()),
         _number(latency.denoise_s, ".2f"),
         _number(latency.total_s, ".2f"),
-        _number(run.speedup.measured, ".2f"),
+        ratio_text(run.speedup.measured, run.speedup.interval) if run.speedup.measured else "–",
         _number(run.speedup.by_flops, ".2f"),
         evaluations_text(run) or "–",
         _number(None if peak is None else peak / 1e6, ".0f"),
-        _mean(similar.psnr),
+        _mean(similar.metrics()[kind]),
         _mean(similar.ssim, ".3f"),
         _mean(similar.vmaf),
     )

@@ -23,8 +23,11 @@ import numpy as np
 from huggingface_hub import try_to_load_from_cache
 from pydantic import ValidationError
 
+from engine.errors import ResoluteError
 from engine.experiments.experiment import Experiment
+from engine.measuring.video import whole_file
 from engine.models.catalogue import ModelSpec
+from engine.reports.closeness import Similarity
 from engine.reports.schema import Environment, Run
 
 log = logging.getLogger(__name__)
@@ -34,11 +37,15 @@ RUN, FRAMES = "run.json", "frames.npy"
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline found again: its run with `reused` set, frames (T, H, W, 3) float32 in [0, 1], its video's path."""
+    """A baseline found again: its run with `reused` set, frames (T, H, W, 3) float32 in [0, 1], its video's path.
+
+    `other_seed` is how far another seed of its prompt was from it, where that was run.
+    """
 
     run: Run
     frames: np.ndarray
     video: Path
+    other_seed: Similarity | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,16 @@ class Baselines:
             log.warning("baseline %s is damaged and removed: %s", key[:12], error)
             shutil.rmtree(entry, ignore_errors=True)
             return None
+
+    def tell(self, key: str, other_seed: Similarity) -> None:
+        """Keep how far another seed is from a baseline that is kept; where the disk does not take it, it is not."""
+        path = self.folder / key / RUN
+        try:
+            record = json.loads(path.read_text("utf-8")) | {"other_seed": other_seed.model_dump(mode="json")}
+            with whole_file(path) as part:
+                part.write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
+        except (OSError, ValueError, ResoluteError) as error:
+            log.warning("the other seed of a baseline is not kept: %s", error)
 
     def keep(self, key: str, run: Run, frames: np.ndarray, video: Path) -> None:
         """Keep a finished baseline; where the disk does not take it, it is not kept."""
@@ -119,6 +136,11 @@ class KeptBaseline:
         if self._baselines:
             self._baselines.keep(self._key, run, frames, video)
 
+    def tell(self, other_seed: Similarity | None) -> None:
+        """Keep what is known of another seed with the baseline."""
+        if self._baselines and other_seed:
+            self._baselines.tell(self._key, other_seed)
+
 
 def key_of(experiment: Experiment, environment: Environment) -> str:
     """The hash of all that decides a baseline's pixels and timing: settings, weights, device, number type, versions."""
@@ -156,7 +178,9 @@ def _read(entry: Path) -> Baseline:
         raise ValueError("its video is missing")
     frames = np.load(entry / FRAMES, allow_pickle=False)
     computed = datetime.fromisoformat(record["computed"]).strftime("%Y-%m-%d %H:%M UTC")
-    return Baseline(run.model_copy(update={"reused": f"computed on {computed}"}), frames, entry / run.video)
+    told = record.get("other_seed")
+    other = Similarity.model_validate_json(json.dumps(told), strict=True) if told else None
+    return Baseline(run.model_copy(update={"reused": f"computed on {computed}"}), frames, entry / run.video, other)
 
 
 def _size(entry: Path) -> int:

@@ -17,10 +17,12 @@ from engine.comparing.finished_runs import FinishedRuns
 from engine.comparing.listeners import Learner, Listener, Silent
 from engine.comparing.measured_run import measured_run
 from engine.comparing.noise_floor import NoiseFloor
+from engine.comparing.other_seed import OtherSeed
 from engine.comparing.pipeline_runner import ScheduledRunner
 from engine.comparing.result_files import HEAT_GAIN, ResultFiles
 from engine.comparing.run_entry import environment, unfinished_run
 from engine.comparing.runner import Runner
+from engine.comparing.timing_again import timed_again, to_time_again
 from engine.errors import Cancelled, ResoluteError, Skipped
 from engine.experiments.conditions import check_complete
 from engine.experiments.experiment import Experiment
@@ -41,6 +43,7 @@ def compare(
     listener: Listener | None = None,
     *,
     noise_floor: bool = True,
+    other_seed: bool | None = False,
     baselines: Baselines | None = None,
     earlier: Report | None = None,
     numbered: bool = False,
@@ -48,20 +51,21 @@ def compare(
 ) -> Report:
     """Run the baseline and all tracks; write videos, heat-maps, `report.json` and `index.html` into `out`.
 
-    With `noise_floor` the baseline is run once more beforehand, which also warms up; without, one step is. A run that
-    fails is reported as failed and the others go on; after `Cancelled` the finished ones are kept in the report.
-    A baseline that `baselines` holds for these settings is taken over, and a new one is kept there. The finished runs
-    of `earlier`, an unfinished report of the same experiment in `out`, are taken over too. With `numbered` files are
-    named by number alone and every run gets a still picture, `NN.png`. With `learner` a few steps are timed after the
-    baseline at sizes that the tracks need and nobody has timed: no run is changed by them. Pictures that the
-    experiment only names must lie in `out` already.
+    With `noise_floor` the baseline is run once more beforehand, which also warms up; else one step and decoding are.
+    With `other_seed` the next seed of the prompt is run at full size too, with None where the baseline took no longer
+    than `other_seed.CHEAP_S`. A run that fails is reported as failed and the others go on; after `Cancelled` the
+    finished ones are kept. A baseline that `baselines` holds for these settings is taken over, and a new one is kept
+    there. The finished runs of `earlier`, a report of the same experiment in `out`, are taken over too; those whose
+    seconds were disturbed are timed again. With `numbered` files are named by number alone and every run gets a still
+    picture, `NN.png`. With `learner` a few steps are timed after the baseline at sizes that the tracks need and nobody
+    has timed: no run is changed by them. Pictures that the experiment only names must lie in `out` already.
     """
     check_complete(experiment.spec, experiment.conditions)
     listener, files = listener or Silent(), ResultFiles(out, experiment, numbered)
     experiment.conditions.keep(out)
     runner = _runner(experiment, model, files, listener)
     with settled_heap():
-        return Comparison(runner, baselines, learner, earlier).run(noise_floor)
+        return Comparison(runner, baselines, learner, earlier, other_seed).run(noise_floor)
 
 
 def _runner(experiment: Experiment, model: LoadedModel, files: ResultFiles, listener: Listener) -> Runner[Any]:
@@ -77,7 +81,12 @@ class Comparison:
     """The order of the runs, and what becomes of one that does not finish."""
 
     def __init__(
-        self, runner: Runner[Any], baselines: Baselines | None, learner: Learner | None, earlier: Report | None
+        self,
+        runner: Runner[Any],
+        baselines: Baselines | None,
+        learner: Learner | None,
+        earlier: Report | None,
+        other_seed: bool | None,
     ) -> None:
         experiment, files = runner.experiment, runner.files
         self.runner, self.learner, self.listener, self.folder = runner, learner, runner.listener, files.folder
@@ -86,6 +95,7 @@ class Comparison:
         self.runs = FinishedRuns(self.tracks, earlier, files.folder)
         self.left = self.runs.left(self.kept.found is not None)
         self.floor = NoiseFloor(earlier)
+        self.other = OtherSeed(other_seed, earlier, self.kept.found.other_seed if self.kept.found else None)
         self.beside = BesideBaseline(files, experiment.fps)
         self.pairs = CachedPairs(self.tracks, self.left, experiment.fps)
         if self.kept.found:
@@ -103,14 +113,37 @@ class Comparison:
                 run = self.runs.add(number, run)
                 if number == 0:
                     self.floor.measure(self.beside.baseline, self.runner.experiment.fps)
+                finished = number == 0 and run.status == "done"
+                cancelled = finished and self._run_other_seed(run)
                 report = self._save()
-                cancelled = number == 0 and run.status == "done" and self._calibrate()
+                cancelled = cancelled or (finished and self._calibrate())
                 self.listener.run_ended(run)
                 if stop:
                     break
                 stop = cancelled
+            else:
+                report = self._time_again() or report
         report = report or self._save()
         write_index(report, self.folder)
+        return report
+
+    def _time_again(self) -> Report | None:
+        """Time disturbed runs of an earlier try anew; whatever goes wrong, they stay as they were."""
+        report = None
+        for number in (found for found in to_time_again(self.runs) if found not in self.left):
+            track, run = self.tracks[number], self.runs.by_number()[number]
+            self.listener.run_started(track.name, number, len(self.tracks))
+            try:
+                beside = self.runner.full_size_steps() if self.runs.by_number()[0].reused else ()
+                run = self.runs.add(number, timed_again(self.runner, track, run, beside))
+            except Skipped:
+                pass
+            except Cancelled:
+                break
+            except Exception:
+                log.exception("run %s was not timed again", track.name)
+            report = self._save()
+            self.listener.run_ended(run)
         return report
 
     def _one(self, number: int, cancelled: bool) -> tuple[Run, bool]:
@@ -139,13 +172,24 @@ class Comparison:
         return found.run.model_copy(update={"video": name})
 
     def _measured(self, number: int) -> Run:
-        run, frames = measured_run(self.runner, self.beside, number, self.tracks[number], self.runs.baseline_s)
+        steps = self.runner.full_size_steps() if number and self.kept.found else ()
+        run, frames = measured_run(self.runner, self.beside, number, self.tracks[number], steps)
+        if number == 0 and self.floor.steps_s:
+            run = run.model_copy(update={"latency": run.latency.model_copy(update={"repeat_s": self.floor.steps_s})})
         uncached = self.pairs.seen(number, frames)
         run = run.model_copy(update={"uncached": uncached.pop(number, None)})
         self.runs.tell(uncached)
         if number == 0 and run.video:
             self.kept.keep(run, frames, self.folder / run.video)
         return run
+
+    def _run_other_seed(self, baseline: Run) -> bool:
+        """How far another seed is from the baseline, kept with it. Whether it was cancelled."""
+        known = self.other.similarity
+        stop = self.other.run(self.runner, self.beside.baseline, baseline.latency.denoise_s)
+        if self.other.similarity is not known:
+            self.kept.tell(self.other.similarity)
+        return stop
 
     def _calibrate(self) -> bool:
         """Time sizes that the tracks need and nobody has timed. Whether it was cancelled."""
@@ -162,12 +206,12 @@ class Comparison:
         return False
 
     def _save(self) -> Report:
-        report = report_of(self.runner, self.floor, self.runs.in_order())
+        report = report_of(self.runner, self.floor, self.other, self.runs.in_order())
         save(report, self.folder / "report.json")
         return report
 
 
-def report_of(runner: Runner[Any], floor: NoiseFloor, runs: tuple[Run, ...]) -> Report:
+def report_of(runner: Runner[Any], floor: NoiseFloor, other: OtherSeed, runs: tuple[Run, ...]) -> Report:
     """The report of a comparison as far as it has come."""
     experiment = runner.experiment
     return Report(
@@ -187,6 +231,8 @@ def report_of(runner: Runner[Any], floor: NoiseFloor, runs: tuple[Run, ...]) -> 
         environment=environment(runner.model),
         noise_floor=floor.similarity,
         noise_floor_reason=floor.reason,
+        other_seed=other.similarity,
+        other_seed_reason=other.reason,
         heatmap_gain=HEAT_GAIN,
         runs=runs,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from engine.comparing.speedups import at_pace, pace_here, with_speedups
 from engine.experiments.experiment import Track
 from engine.reports.closeness import Uncached
 from engine.reports.schema import Report, Run
@@ -35,8 +36,8 @@ class FinishedRuns:
         """Take a run in; what stands now: one that finished earlier stays where running it again came to nothing."""
         if run.status == "done" or number not in self._runs:
             self._runs[number] = run
-        if number == 0:
-            self._measure_by_baseline()
+        if 0 in self._runs:
+            self._compare_seconds()
         return self._runs[number]
 
     def tell(self, uncached: Mapping[int, Uncached]) -> None:
@@ -44,23 +45,22 @@ class FinishedRuns:
         for number in uncached.keys() & self._runs.keys():
             self._runs[number] = self._runs[number].model_copy(update={"uncached": uncached[number]})
 
-    @property
-    def baseline_s(self) -> float | None:
-        """Seconds of the baseline's denoising loop; None where it has not finished."""
-        base = self._runs.get(0)
-        return base.latency.denoise_s if base and base.status == "done" else None
+    def by_number(self) -> Mapping[int, Run]:
+        """The runs that are here; the baseline's number is 0."""
+        return dict(self._runs)
 
     def in_order(self) -> tuple[Run, ...]:
         """The baseline, then the others."""
         return tuple(run for _, run in sorted(self._runs.items()))
 
-    def _measure_by_baseline(self) -> None:
-        """Runs that were taken over are measured by the baseline of this report."""
-        base = self.baseline_s
-        for number, run in self._runs.items():
-            if number and base and run.latency.denoise_s:
-                measured = run.speedup.model_copy(update={"measured": base / run.latency.denoise_s})
-                self._runs[number] = run.model_copy(update={"speedup": measured})
+    def _compare_seconds(self) -> None:
+        """With every run more is known of how runs vary, and of a reused baseline's pace here."""
+        baseline, *others = self.in_order()
+        pace = pace_here(baseline, others) if baseline.reused else None
+        if pace:
+            baseline = at_pace(baseline, pace)
+        for number, run in zip(sorted(self._runs), with_speedups([baseline, *others]), strict=True):
+            self._runs[number] = run
 
 
 def _finished(tracks: Sequence[Track], earlier: Report, folder: Path) -> Iterator[tuple[int, Run]]:

@@ -68,16 +68,20 @@ class LevelRunner(Runner[LevelRun]):
 
     def warm_up(self, track: Track) -> float | None:
         """One unmeasured step at the two lowest levels, tiles side by side, once a loaded model: kernels are chosen."""
-        grids = {self.config.size(level) for level in range(self.config.levels)}
-        if grids <= self.model.warm:
+        kinds = {self._kind(level) for level in range(self.config.levels)}
+        if kinds <= self.model.warm:
             return None
         self.listener.phase(track.name, "warming up")
         begun = time.perf_counter()
         request = self._request(self.experiment.baseline)
         few = replace(request, levels=min(2, request.levels), steps=(1,) * len(request.steps), overlap="none")
         run_hpdm(self.model.pipe.network, few)
-        self.model.warm |= grids
+        self.model.warm |= kinds
         return time.perf_counter() - begun
+
+    def _kind(self, level: int) -> tuple[tuple[int, ...], int]:
+        """What makes a level's steps alike: its size, and the rows of a tile, which are twice as many with guidance."""
+        return tuple(self.config.size(level)), self.config.branches(level, self.experiment.guidance)
 
     def _request(self, track: Track) -> HpdmRequest:
         experiment, levels = self.experiment, track.levels
@@ -103,7 +107,7 @@ class LevelRunner(Runner[LevelRun]):
 
         trim_heap()
         result = run_hpdm(self.model.pipe.network, request, on_step)
-        self.model.warm |= {self.config.size(level) for level in range(request.levels)}
+        self.model.warm |= {self._kind(level) for level in range(request.levels)}
         return LevelRun(
             self._full_size(result.levels[-1].video), result, tuple(sigmas), self._evaluations(request, result)
         )

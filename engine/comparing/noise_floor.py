@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.comparing.runner import Runner
 from engine.errors import Cancelled, ResoluteError, Skipped
+from engine.measuring.disturbance import Watch
 from engine.measuring.similarity import similarity
 from engine.reports.closeness import Similarity
 from engine.reports.schema import Report
@@ -19,6 +20,7 @@ class NoiseFloor:
     def __init__(self, earlier: Report | None) -> None:
         self.similarity = earlier.noise_floor if earlier else None
         self.reason = earlier.noise_floor_reason if earlier else "the baseline was not run twice: it was not asked for"
+        self.steps_s: tuple[float, ...] = ()  # of the first run, where nothing disturbed it: a second timing
         self._first: np.ndarray | None = None
 
     def run_first(self, runner: Runner[Any]) -> bool:
@@ -26,7 +28,10 @@ class NoiseFloor:
         track = runner.experiment.baseline
         try:
             runner.listener.phase(track.name, "warming up")
-            self._first = runner.run(track).frames
+            with Watch(runner.model.device) as disturbance:
+                result = runner.run(track)
+            self._first = result.frames
+            self.steps_s = () if disturbance.found.reason else result.readings.steps_s
         except Skipped:
             self.reason = "the baseline was skipped"
         except Cancelled:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -13,12 +11,14 @@ from engine.comparing.probing import probe, probe_rates
 from engine.comparing.result_files import ResultFiles
 from engine.comparing.runner import Runner
 from engine.comparing.settling import BandWatch
+from engine.comparing.warming import WarmUp
 from engine.costs.cached_flops import counted_flops
 from engine.costs.flops_count import Cost, schedule_cost
 from engine.costs.flops_formula import reference_tokens
 from engine.experiments.conditions import pixels_of
 from engine.experiments.experiment import Experiment, Track
 from engine.measuring.device import trim_heap
+from engine.measuring.disturbance import Watch
 from engine.measuring.step_event import StepEvent
 from engine.models.loading import LoadedModel, scheduler_for, solver_name
 from engine.patching import patched
@@ -26,12 +26,14 @@ from engine.sampling.cache_calibration import Calibration
 from engine.sampling.pipeline_run import run_staged
 from engine.sampling.run_request import StagedRequest, StagedResult
 from engine.sampling.shared_start import RunMemo
-from engine.schedules.latent_sizes import LatentSize, full_size, latent_size
+from engine.schedules.latent_sizes import full_size, latent_size
 from engine.schedules.schedule import flat
+
+BESIDE = 3  # steps of full size that are timed beside a track; the one before them starts the run
 
 
 class ScheduledRunner(Runner[StagedResult]):
-    """Text and start are shared by all runs; every size is warmed up once a loaded model."""
+    """Text and start are shared by all runs; what a loaded model has not done yet is warmed up."""
 
     def __init__(self, experiment: Experiment, model: LoadedModel, files: ResultFiles, listener: Listener) -> None:
         super().__init__(experiment, model, files, listener)
@@ -39,6 +41,7 @@ class ScheduledRunner(Runner[StagedResult]):
         self.pictures = pixels_of(experiment.conditions, files.folder, *size)
         self.memo = RunMemo()
         self.calibration = Calibration(experiment.spec, experiment.height, self.memo)
+        self.warming = WarmUp(model, self.memo, lambda: self._request(experiment.baseline), listener)
 
     @property
     def solver(self) -> str:
@@ -50,7 +53,7 @@ class ScheduledRunner(Runner[StagedResult]):
         return patched(pipe, scheduler=scheduler_for(pipe, experiment.solver, experiment.shift))
 
     def warm_up(self, track: Track) -> float | None:
-        return self._warm_up(track.name, self.experiment.sizes(track.schedule))
+        return self.warming.warm_up(track.name, self.experiment.sizes(track.schedule), decode=True)
 
     def run(self, track: Track, watch: BandWatch | None = None) -> StagedResult:
         request = self._request(track)
@@ -64,18 +67,18 @@ class ScheduledRunner(Runner[StagedResult]):
             if event.step == event.steps:
                 self.listener.phase(track.name, "decoding")
 
-        self._compile_for_all(track.name)
+        self.warming.compile_for_all(track.name)
         trim_heap()
         see = watch.see if watch else None
         result = run_staged(request, on_step, memo=self.memo, preview=lambda: self.model.preview, watch=see)
-        self.model.warm.update(_grid(size) for size in request.sizes)
+        self.warming.ran(request)
         return result
 
     def cost(self, track: Track) -> Cost:
         experiment = self.experiment
         return schedule_cost(
             experiment.spec,
-            track.schedule,
+            experiment.as_run(track),
             height=experiment.height,
             width=experiment.width,
             frames=experiment.frames,
@@ -99,6 +102,15 @@ class ScheduledRunner(Runner[StagedResult]):
             "cache": track.cache.document() if track.cache else None,
         }
 
+    def full_size_steps(self) -> tuple[float, ...]:
+        baseline, least = self.experiment.baseline, self.experiment.spec.family.least_steps
+        self.warming.warm_up(baseline.name, self.experiment.sizes(baseline.schedule), decode=False)
+        schedule = flat(max(BESIDE + 1, least))
+        request = replace(self._request(baseline), schedule=schedule, decode=False)
+        told = "timing steps of the baseline"
+        found = run_staged(request, lambda _: self.listener.phase(baseline.name, told), memo=self.memo)
+        return found.readings.steps_s[1:]
+
     def extras(self, number: int, track: Track, result: StagedResult) -> dict[str, Any]:
         return {"experts": result.experts} if self.experiment.spec.two_experts else {}
 
@@ -109,9 +121,13 @@ class ScheduledRunner(Runner[StagedResult]):
         rates = probe_rates(spec, size, needed, learner.has)
         if rates:
             full = full_size(spec.geometry, *size)
-            self._warm_up(name, [latent_size(full, rate, spec.geometry.patch) for rate in (*rates, 1.0)])
+            sizes = [latent_size(full, rate, spec.geometry.patch) for rate in (*rates, 1.0)]
+            self.warming.warm_up(name, sizes, decode=False)
             request, told = self._request(experiment.baseline), "timing other sizes"
-            learner.probed(probe(request, spec, rates, lambda _: self.listener.phase(name, told), self.memo))
+            with Watch(self.model.device) as disturbance:
+                found = probe(request, spec, rates, lambda _: self.listener.phase(name, told), self.memo)
+            if not disturbance.found.reason:
+                learner.probed(found)
 
     def _request(self, track: Track) -> StagedRequest:
         experiment = self.experiment
@@ -125,38 +141,3 @@ class ScheduledRunner(Runner[StagedResult]):
             geometry=experiment.spec.geometry,
             seed=experiment.seed,
         )
-
-    def _warm_up(self, name: str, sizes: Sequence[LatentSize]) -> float | None:
-        """One unmeasured step at every size that has not run yet: kernels are chosen and memory is taken there."""
-        self._compile_for_all(name)
-        cold = {_grid(size): size for size in sizes if _grid(size) not in self.model.warm}
-        if not cold:
-            return None
-        self.listener.phase(name, "warming up")
-        begun = time.perf_counter()
-        self._run_once(cold.values())
-        return time.perf_counter() - begun
-
-    def _compile_for_all(self, name: str) -> None:
-        """Compiled blocks have one code for the first size, and another for all as soon as there is a second.
-
-        Without this the baseline would run the first code and the tracks the other.
-        """
-        if self.model.compiled_for_all:
-            return
-        self.listener.phase(name, "compiling")
-        experiment, geometry = self.experiment, self.experiment.spec.geometry
-        full = full_size(geometry, experiment.height, experiment.width, experiment.frames)
-        self._run_once([full, latent_size(full, 0.5, geometry.patch), full])
-        self.model.compiled_for_all = True
-
-    def _run_once(self, sizes: Iterable[LatentSize]) -> None:
-        """As few steps as the family takes, at every size, unmeasured."""
-        request, least = self._request(self.experiment.baseline), self.experiment.spec.family.least_steps
-        for size in sizes:
-            run_staged(replace(request, schedule=flat(least), sizes=(size,), decode=False), memo=self.memo)
-            self.model.warm.add(_grid(size))
-
-
-def _grid(size: LatentSize) -> tuple[int, int, int]:
-    return size.frames, size.height, size.width

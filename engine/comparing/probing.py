@@ -1,7 +1,7 @@
 """A few timed steps at sizes that no run has shown yet, so that predictions of schedules are measured, not guessed.
 
-They are one short run of the real pipeline through small stages, never decoded: what a step costs at each size, and
-what a switch costs beside it, are read from it as from any run.
+They are one short run of the real pipeline through small stages, never decoded: what a step costs at each size, what
+comes before the steps, and what a switch costs beside it, are read from it as from any run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def probe(
         replace(request, schedule=schedule, sizes=sizes, policy=policy, decode=False), on_step, memo=memo
     )
     result = []
-    for stage, size in zip(schedule.stages, sizes, strict=True):
+    for stage, size, before in zip(schedule.stages, sizes, found.readings.conditions_s, strict=True):
         first, *rest = found.readings.steps_s[stage.window]
-        result.append(Probe(size.hw, tuple(rest), first if stage.index else None))
+        result.append(Probe(size.hw, tuple(rest), first if stage.index else None, before))
     return tuple(result)

@@ -66,14 +66,18 @@ def evaluations_of(result: RunResult) -> EvaluationCounts:
 def latency_of(result: RunResult, encode_s: float, warm_up_s: float | None) -> Latency:
     """Where the time of a run went."""
     readings = result.readings
+    around = result.text_s + (readings.condition_s or 0.0) + (readings.load_s or 0.0)
     return Latency(
-        total_s=result.text_s + readings.denoise_s + readings.decode_s + encode_s,
+        total_s=around + readings.denoise_s + readings.decode_s + encode_s,
         text_s=result.text_s,
+        condition_s=readings.condition_s,
         denoise_s=readings.denoise_s,
         decode_s=readings.decode_s,
         encode_s=encode_s,
         warm_up_s=warm_up_s,
+        load_s=readings.load_s,
         steps_s=readings.steps_s,
+        conditions_s=readings.conditions_s,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -45,6 +47,12 @@ class Runner(ABC, Generic[Result]):
     def __init__(self, experiment: Experiment, model: LoadedModel, files: ResultFiles, listener: Listener) -> None:
         self.experiment, self.model, self.files, self.listener = experiment, model, files, listener
 
+    def with_seed(self, seed: int) -> Self:
+        """The same on another seed; what the runs of an experiment share is shared with it."""
+        other = copy.copy(self)
+        other.experiment = replace(self.experiment, seed=seed)
+        return other
+
     @property
     @abstractmethod
     def solver(self) -> str:
@@ -81,6 +89,10 @@ class Runner(ABC, Generic[Result]):
     def remarked(self, track: Track, similar: Similarity) -> Similarity:
         """Similarities with what is to be known when reading those of this kind of model."""
         return similar
+
+    def full_size_steps(self) -> tuple[float, ...]:
+        """Seconds of a few steps of the baseline's, timed now; nothing where baselines are never taken over."""
+        return ()
 
     def calibrate(self, learner: Learner) -> None:
         """Time a few steps at sizes that the tracks need and nobody has timed."""

@@ -1,8 +1,9 @@
 """At which step of the baseline each band of spatial detail settles: how long a smaller latent loses nothing by it.
 
-At every step the model's guess of the final latents, `x0 = x - σ·v`, is kept (three latent frames, on the device). At
-the end its DCT is compared with the last one's, band by band. Band k holds the coefficients that a latent at rate
-`EDGES[k + 1]` has and one at rate `EDGES[k]` has not: those with `EDGES[k] <= max(i/h, j/w) < EDGES[k + 1]`.
+At every step the model's guess of the final latents, `x0 = x - σ·v`, is kept: three latent frames, in the host's
+memory, as on the device they would count in the peaks of the baseline and of no other run. At the end its DCT is
+compared with the last one's, band by band. Band k holds the coefficients that a latent at rate `EDGES[k + 1]` has and
+one at rate `EDGES[k]` has not: those with `EDGES[k] <= max(i/h, j/w) < EDGES[k + 1]`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from engine.measuring.device import wait_for
+from engine.measuring.late_flags import host_copy
 from engine.reports.closeness import Bands
 from engine.switching.noise_field import dct2
 
@@ -26,6 +29,7 @@ class BandWatch:
 
     def __init__(self) -> None:
         self._guesses: list[Tensor] = []
+        self._device = torch.device("cpu")
 
     def see(self, x: Tensor, velocity: Tensor, sigma: float) -> None:
         """One step: what the model saw and answered, (B, C, T, h, w), and the noise level it was told."""
@@ -33,17 +37,20 @@ class BandWatch:
         frames = sorted({0, (last + 1) // 2, last})
         guess = [x[0, :, t].float() - sigma * velocity[0, :, t].float() for t in frames]
         kept = torch.float16 if x.device.type == "cuda" else torch.float32
-        self._guesses.append(torch.stack(guess).to(kept))
+        self._device = x.device
+        self._guesses.append(host_copy(torch.stack(guess).to(kept)))
 
     def bands(self) -> Bands | None:
         """How the bands settled; None where nothing was seen or sizes changed on the way. Lets the guesses go."""
         guesses, self._guesses = self._guesses, []
         if not guesses or len({guess.shape for guess in guesses}) > 1:
             return None
-        final = dct2(guesses[-1])  # (frames, C, h, w)
+        wait_for(self._device)
+        final = dct2(guesses[-1].to(self._device))  # (frames, C, h, w)
         masks = _masks(final.shape[-2], final.shape[-1], final.device)
         energy = _by_band(final, masks)
-        error = torch.stack([_by_band(dct2(guess) - final, masks) for guess in guesses], 1)  # (bands, steps)
+        errors = [_by_band(dct2(guess.to(self._device)) - final, masks) for guess in guesses]
+        error = torch.stack(errors, 1)  # (bands, steps)
         if not bool(torch.isfinite(error).all()):
             return None
         share = torch.where(energy[:, None] > 0, error / energy[:, None].clamp_min(1e-30), 0.0).cpu()

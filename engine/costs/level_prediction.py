@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.costs.prediction import Prediction, Source
 from engine.costs.timings import Timings, by_area, workload_of
+from engine.costs.uncertainty import half_width
 from engine.experiments.level_tracks import offered_choices
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.level_choice import (
@@ -74,6 +75,7 @@ class LevelCosts:
             by_flops=sum(level.flops for level in base) / sum(level.flops for level in work),
             peak_bytes=self.peak_bytes,
             source=self.calibrated,
+            half_width=half_width(self.timings, self.calibrated) if self.timings else None,
         )
 
     @cached_property

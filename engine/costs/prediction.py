@@ -18,6 +18,7 @@ from engine.costs.isotonic_curve import Curve
 from engine.costs.timings import TimingKey as TimingKey
 from engine.costs.timings import Timings as Timings
 from engine.costs.timings import by_area, workload
+from engine.costs.uncertainty import half_width
 from engine.models.catalogue import ModelSpec
 from engine.reports.closeness import Bands
 from engine.schedules.latent_sizes import Geometry, LatentSize, full_size, latent_size, stage_sizes
@@ -30,7 +31,10 @@ ROUNDNESS = (20, 100, 1000, 10_000, 100_000, 1_000_000)  # multiples of 0.05, of
 
 @dataclass(frozen=True)
 class RateCost:
-    """One rate that a model can run and what a step costs there, guidance included; None is unknown."""
+    """One rate that a model can run and what a step costs there, guidance included; None is unknown.
+
+    `condition_s` is what a stage of this size takes before its steps.
+    """
 
     rate: float
     latent: tuple[int, int]
@@ -39,6 +43,7 @@ class RateCost:
     tokens: int
     flops: int
     seconds: float | None
+    condition_s: float
     memory_bytes: float | None
 
     def document(self) -> dict[str, Any]:
@@ -50,8 +55,9 @@ class RateCost:
 class Prediction:
     """What one run is expected to take: as `Latency` and `Memory` of the report mean it; None is unknown.
 
-    `total_s` is text, denoising, decoding and writing; `speedup` that of the denoising loop over the flat schedule,
-    `by_flops` the same if time went with FLOPs.
+    `total_s` is text, the conditions of every stage, denoising, decoding and writing; `speedup` that of the denoising
+    loop over the flat schedule, `by_flops` the same if time went with FLOPs. `half_width`: half of the 90 % interval of
+    the seconds' logarithm.
     """
 
     total_s: float | None
@@ -60,6 +66,13 @@ class Prediction:
     by_flops: float
     peak_bytes: float | None
     source: Source
+    half_width: float | None = None
+
+    def interval(self, seconds: float | None) -> tuple[float, float] | None:
+        """The 90 % interval around `total_s` or `denoise_s`; None where nothing is known."""
+        if seconds is None or self.half_width is None:
+            return None
+        return seconds * math.exp(-self.half_width), seconds * math.exp(self.half_width)
 
 
 def runnable_rates(spec: ModelSpec, height: int, width: int) -> tuple[float, ...]:
@@ -89,9 +102,10 @@ def _roundest(edge: float, full: LatentSize, geometry: Geometry) -> float:
 
 
 class CostModel:
-    """Costs of one model at one size: `height` and `width` in pixels, `frames` and `guidance` as of an experiment.
+    """Costs of one model at one size: `height` and `width` in pixels, the rest as of an experiment.
 
-    `image` says whether a picture is given, whose tokens some families evaluate beside the latents'.
+    `conditions` are the roles of the pictures and videos that the runs are given; the tokens of an image some families
+    evaluate beside the latents'.
     """
 
     def __init__(
@@ -103,15 +117,14 @@ class CostModel:
         frames: int,
         guidance: float,
         max_sequence_length: int | None = None,
-        *,
-        image: bool = False,
+        conditions: Sequence[str] = (),
     ) -> None:
         self.spec, self.height, self.width, self.frames = spec, height, width, frames
         self.guided = guidance > 1
         self.passes = spec.family.passes(guidance)
         self.text_tokens = max_sequence_length or spec.defaults.max_sequence_length
-        self.reference = reference_tokens(spec, height, width) if image else 0
-        asked = workload(spec.id, frames, self.guided, self.text_tokens)
+        self.reference = reference_tokens(spec, height, width) if "image" in conditions else 0
+        asked = workload(spec.id, frames, self.guided, self.text_tokens, conditions)
         if timings is not None and timings.key.workload != asked:
             raise ValueError(f"timings of {timings.key.workload} cannot predict {asked}")
         self.timings = timings
@@ -129,16 +142,23 @@ class CostModel:
     def seconds(self, schedule: ResolutionSchedule) -> Prediction:
         """What a run of a schedule will take here."""
         denoise, base = self._denoise_s(schedule), self._denoise_s(flat(schedule.infer_steps))
-        fixed = self.fixed_s
-        flops = sum(stage.steps * self.step_flops(size) for stage, size in self._stages(schedule))
+        fixed, stages = self.fixed_s, self._stages(schedule)
+        flops = sum(stage.steps * self.step_flops(size) for stage, size in stages)
+        before = sum(self.condition_s(size) for _, size in stages)
+        source = self._source([size for _, size in stages])
         return Prediction(
-            total_s=None if denoise is None or fixed is None else denoise + fixed,
+            total_s=None if denoise is None or fixed is None else denoise + before + fixed,
             denoise_s=denoise,
             speedup=base / denoise if base and denoise else None,
             by_flops=schedule.infer_steps * self.step_flops(self.full) / flops,
             peak_bytes=self.peak_bytes,
-            source=self._source([size for _, size in self._stages(schedule)]),
+            source=source,
+            half_width=self.half_width(source),
         )
+
+    def half_width(self, source: Source) -> float | None:
+        """Half of the 90 % interval of a prediction's logarithm, by where its seconds come from."""
+        return half_width(self.timings, source) if self.timings else None
 
     @property
     def calibrated(self) -> Source:
@@ -149,13 +169,17 @@ class CostModel:
 
     @property
     def fixed_s(self) -> float | None:
-        """What every run takes besides its steps: text, decoding, writing."""
+        """What every run takes besides its stages: text, decoding, writing."""
         if self.timings is None:
             return None
         parts = [by_area(found, (self.height, self.width))[0] for found in (self.timings.decode, self.timings.encode)]
         text = statistics.median(self.timings.text) if self.timings.text else None
         known = [part for part in (*parts, text) if part is not None]
         return sum(known) if len(known) == 3 else None
+
+    def condition_s(self, size: LatentSize) -> float:
+        """What a stage takes before its steps: pictures and videos encoded at its size; 0 where it was not measured."""
+        return self.timings.condition_seconds(size.hw) if self.timings else 0.0
 
     @property
     def start_s(self) -> float:
@@ -230,6 +254,7 @@ class CostModel:
             tokens=size.tokens,
             flops=self.step_flops(size),
             seconds=self.step_seconds(size),
+            condition_s=self.condition_s(size),
             memory_bytes=memory,
         )
 
@@ -270,8 +295,10 @@ def calibration_note(costs: CostModel) -> str:
     """Where the seconds come from, for people."""
     runs = costs.timings.runs if costs.timings else 0
     count = f"{runs} run{'' if runs == 1 else 's'} on this machine"
+    half = costs.half_width(costs.calibrated)
+    within = f"; nine of ten runs are to lie within {math.expm1(half):.0%}" if half else ""
     if costs.calibrated == "measured":
-        return f"from {count}"
+        return f"from {count}{within}"
     if costs.calibrated == "estimated":
-        return f"estimated from {count}, by FLOPs where a size was not measured"
+        return f"estimated from {count}, by FLOPs where a size was not measured{within}"
     return "nothing measured yet: the first baseline times this machine"

@@ -26,11 +26,15 @@ BySize = dict[str, Values]
 
 @dataclass(frozen=True)
 class Probe:
-    """A few timed steps at a latent size; `first_s` is the one right after a switch to it, not among `seconds`."""
+    """A few timed steps at a latent size; `first_s` is the one right after a switch to it, not among `seconds`.
+
+    `condition_s` is what came before the stage's loop.
+    """
 
     size: HW
     seconds: tuple[float, ...]
     first_s: float | None = None
+    condition_s: float | None = None
 
 
 class _Frozen(BaseModel):
@@ -47,11 +51,12 @@ class TimingKey(_Frozen):
     device: str
     dtype: str
     threads: int | None
+    conditions: tuple[str, ...] = ()
 
     @property
     def workload(self) -> str:
-        """The part that is known before a device is: model, frames, guidance on or off, text length."""
-        return workload(self.model, self.frames, self.guided, self.text_tokens)
+        """The part that is known before a device is: model, frames, guidance on or off, text length, conditions."""
+        return workload(self.model, self.frames, self.guided, self.text_tokens, self.conditions)
 
     @property
     def text(self) -> str:
@@ -59,17 +64,20 @@ class TimingKey(_Frozen):
         return f"{self.workload} on {self.device}, {self.dtype}, {self.threads or 'no'} threads"
 
 
-def workload(model: str, frames: int, guided: bool, text_tokens: int) -> str:
-    """What is run, as one line to look timings up by."""
-    return f"{model}, {frames} frames, {'guided' if guided else 'unguided'}, {text_tokens} text tokens"
+def workload(model: str, frames: int, guided: bool, text_tokens: int, conditions: Sequence[str] = ()) -> str:
+    """What is run, as one line to look timings up by. `conditions` are the roles of pictures and videos."""
+    given = f", with {' and '.join(sorted(conditions))}" if conditions else ""
+    return f"{model}, {frames} frames, {'guided' if guided else 'unguided'}, {text_tokens} text tokens{given}"
 
 
-def workload_of(spec: ModelSpec, frames: int, guidance: float) -> str:
+def workload_of(spec: ModelSpec, frames: int, guidance: float, conditions: Sequence[str] = ()) -> str:
     """The workload of a model with its own text length."""
-    return workload(spec.id, frames, guidance > 1, spec.defaults.max_sequence_length)
+    return workload(spec.id, frames, guidance > 1, spec.defaults.max_sequence_length, conditions)
 
 
-def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Environment | None) -> TimingKey:
+def timing_key(
+    spec: ModelSpec, frames: int, guidance: float, environment: Environment | None, conditions: Sequence[str] = ()
+) -> TimingKey:
     """The key of a model's runs in an environment (`Report.environment`); None where it is not known yet."""
     return TimingKey(
         model=spec.id,
@@ -81,6 +89,7 @@ def timing_key(spec: ModelSpec, frames: int, guidance: float, environment: Envir
         else "unknown",
         dtype=environment.dtype if environment else "unknown",
         threads=environment.threads if environment else None,
+        conditions=tuple(sorted(conditions)),
     )
 
 
@@ -97,6 +106,7 @@ class Timings(_Frozen):
     `steps`: seconds of an undisturbed denoising step, guidance included, the first of each stage left out. `jitter`:
     how many times longer a run's steps took together than undisturbed ones would have. `starts` and `switches`: by how
     much the first step of a run, and of a stage after a switch, is longer than its stage's others (0 or more).
+    `conditions`: seconds of what a stage takes before its steps.
     `step_bytes` and `peak_bytes`: memory peaks of a step and of a whole run, as the report measures them.
     """
 
@@ -106,6 +116,7 @@ class Timings(_Frozen):
     starts: Values = ()
     switches: Values = ()
     text: Values = ()
+    conditions: BySize = {}
     decode: BySize = {}
     encode: BySize = {}
     step_bytes: BySize = {}
@@ -113,10 +124,11 @@ class Timings(_Frozen):
     runs: int = 0
 
     def with_run(self, run: Run) -> Timings:
-        """These and a finished run's of the same key; itself where the run is not done, or was sped up by a cache."""
+        """These and a finished run's of the same key; itself where it is not done, was disturbed, or had a cache."""
         latency, full = run.latency, run.stages[-1] if run.stages else None
         if (
             run.status != "done"
+            or run.disturbed
             or run.cache is not None
             or _other_levels(run)
             or full is None
@@ -135,6 +147,8 @@ class Timings(_Frozen):
             if value is not None:
                 found[name] = _with(getattr(self, name), pixels, float(value))
         result = self.model_copy(update=found)
+        for stage, seconds in zip(run.stages, latency.conditions_s, strict=False):  # reports of before have none
+            result = result._with_conditions((stage.latent_height, stage.latent_width), seconds)
         largest, spent, undisturbed = 0, 0.0, 0.0
         for stage in run.stages:
             window = slice(stage.first_step - 1, stage.last_step)
@@ -150,11 +164,15 @@ class Timings(_Frozen):
             result = result.model_copy(update={"jitter": _kept(self.jitter, jitter)})
         return result
 
-    def with_probe(self, size: HW, seconds: Sequence[float], first_s: float | None = None) -> Timings:
+    def with_probe(
+        self, size: HW, seconds: Sequence[float], first_s: float | None = None, condition_s: float | None = None
+    ) -> Timings:
         """These and a probe's steps at a latent size; `first_s` is the step right after a switch to it.
 
         One step alone says too little of a size: it only weighs the switch.
         """
+        if condition_s is not None:
+            return self._with_conditions(size, condition_s).with_probe(size, seconds, first_s)
         if not seconds:
             return self
         typical, found = undisturbed_s(seconds), dict[str, object]()
@@ -168,7 +186,7 @@ class Timings(_Frozen):
         """These and all probes of a calibration."""
         result = self
         for probe in probes:
-            result = result.with_probe(probe.size, probe.seconds, probe.first_s)
+            result = result.with_probe(probe.size, probe.seconds, probe.first_s, probe.condition_s)
         return result
 
     def has(self, size: HW) -> bool:
@@ -183,6 +201,13 @@ class Timings(_Frozen):
     def step_memory(self) -> dict[HW, float]:
         """Median peak bytes of a step by latent (height, width)."""
         return _medians(self.step_bytes)
+
+    def condition_seconds(self, size: HW) -> float:
+        """What a stage of a latent size takes before its steps; 0 where no run has said it."""
+        return by_area(self.conditions, size)[0] or 0.0
+
+    def _with_conditions(self, size: HW, seconds: float) -> Timings:
+        return self.model_copy(update={"conditions": _with(self.conditions, hw_text(size), seconds)})
 
     def _with_stage(self, stage: StageEntry, seconds: Sequence[float]) -> Timings:
         if len(seconds) < 2:  # a first step alone says nothing of the others
@@ -219,7 +244,7 @@ def _medians(values: BySize) -> dict[HW, float]:
 
 
 def by_area(values: Mapping[str, Values], size: HW) -> tuple[float | None, bool]:
-    """The median at a pixel size, and whether it was measured there; else scaled by area from the nearest size."""
+    """The median at a size, and whether it was measured there; else scaled by area from the nearest size."""
     area = size[0] * size[1]
     exact = values.get(hw_text(size))
     if exact:

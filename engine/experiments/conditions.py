@@ -40,6 +40,11 @@ class Conditions:
             if (picture := getattr(self, role)) is not None:
                 yield role, picture
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Of what there is."""
+        return tuple(role for role, _ in self.given())
+
     def document(self) -> dict[str, Any]:
         """As plain data; what is not given is not told of."""
         return {role: picture.document() for role, picture in self.given()}

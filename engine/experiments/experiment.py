@@ -13,7 +13,7 @@ from engine.errors import InvalidInput
 from engine.experiments.settings import CheckedSettings, Settings, checked_settings, checked_text
 from engine.hpdm.level_choice import LevelChoice, checked_level_schedule, checked_levels, level_schedule, level_sizes
 from engine.models.catalogue import ModelSpec
-from engine.schedules.latent_sizes import LatentSize, full_size, stage_sizes
+from engine.schedules.latent_sizes import LatentSize, full_size, merged, stage_sizes
 from engine.schedules.lightx2v_keys import export
 from engine.schedules.schedule import ResolutionSchedule, Stage, flat
 from engine.switching.policies import DEFAULT_POLICY, FORMER_DEFAULT, Policy, policy_named
@@ -79,6 +79,12 @@ class Experiment(CheckedSettings):
             return level_sizes(self.spec.levels)
         geometry = self.spec.geometry
         return stage_sizes(schedule, full_size(geometry, self.height, self.width, self.frames), geometry.patch)
+
+    def as_run(self, track: Track) -> ResolutionSchedule:
+        """A track's schedule as its policy runs it: neighbouring stages that come out at one size are one."""
+        if self.spec.levels or not track.policy.merges:
+            return track.schedule
+        return merged(track.schedule, self.sizes(track.schedule))[0]
 
     def call(self) -> dict[str, Any]:
         """The pipeline's own arguments, except size, steps and generator."""

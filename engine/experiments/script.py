@@ -117,9 +117,9 @@ def _switch(policy: Policy) -> str:
     lines = [
         "def switch(old, new, step, size):",
         '    """The latents that a stage starts from, after the stage of scheduler `old` has run to `step`."""',
-        f"    return {policy.name}(",
+        f"    return {policy.way}(",
         "        Switch(",
-        *(f"            {name}={_SWITCH[name]}," for name in fields_used(policy.name)),
+        *(f"            {name}={_SWITCH[name]}," for name in fields_used(policy.way)),
         "        )",
         "    )",
     ]
@@ -287,9 +287,10 @@ def _location(experiment: Experiment) -> str:
 
 def _stages(experiment: Experiment, track: Track) -> list[tuple[int, int, int, int, float]]:
     """First and last step, height and width in pixels, and the shift's factor of every stage."""
-    sizes, stride = experiment.sizes(track.schedule), experiment.spec.geometry.stride
+    schedule, stride = experiment.as_run(track), experiment.spec.geometry.stride
+    sizes = experiment.sizes(schedule)
     ratios = (1.0,) if len(sizes) == 1 else track.policy.shift_ratios(experiment.shift or 1.0, sizes)
     return [
         (stage.first, stage.last, size.height * stride[1], size.width * stride[2], ratio)
-        for stage, size, ratio in zip(track.schedule.stages, sizes, ratios, strict=True)
+        for stage, size, ratio in zip(schedule.stages, sizes, ratios, strict=True)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
+from einops import repeat
 from torch import Tensor
 
 from engine.errors import InvalidInput
@@ -88,7 +89,8 @@ class ContextCache:
         """Patches (B, C, f, h, w) of a finished level's canvas and their phi (B,)."""
         canvas, (f, h, w) = self.canvases[level], self.model.config.patch
         z = torch.cat([canvas[..., t : t + f, y : y + h, x : x + w] for t, y, x in places])
-        z = z.unflatten(0, (len(places), 1, -1)).expand(-1, rows // len(canvas), *([-1] * 5)).flatten(0, 2)
+        count = {"places": len(places), "branches": rows // len(canvas)}
+        z = repeat(z, "(places videos) c f h w -> (places branches videos) c f h w", **count)
         return z, torch.full((len(z),), PHI_MIN, device=z.device)
 
     def _entries(self, level: int, places: Sequence[Axes]) -> dict[Axes, dict[int, Tensor]]:

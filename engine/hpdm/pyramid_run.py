@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from engine.errors import RunFailed
@@ -17,6 +18,7 @@ from engine.hpdm.patch_noise import flow_level
 from engine.hpdm.sampling_request import HpdmRequest, tile_batch
 from engine.hpdm.tile_sampler import Cascade, LevelStep, Sampling, sample_level
 from engine.hpdm.tiles import tile_grid
+from engine.measuring.late_flags import LateFlags
 from engine.measuring.meter import Meter, Readings
 from engine.measuring.step_event import OnStep, StepEvent
 
@@ -60,7 +62,7 @@ def run_hpdm(model: Hpdm, request: HpdmRequest, on_step: OnStep | None = None) -
     with Meter(cascade.device) as meter:
         tell = _teller(request, config.size(config.levels - 1)[1], meter, on_step)
         for level in range(request.levels):
-            meter.resume()
+            meter.enter("step")
             video = sample_level(cascade.sampler(level), cascade.noise(level), tell)
             cascade.finish(level, video)
             videos.append(video)
@@ -75,37 +77,40 @@ def run_hpdm(model: Hpdm, request: HpdmRequest, on_step: OnStep | None = None) -
 
 def frames(video: Tensor) -> np.ndarray:
     """A video (C, F, H, W) in -1..1 as uint8 (F, H, W, C)."""
-    return ((video.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+    pixels = ((video.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return rearrange(pixels, "c f h w -> f h w c").cpu().numpy()
 
 
 def _teller(
     request: HpdmRequest, full_height: int, meter: Meter, on_step: OnStep | None
 ) -> Callable[[LevelStep], None]:
     """Turns a level's steps into the events that every model sends."""
-    total = sum(request.steps[: request.levels])
+    total, flags = sum(request.steps[: request.levels]), LateFlags(meter.device)
 
     def tell(done: LevelStep) -> None:
         meter.step_done()
         step = sum(request.steps[: done.level]) + done.step
-        if not bool(torch.isfinite(done.x0).all()):
-            raise RunFailed(f"Step {step} gave values that are not finite: the weights may be damaged.", step)
+        finite = torch.isfinite(done.x0.sum(dtype=torch.float32))  # any NaN or infinity spoils a sum
+        told = f"Step {step} gave values that are not finite: the weights may be damaged."
+        flags.ask(finite, RunFailed(told, step))
+        flags.check(wait=step == total)
         if on_step is not None:
             height, width = done.x0.shape[-2:]
-            on_step(
-                StepEvent(
-                    step=step,
-                    steps=total,
-                    stage=done.level,
-                    stages=request.levels,
-                    rate=height / full_height,
-                    sigma=flow_level(done.phi, done.b),
-                    latent_height=height,
-                    latent_width=width,
-                    seconds=meter.host_seconds(),
-                    memory_bytes=meter.last_bytes,
-                    preview=partial(frames, done.x0[0]),
+            with meter.within(None):
+                on_step(
+                    StepEvent(
+                        step=step,
+                        steps=total,
+                        stage=done.level,
+                        stages=request.levels,
+                        rate=height / full_height,
+                        sigma=flow_level(done.phi, done.b),
+                        latent_height=height,
+                        latent_width=width,
+                        seconds=meter.host_seconds(),
+                        memory_bytes=meter.last_bytes,
+                        preview=partial(frames, done.x0[0]),
+                    )
                 )
-            )
-        meter.resume()
 
     return tell

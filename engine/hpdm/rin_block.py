@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 
@@ -17,9 +18,10 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, query_dim)
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
-        q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, m, e)
-        k, v = self.key_value(source).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, H, n, e) each
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))  # (B, m, d_q)
+        q = rearrange(self.query(x), "b m (heads e) -> b heads m e", heads=self.heads)
+        k, v = rearrange(self.key_value(source), "b n (two heads e) -> two b heads n e", two=2, heads=self.heads)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.out(rearrange(mixed, "b heads m e -> b m (heads e)"))  # (B, m, d_q)
 
 
 class Mlp(nn.Sequential):

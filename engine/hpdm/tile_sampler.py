@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 
 from engine.hpdm.context_cache import ContextCache
@@ -75,7 +76,8 @@ class LevelSampler:
         config, rows, videos = self.model.config, len(self.labels), len(z)
         f, h, w = config.patch
         own = torch.stack([z[..., t : t + f, y : y + h, x : x + w] for t, y, x in part])  # (tiles, V, C, f, h, w)
-        noisy = own[:, None].expand(-1, rows // videos, *([-1] * 5)).flatten(0, 2)  # (tiles rows, C, f, h, w)
+        branches = rows // videos
+        noisy = repeat(own, "tiles videos c f h w -> (tiles branches videos) c f h w", branches=branches)
         phis = torch.full((len(noisy),), phi, device=z.device)
         given = self._input(noisy, phis, part)
         state = self.model.start(self.level, given)
@@ -83,7 +85,12 @@ class LevelSampler:
         v, latents = self.model.finish(state)
         if remember and self.how.self_condition:
             self.latents |= dict(zip(part, latents.split(rows), strict=True))
-        x0 = self.form.x0(noisy, v, phis, given.below).unflatten(0, (len(part), rows // videos, videos))
+        x0 = rearrange(
+            self.form.x0(noisy, v, phis, given.below),
+            "(tiles branches videos) c f h w -> tiles branches videos c f h w",
+            tiles=len(part),
+            branches=branches,
+        )
         return guided(x0, self.how.guidance).clamp(-1, 1).unbind(0)
 
     def _input(self, noisy: Tensor, phis: Tensor, part: Sequence[Axes]) -> LevelInput:

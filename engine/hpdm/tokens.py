@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from engine.hpdm.hpdm_config import Axes, HpdmConfig
@@ -11,15 +12,13 @@ from engine.hpdm.hpdm_config import Axes, HpdmConfig
 def patchify(x: Tensor, token: Axes) -> Tensor:
     """(B, C, F, H, W) to (B, n, C t h w), tokens in the order frames, rows, columns."""
     t, h, w = token
-    x = x.unflatten(4, (-1, w)).unflatten(3, (-1, h)).unflatten(2, (-1, t))  # (B, C, f, t, y, h, x, w)
-    return x.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
+    return rearrange(x, "b c (f t) (y h) (x w) -> b (f y x) (c t h w)", t=t, h=h, w=w)
 
 
 def unpatchify(tokens: Tensor, grid: Axes, token: Axes) -> Tensor:
     """The inverse of `patchify` for a patch of `grid` tokens."""
-    t, h, w = token
-    x = tokens.unflatten(2, (-1, t, h, w)).unflatten(1, grid)  # (B, f, y, x, C, t, h, w)
-    return x.permute(0, 4, 1, 5, 2, 6, 3, 7).flatten(6).flatten(4, 5).flatten(2, 3)
+    (f, y, x), (t, h, w) = grid, token
+    return rearrange(tokens, "b (f y x) (c t h w) -> b c (f t) (y h) (x w)", f=f, y=y, x=x, t=t, h=h, w=w)
 
 
 class Tokenizer(nn.Module):

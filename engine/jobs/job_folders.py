@@ -15,6 +15,7 @@ from engine.experiments.conditions import FILE, Conditions
 from engine.jobs.data_dir import ID, NAME
 from engine.jobs.job_errors import StorageError
 from engine.measuring.video import whole_file
+from engine.reports.html import outdated, write_index
 from engine.reports.report_file import load
 from engine.reports.schema import Report, Run
 
@@ -54,6 +55,13 @@ def report_of(folder: Path) -> Report | None:
         return load(folder / REPORT)
     except ResoluteError:
         return None
+
+
+def renew_page(folder: Path) -> None:
+    """Make `index.html` anew where it was made from a report of an earlier version, whose figures it shows."""
+    if outdated(folder / PAGE) and (report := report_of(folder)) is not None:
+        with contextlib.suppress(ResoluteError, OSError):
+            write_index(report, folder)
 
 
 def finished_runs(folder: Path, names: list[str]) -> dict[int, Run]:

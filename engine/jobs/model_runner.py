@@ -57,6 +57,7 @@ class TorchRunner:
                     task.folder,
                     task.listener,
                     noise_floor=task.noise_floor,
+                    other_seed=None,
                     baselines=task.baselines,
                     earlier=task.earlier,
                     numbered=True,
@@ -79,7 +80,8 @@ class TorchRunner:
 
 
 def _key(experiment: Experiment, model: LoadedModel) -> TimingKey:
-    return timing_key(experiment.spec, experiment.frames, experiment.guidance, environment(model))
+    made_with, given = environment(model), experiment.conditions.roles
+    return timing_key(experiment.spec, experiment.frames, experiment.guidance, made_with, given)
 
 
 @contextlib.contextmanager

@@ -271,8 +271,11 @@ def skip(store: Store, job_id: str, number: int) -> None:
         )
 
 
-def retry(store: Store, job_id: str, visitor: str | None, limits: Limits) -> None:
-    """Queue a finished job again for those of its runs that are not done. Raises NotNow, QueueFull."""
+def retry(store: Store, job_id: str, visitor: str | None, limits: Limits, disturbed: bool = False) -> None:
+    """Queue a finished job again for those of its runs that are not done. Raises NotNow, QueueFull.
+
+    `disturbed`: some that are done are to be timed again.
+    """
     with store.transaction() as db:
         row = _existing(db, job_id)
         if row["status"] in ("queued", "running"):
@@ -285,8 +288,8 @@ def retry(store: Store, job_id: str, visitor: str | None, limits: Limits) -> Non
             " rate = NULL, preview = NULL, video = NULL, heatmap = NULL WHERE job_id = ? AND status != 'done'",
             (job_id,),
         ).rowcount
-        if not reset:
-            raise NotNow("every run of the job is done; there is nothing to retry.")
+        if not reset and not disturbed:
+            raise NotNow("every run of the job is done and none was disturbed; there is nothing to retry.")
         db.execute(
             "UPDATE jobs SET status = 'queued', ticket = ?, error = NULL, cancel = 0, started = NULL, ended = NULL"
             " WHERE id = ?",

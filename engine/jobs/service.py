@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from json import dumps
 from pathlib import Path
 
@@ -145,9 +145,10 @@ class Jobs:
         logs.event("skip asked for", job=job_id, run=number)
 
     def retry(self, job_id: str, *, visitor: str | None = None) -> None:
-        """Queue a finished job again for its unfinished runs. Raises NotNow, QueueFull."""
+        """Queue a finished job again: unfinished runs are run, disturbed ones timed. Raises NotNow, QueueFull."""
         self.data.job(job_id)
-        queue.retry(self._store, job_id, visitor, self.limits)
+        report = self.report(job_id)
+        queue.retry(self._store, job_id, visitor, self.limits, disturbed=bool(report and report.disturbed))
         logs.event("retry asked for", job=job_id)
         self._supervisor.wake()
 
@@ -181,13 +182,21 @@ class Jobs:
         """The report of what has finished so far; None where nothing has."""
         return self._views.report(job_id)
 
-    def timings(self, spec: ModelSpec, *, frames: int, guidance: float) -> Timings | None:
-        """What runs of a model have taken here; None where none has run. Of the device that the last one ran on."""
-        return timing_book.known(self._store, workload_of(spec, frames, guidance))
+    def timings(
+        self, spec: ModelSpec, *, frames: int, guidance: float, conditions: Sequence[str] = ()
+    ) -> Timings | None:
+        """What runs of a model have taken here; None where none has run. Of the device that the last one ran on.
+
+        `conditions` are the roles of the pictures and videos that they were given.
+        """
+        return timing_book.known(self._store, workload_of(spec, frames, guidance, conditions))
 
     def file(self, job_id: str, name: str) -> Path:
         """The path of a job's file, for handing out. Raises NotFound for everything that is none."""
-        return self.data.file(job_id, name)
+        path = self.data.file(job_id, name)
+        if name == job_folders.PAGE:
+            job_folders.renew_page(path.parent)
+        return path
 
     def files(self, job_id: str) -> list[str]:
         """The names of a job's files."""

@@ -22,6 +22,7 @@ from engine.jobs.database import Store, now
 from engine.jobs.job_errors import StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.notices import notice
+from engine.waiting_threads import let_threads_sleep
 
 RUNNER = "engine.jobs.model_runner:TorchRunner"
 EXIT_AGAIN = 75  # a worker ended itself on purpose; start another
@@ -60,6 +61,7 @@ class Supervisor:
         self._environ = dict(os.environ if environ is None else environ)
         self._environ |= limits.to_environment() if limits else {}
         let_segments_grow(self._environ)
+        let_threads_sleep(self._environ)
         self._most, self._within_s = deaths, within_s
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None

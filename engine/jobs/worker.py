@@ -153,7 +153,8 @@ class Worker:
 
     def _after_s(self, experiment: Experiment) -> float:
         """Seconds that decoding and writing will take, as far as they have been measured."""
-        timings = known(self.store, workload_of(experiment.spec, experiment.frames, experiment.guidance))
+        given = experiment.conditions.roles
+        timings = known(self.store, workload_of(experiment.spec, experiment.frames, experiment.guidance, given))
         if timings is None:
             return 0.0
         size = experiment.height, experiment.width

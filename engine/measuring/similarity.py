@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -21,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_
 
 from engine.errors import ResoluteError
 from engine.measuring.frames import as_frames, told_difference, told_size
+from engine.measuring.squared_error import CEILING_DB, decibels, squared_errors
 from engine.measuring.ssim import WINDOW, both_of, ssim_of
 from engine.measuring.video import Measure, VideoFailed, VideoStuck, filter_logs, filtering
 
-CEILING_DB = 100.0  # PSNR and XPSNR of identical frames: JSON has no infinity
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 VMAF_MIN_SIDE = 32  # libvmaf crashes or reads past the picture on frames of under about 22 pixels
 VMAF_TRAINED_HEIGHT = 1080
@@ -41,7 +40,8 @@ class Metric(BaseModel):
     """One figure of similarity. `mean` and `min` are over `frames`; all are None when not computed.
 
     `reason` says why a value is missing, or what to know when reading one that is there. A frame
-    without a value (the first frame has no flicker) is None in `frames`. Never NaN or infinite.
+    without a value (the first frame has no flicker) is None in `frames`; a metric of all frames at once has no frames
+    there. Never NaN or infinite.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -68,10 +68,12 @@ class MetricKind:
     unit: str
     higher_is_better: bool
     decimals: int
+    by_frame: bool = True  # False: one value of all frames at once
 
 
 KINDS: dict[str, MetricKind] = {
     "psnr": MetricKind("PSNR", "dB", True, 2),
+    "psnr_pooled": MetricKind("PSNR of all frames", "dB", True, 2, by_frame=False),
     "ssim": MetricKind("SSIM", "", True, 4),
     "ms_ssim": MetricKind("MS-SSIM", "", True, 4),
     "vmaf": MetricKind("VMAF", "", True, 1),
@@ -140,7 +142,9 @@ def _pair(frames: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _own(run: np.ndarray, base: np.ndarray, fps: float) -> dict[str, Metric]:
-    return {name: _guarded(name, run, base, fps) for name in ("psnr", "flicker", "lpips")} | _structure(run, base, fps)
+    return {name: _guarded(name, run, base, fps) for name in ("psnr", "psnr_pooled", "flicker", "lpips")} | _structure(
+        run, base, fps
+    )
 
 
 def _filtering(stack: ExitStack, run: np.ndarray, base: np.ndarray, fps: float) -> _Logs | None:
@@ -179,12 +183,20 @@ def psnr(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
     """Peak signal-to-noise ratio a frame in dB: 10 log10(1 / MSE) over all pixels and RGB channels.
 
     Data range 1. Identical frames, and any above, have CEILING_DB = 100. `mean` is the mean of the
-    frames' dB, as of skimage.metrics.peak_signal_noise_ratio.
+    frames' dB, as of skimage.metrics.peak_signal_noise_ratio: one frame that is equal lifts it by dBs.
     """
-    from skimage.metrics import mean_squared_error
+    return _metric(map(decibels, squared_errors(run, base)))
 
-    errors = (float(mean_squared_error(b, a)) for a, b in zip(run, base, strict=True))
-    return _metric(min(10 * math.log10(1 / error), CEILING_DB) if error else CEILING_DB for error in errors)
+
+def psnr_pooled(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
+    """Peak signal-to-noise ratio of all frames in dB: 10 log10(1 / MSE), the mean squared error of the whole video.
+
+    Data range 1; identical videos, and any above, have CEILING_DB = 100. One value: `mean` and `min` are it, and
+    `frames` is empty. Never above the mean of `psnr`: a frame that is equal adds no error and takes none away.
+    """
+    errors = squared_errors(run, base)
+    value = decibels(sum(errors) / len(errors))
+    return Metric(mean=value, min=value, frames=())
 
 
 def ssim(run: np.ndarray, base: np.ndarray, fps: float = 0.0) -> Metric:
@@ -306,6 +318,7 @@ def _lpips_network() -> Any:
 
 _COMPUTE: dict[str, Callable[..., Metric]] = {
     "psnr": psnr,
+    "psnr_pooled": psnr_pooled,
     "ssim": ssim,
     "ms_ssim": ms_ssim,
     "vmaf": vmaf,

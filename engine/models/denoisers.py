@@ -1,7 +1,9 @@
-"""The networks of a loaded pipeline that denoise, and whether one is compiled."""
+"""The networks of a loaded pipeline that denoise, whether one is compiled, and which of two takes a step."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from engine.models.families import FAMILIES
 
 NAMES = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.denoisers))  # of components
+ABOVE_ALL = 2.0  # a level that no step starts from
 
 
 def denoisers_of(pipe: Any) -> dict[str, nn.Module]:
@@ -20,3 +23,19 @@ def denoisers_of(pipe: Any) -> dict[str, nn.Module]:
 def is_compiled(network: nn.Module) -> bool:
     """Whether a network or a block of it is compiled: with another `forward` in it, it would be compiled again."""
     return any(getattr(part, "_compiled_call_impl", None) is not None for part in network.modules())
+
+
+def has_second_expert(pipe: Any) -> bool:
+    """Whether a pipeline changes to a second denoiser at a level of its own."""
+    return len(denoisers_of(pipe)) > 1 and pipe.config.get("boundary_ratio") is not None
+
+
+@contextlib.contextmanager
+def second_expert_alone(pipe: Any) -> Iterator[None]:
+    """While the block runs every step is the second expert's, whatever its level."""
+    boundary = pipe.config.boundary_ratio
+    pipe.register_to_config(boundary_ratio=ABOVE_ALL)
+    try:
+        yield
+    finally:
+        pipe.register_to_config(boundary_ratio=boundary)

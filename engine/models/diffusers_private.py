@@ -6,6 +6,9 @@ version has lost. Everything else of the library is used by its public names.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -18,6 +21,8 @@ from diffusers.hooks.pyramid_attention_broadcast import (
 )
 from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 from torch import nn
+
+from engine.patching import patched
 
 __all__ = [
     "BaseState",
@@ -43,6 +48,37 @@ def execution_device(pipe: Any) -> torch.device:
 def offloads_models(pipe: Any) -> bool:
     """Whether whole networks of a pipeline take turns on the device."""
     return bool(getattr(pipe, "_all_hooks", None))
+
+
+@contextlib.contextmanager
+def moves_within(pipe: Any, around: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
+    """While the block runs, whole networks come to the device, and go at the end of a call, inside of `around()`.
+
+    Of a pipeline whose networks do not take turns nothing is changed.
+    """
+
+    def bringing(hook: Any, pre_forward: Callable[..., Any]) -> Callable[..., Any]:
+        def brought(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if next(module.parameters()).device == hook.execution_device:
+                return pre_forward(module, *args, **kwargs)
+            with around():
+                return pre_forward(module, *args, **kwargs)
+
+        return brought
+
+    def freeing(free: Callable[[], Any]) -> Callable[[], Any]:
+        def freed() -> Any:
+            with around():
+                return free()
+
+        return freed
+
+    with contextlib.ExitStack() as stack:
+        if offloads_models(pipe):
+            stack.enter_context(patched(pipe, maybe_free_model_hooks=freeing(pipe.maybe_free_model_hooks)))
+            for hook in (one.hook for one in pipe._all_hooks):
+                stack.enter_context(patched(hook, pre_forward=bringing(hook, hook.pre_forward)))
+        yield
 
 
 def reset_cache(model: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class LoadedModel:
     def __init__(self, spec: ModelSpec, pipe: Any, device: torch.device, options: LoadOptions | None = None) -> None:
         self.spec, self.pipe, self.device = spec, pipe, device
         self.options = options or LoadOptions()
-        self.warm: set[tuple[int, int, int]] = set()  # latent sizes (T, h, w) that have run on it
+        self.warm: set[Hashable] = set()  # what has run on it, in the words of `engine.comparing`
         self.compiled_for_all = not self.options.compile  # whether every size runs the code that it will always run
 
     @property

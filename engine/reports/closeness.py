@@ -6,14 +6,17 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from engine.measuring.similarity import Metric, no_similarity
+from engine.measuring.similarity import Metric, missing, no_similarity
 from engine.reports.report_fields import Count, NotNegative, Part, Positive
+
+NOT_POOLED = missing("not in reports of before it was kept: see the mean over the frames")
 
 
 class Similarity(Part):
     """Similarity to the baseline, which is not quality. Built by `Similarity(**similarity(...))`."""
 
     psnr: Metric
+    psnr_pooled: Metric = NOT_POOLED
     ssim: Metric
     ms_ssim: Metric
     vmaf: Metric
@@ -25,6 +28,11 @@ class Similarity(Part):
     def missing(cls, reason: str) -> Similarity:
         """All metrics null for one reason."""
         return cls(**no_similarity(reason))
+
+    @property
+    def closeness(self) -> Metric:
+        """The PSNR that says how close a run is: of all frames; the mean over frames in reports that hold no other."""
+        return self.psnr if self.psnr_pooled.mean is None else self.psnr_pooled
 
     def metrics(self) -> dict[str, Metric]:
         """The metrics by name, in the order of the schema."""

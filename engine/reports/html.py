@@ -20,9 +20,20 @@ from engine.measuring.video import whole_file
 from engine.reports import report_file
 from engine.reports.report_charts import chart_data, heat_gradient
 from engine.reports.report_tables import Footnotes, caching_cells, cost_cells, floor_cells, metric_cells, metric_heads
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, experts_text, glyph, stages_text
-from engine.reports.schema import Report
+from engine.reports.run_display import (
+    HEADLINE_METRICS,
+    colour_of,
+    experts_text,
+    glyph,
+    ranked_by,
+    ratio_text,
+    shows_conditions,
+    stages_text,
+)
+from engine.reports.scale_words import noise_floor_words, other_seed_words
+from engine.reports.schema import VERSION, Report
 
+MARK = f"Resolute report {VERSION}"  # in the page's head: what it was made from
 PLACE = b"<script></script>"  # of the charts' library in the template
 _TEMPLATES = Path(__file__).with_name("templates")
 _TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".png": "image/png"}
@@ -35,6 +46,15 @@ def write_index(found: Report, folder: str | Path) -> Path:
     with whole_file(path) as part, part.open("wb") as file:
         file.writelines(pieces)
     return path
+
+
+def outdated(page: Path) -> bool:
+    """Whether an `index.html` shows figures as reports of an earlier version had them."""
+    try:
+        with page.open("rb") as file:
+            return MARK.encode() not in file.read(4096)
+    except OSError:
+        return False
 
 
 def render(found: Report, folder: str | Path) -> str:
@@ -73,12 +93,16 @@ def _own_html(found: Report, folder: str | Path) -> str:
             report=found,
             runs=runs,
             floor=floor,
+            scale=(noise_floor_words(found), other_seed_words(found)),
             summary=_summary(found),
+            mark=MARK,
             caching=any(run.cache for run in found.runs),
+            conditions=shows_conditions(found),
             settings=_settings(found),
             kinds=KINDS,
             heads=heads,
             headline=HEADLINE_METRICS,
+            ranked_by=ranked_by(found.runs),
             notes=notes.reasons,
             data=chart_data(found),
             json=base64.b64encode(report_file.dumps(found).encode()).decode(),
@@ -134,7 +158,7 @@ def _run(found: Report, index: int, folder: Path, notes: Footnotes) -> dict[str,
         "glyph": glyph(run),
         "stages": stages_text(run.stages),
         "experts": experts_text(run),
-        "costs": cost_cells(run, notes),
+        "costs": cost_cells(run, found.baseline, notes, shows_conditions(found)),
         "caching": caching_cells(run, notes) if any(each.cache for each in found.runs) else None,
         "bar": round(90 * (run.latency.denoise_s or 0) / longest) if longest else None,
         "metrics": metric_cells(run.similarity, notes),
@@ -156,12 +180,18 @@ def _summary(found: Report) -> list[dict[str, str]]:
     summary = []
     if timed := [run for run in done if run.speedup.measured]:
         best = max(timed, key=lambda run: run.speedup.measured or 0)
-        summary.append({"label": "Fastest", "name": best.name, "value": f"{best.speedup.measured:.2f}×"})
-    if compared := [run for run in done if run.similarity.psnr.mean is not None]:
-        best = max(compared, key=lambda run: run.similarity.psnr.mean or 0)
         summary.append(
-            {"label": "Closest to baseline", "name": best.name, "value": f"{best.similarity.psnr.mean:.1f} dB"}
+            {
+                "label": "Fastest",
+                "name": best.name,
+                "value": ratio_text(best.speedup.measured or 0, best.speedup.interval),
+            }
         )
+    kind = ranked_by(found.runs)
+    known = [(value, run) for run in done if (value := run.similarity.metrics()[kind].mean) is not None]
+    if known:
+        value, best = max(known, key=lambda pair: pair[0])
+        summary.append({"label": "Closest to baseline", "name": best.name, "value": f"{value:.1f} dB"})
     if lost := [run for run in found.runs if run.status != "done"]:
         names = ", ".join(run.name for run in lost)
         summary.append({"label": "Not finished", "name": names, "value": f"{len(lost)} of {len(found.runs)}"})

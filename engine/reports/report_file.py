@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from engine.errors import InvalidInput
 from engine.measuring.video import whole_file
+from engine.reports.earlier_versions import brought_up
 from engine.reports.schema import VERSION, Report
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -33,7 +34,10 @@ def save(report: Report, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Report:
-    """Read a `report.json` strictly. Raises InvalidInput naming the file, the field and the reason."""
+    """Read a `report.json` strictly. Raises InvalidInput naming the file, the field and the reason.
+
+    One of version 1 is read as one of today, with what is wrong in it null (`earlier_versions`).
+    """
     name = Path(path).name
     try:
         if (size := Path(path).stat().st_size) > MAX_BYTES:
@@ -42,7 +46,7 @@ def load(path: str | Path) -> Report:
     except OSError as error:
         raise InvalidInput("report", f"{name} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     try:
-        return Report.model_validate_json(data, strict=True)
+        return Report.model_validate_json(brought_up(data), strict=True)
     except ValidationError as error:
         raise InvalidInput("report", f"{name} is not a report: {_first_fault(error)}.") from error
 
@@ -51,7 +55,7 @@ def _first_fault(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False)
     version = next((fault for fault in faults if fault["loc"] == ("version",)), None)
     if version and isinstance(version["input"], int):
-        return f"it has version {version['input']}, this Resolute reads version {VERSION}"
+        return f"it has version {version['input']}, this Resolute reads versions 1 to {VERSION}"
     where = ".".join(map(str, faults[0]["loc"])) or "the file"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{where}: {faults[0]['msg'].rstrip('.')}{more}"

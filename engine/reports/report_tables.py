@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from engine.measuring import similarity
 from engine.measuring.similarity import KINDS, Metric
 from engine.reports.closeness import Similarity
-from engine.reports.run_display import evaluations_text
+from engine.reports.run_display import disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
 from engine.wording import gib_text
 
@@ -38,21 +37,30 @@ class Footnotes:
         return Cell(shown, self.reasons.index(reason) + 1, reason)
 
 
-def cost_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
-    """Time, speed-ups and memory of a run as cells."""
+def cost_cells(run: Run, baseline: Run, notes: Footnotes, conditions: bool = False) -> dict[str, Cell]:
+    """Time, speed-ups and memory of a run as cells; with `conditions` also what these took.
+
+    Seconds of a disturbed run say so, and what depends on them.
+    """
     gone = run.error or (f"The run was {run.status}." if run.status != "done" else "Not measured.")
 
     def cell(value: float | None, text: str, reason: str | None = None) -> Cell:
         return notes.cell(None, reason or gone) if value is None else notes.cell(text, None)
 
-    def seconds(value: float | None) -> Cell:
-        return cell(value, f"{value or 0:.2f}" if (value or 0) < 10 else f"{value:.1f}")
+    def timed(value: float | None, text: str, against: Run | None = None) -> Cell:
+        return cell(None, "") if value is None else notes.cell(text, disturbed_text(run, against))
 
-    return {
+    def seconds(value: float | None) -> Cell:
+        return timed(value, f"{value or 0:.2f}" if (value or 0) < 10 else f"{value:.1f}")
+
+    speedup = run.speedup
+    told = {"conditions": seconds(run.latency.condition_s)} if conditions else {}
+    return told | {
         "total": seconds(run.latency.total_s),
         "loop": seconds(run.latency.denoise_s),
-        "measured": cell(run.speedup.measured, f"{run.speedup.measured or 0:.2f}×"),
-        "by_flops": cell(run.speedup.by_flops, f"{run.speedup.by_flops or 0:.2f}×"),
+        "measured": timed(speedup.measured, ratio_text(speedup.measured or 0, speedup.interval), baseline),
+        "whole": timed(speedup.whole, ratio_text(speedup.whole or 0, speedup.whole_interval), baseline),
+        "by_flops": cell(speedup.by_flops, f"{speedup.by_flops or 0:.2f}×"),
         "memory": cell(run.memory.peak_bytes, gib_text(run.memory.peak_bytes or 0), run.memory.reason),
     }
 
@@ -62,19 +70,25 @@ def caching_cells(run: Run, notes: Footnotes) -> dict[str, Cell]:
     told = evaluations_text(run)
     cells = {"evaluations": notes.cell(told, None if told else run.error or "Not counted.")}
     if run.uncached:
-        metric = run.uncached.similarity.psnr
+        metric = run.uncached.similarity.closeness
         return cells | {"psnr": notes.cell(_number("psnr", metric.mean), metric.reason)}
     return cells | {"psnr": Cell("")}
 
 
 def metric_cells(block: Similarity, notes: Footnotes) -> dict[str, dict[str, Cell]]:
-    """Mean and worst of each metric; a caveat of a value that is there stands in the table's head."""
+    """Mean and worst of each metric; a caveat of a value that is there stands in the table's head.
+
+    A metric of all frames at once has no worst one.
+    """
+
+    def worst(name: str, metric: Metric) -> Cell:
+        return cell(name, metric, similarity.worst(name, metric)) if KINDS[name].by_frame else Cell("")
 
     def cell(name: str, metric: Metric, value: float | None) -> Cell:
         return notes.cell(_number(name, value), metric.reason if value is None else None)
 
     return {
-        name: {"mean": cell(name, metric, metric.mean), "worst": cell(name, metric, similarity.worst(name, metric))}
+        name: {"mean": cell(name, metric, metric.mean), "worst": worst(name, metric)}
         for name, metric in block.metrics().items()
     }
 
@@ -95,9 +109,6 @@ def _number(name: str, value: float | None) -> str | None:
     return None if value is None else f"{value:.{KINDS[name].decimals}f}"
 
 
-def floor_cells(found: Report, notes: Footnotes) -> dict[str, Any]:
-    """The noise floor's cells, or why there is none, and whether the two runs were equal."""
-    if found.noise_floor is None:
-        return {"cells": None, "reason": found.noise_floor_reason, "equal": False}
-    equal = found.noise_floor.psnr.min == similarity.CEILING_DB
-    return {"cells": metric_cells(found.noise_floor, notes), "reason": None, "equal": equal}
+def floor_cells(found: Report, notes: Footnotes) -> dict[str, dict[str, Cell]] | None:
+    """The noise floor's cells; None where there is none."""
+    return None if found.noise_floor is None else metric_cells(found.noise_floor, notes)

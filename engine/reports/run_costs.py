@@ -29,15 +29,27 @@ class StageEntry(Part):
 
 
 class Latency(Part):
-    """Seconds of one run, part by part; null where a part was not reached."""
+    """Seconds of one run, part by part; null where a part was not reached.
+
+    `repeat_s`: the steps of the baseline's other run, where it was run twice. `beside_s`: steps of full size timed
+    beside a track, where the baseline is of another day. `pace`: what all seconds of such a baseline were multiplied
+    by, from those. `waited`: the share of the processor time that the run wanted and did not get.
+    """
 
     total_s: Seconds | None = None
     text_s: Seconds | None = None
+    condition_s: Seconds | None = None
     denoise_s: Seconds | None = None
     decode_s: Seconds | None = None
     encode_s: Seconds | None = None
     warm_up_s: Seconds | None = None
+    load_s: Seconds | None = None
     steps_s: tuple[Seconds, ...] = ()
+    repeat_s: tuple[Seconds, ...] = ()
+    beside_s: tuple[Seconds, ...] = ()
+    pace: Positive | None = None
+    waited: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
+    conditions_s: tuple[Seconds, ...] = ()
 
 
 class Memory(Part):
@@ -58,10 +70,29 @@ class Memory(Part):
         return self
 
 
+class Interval(Part):
+    """Where the true value lies with 95 % confidence."""
+
+    low: Positive
+    high: Positive
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Interval:
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} lies below low {self.low}")
+        return self
+
+
 class Speedup(Part):
-    """How many times faster than the baseline of the same report; of the denoising loop."""
+    """How many times faster than the baseline of the same report: its denoising loop, and `whole` from prompt to file.
+
+    An interval is null where the run or the baseline was disturbed, and for the baseline.
+    """
 
     measured: Positive | None = None
+    interval: Interval | None = None
+    whole: Positive | None = None
+    whole_interval: Interval | None = None
     by_flops: Positive | None = None
 
 

@@ -18,7 +18,7 @@ from engine.reports.level_videos import LevelVideo
 from engine.reports.report_fields import CacheKeys, Count, FileName, LevelKeys, Part, Positive, ScheduleKeys, Whole
 from engine.reports.run_costs import EvaluationCounts, Latency, Memory, Speedup, StageEntry
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2  # what differs in earlier ones: engine.reports.earlier_versions
 
 
 class VideoSize(Part):
@@ -83,6 +83,9 @@ class Run(Part):
     levels: LevelKeys | None = None  # of a hierarchical patch model
     pyramid: tuple[LevelVideo, ...] = ()
     reused: str | None = None
+    disturbed: Annotated[str, Field(min_length=1, max_length=500)] | None = (
+        None  # why its seconds are not to be trusted
+    )
     bands: Bands | None = None
 
     @model_validator(mode="after")
@@ -115,7 +118,7 @@ class Run(Part):
 class Report(Part):
     """One comparison: the baseline, always first, and the runs beside it."""
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     created: AwareDatetime
     model: str
     prompt: str
@@ -135,6 +138,8 @@ class Report(Part):
     heatmap_gain: Positive | None = None
     noise_floor: Similarity | None = None
     noise_floor_reason: str | None = None
+    other_seed: Similarity | None = None
+    other_seed_reason: str | None = "not in reports of before it was run"
     runs: Annotated[tuple[Run, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -155,3 +160,8 @@ class Report(Part):
     @property
     def baseline(self) -> Run:
         return self.runs[0]
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """The names of finished runs whose seconds are not to be trusted."""
+        return tuple(run.name for run in self.runs if run.status == "done" and run.disturbed)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.errors import RunFailed
 from engine.sampling.scheduler_window import begin, enter_stage, make_solver, solver_table
-from engine.schedules.latent_sizes import LatentSize, stage_sizes
+from engine.schedules.latent_sizes import LatentSize, merged, stage_sizes
 from engine.schedules.lightx2v_keys import schedule_of
 from engine.schedules.schedule import ResolutionSchedule
 from engine.switching.handover import Handover, StagePlan, noise_for, plan_stages
@@ -52,8 +52,10 @@ def sample(
     rule = policy_named(policy)
     full = LatentSize(frames, height, width, 1.0, 1.0, frames * (height // patch[1]) * (width // patch[2]))
     sizes = stage_sizes(schedule, full, patch)
+    if rule.merges:
+        schedule, sizes = merged(schedule, sizes)
     table = solver_table(make_solver(solver, shift), schedule.infer_steps)  # on the CPU: stages take it to the device
-    if rule.name == "lightx2v" and solver == "unipc" and len(sizes) > 1:
+    if rule.way == "lightx2v" and solver == "unipc" and len(sizes) > 1:
         table = wan_table(schedule.infer_steps, shift)  # the library's grid starts at 1.0, LightX2V's at 0.999
     plans = plan_stages(schedule, sizes, rule, table, shift)
     noise = noise_for(rule, seed, (1, channels, frames, height, width), torch.device(device))

@@ -23,7 +23,7 @@ from engine.caches.apply import cached
 from engine.errors import ResoluteError, RunFailed
 from engine.measuring.device import free, out_of_memory
 from engine.measuring.step_event import OnStep
-from engine.models.diffusers_private import offloads_models
+from engine.models.diffusers_private import moves_within, offloads_models
 from engine.models.preview import LatentPreview
 from engine.patching import patched
 from engine.sampling.done_once import done_once
@@ -46,14 +46,16 @@ def run_staged(
     preview: Callable[[], LatentPreview] | None = None,
     watch: Watch | None = None,
 ) -> StagedResult:
-    """Run a pipeline along a schedule. `watch` sees every step's latents; its time is in no step.
+    """Run a pipeline along a schedule, neighbouring stages of one size as one (`StagedRequest.as_run`).
+
+    `watch` sees every step's latents; its time is in no step.
 
     Raises Cancelled when the consumer did; RunFailed with the step for out-of-memory and not-finite latents;
     UnsupportedPipeline where the pipeline does not step the latents that it was handed, or its scheduler is of another
     kind than `engine.switching.noise_process` knows. Whatever happens, the pipeline is as it was before, and no
     tensor of the run stays referenced by the error: where it happened is text, in a note of the error.
     """
-    run = _Run(request, on_step, memo or RunMemo(), preview, watch)
+    run = _Run(request.as_run(), on_step, memo or RunMemo(), preview, watch)
     try:
         return run.drive()
     except Exception as error:
@@ -90,18 +92,16 @@ class _Run:
     def drive(self) -> StagedResult:
         state, request, pipe = self.state, self.state.request, self.state.request.pipe
         once, caching = done_once(pipe), cached(pipe, request.cache, request.schedule.stages)
-        replacing = patched(pipe, **self.call.replaced())
-        with torch.no_grad(), state.meter, once as self.steps.done_once, replacing, caching as self.call.caches:
+        replacing, moving = patched(pipe, **self.call.replaced()), moves_within(pipe, state.loading)
+        with torch.no_grad(), state.meter, once as self.steps.done_once, replacing, moving, caching as self.call.caches:
             if self.start.start is None and request.sizes[0].hw != state.full.hw:
                 self.start.look(self.call)
             for size in request.sizes[:-1]:
                 with patched(pipe, maybe_free_model_hooks=functools.partial(reset_caches, pipe)):
                     self.call(size, "latent")
-                self.steps.check()
                 state.stage += 1
             out = self.call(state.full, "np" if request.decode else "latent")
-            state.meter.decoded()
-            self.steps.check()
+            state.meter.enter(None)
         frames = frames_of(out) if request.decode else np.empty((0, 0, 0, 3), dtype=np.float32)
         return StagedResult(frames, state.plans, state.meter.read(), self.memo.seconds, self.call.caches.evaluations)
 

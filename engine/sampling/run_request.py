@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from engine.caches.cache_choice import CacheChoice
 from engine.caches.counting import Evaluations
 from engine.measuring.meter import Readings
 from engine.models.families import Family
-from engine.schedules.latent_sizes import Geometry, LatentSize
+from engine.schedules.latent_sizes import Geometry, LatentSize, merged
 from engine.schedules.schedule import ResolutionSchedule
 from engine.switching.handover import StagePlan
 from engine.switching.policies import Policy
@@ -41,6 +41,13 @@ class StagedRequest:
     seed: int
     decode: bool = True  # without, the result has no frames
     cache: CacheChoice | None = None  # complete: `engine.sampling.cache_calibration` fills in what a model knows
+
+    def as_run(self) -> StagedRequest:
+        """The request with neighbouring stages of one size as one, where the policy has nothing to do between them."""
+        if not self.policy.merges:
+            return self
+        schedule, sizes = merged(self.schedule, self.sizes)
+        return replace(self, schedule=schedule, sizes=sizes)
 
     def guider(self) -> dict[str, Any]:
         """The pipeline's guider, where it has one, with this run's guidance: none at 1 and less, as elsewhere."""
@@ -70,7 +77,8 @@ class StagedRequest:
 class StagedResult:
     """A run's result: frames (T, H, W, 3) float32 in [0, 1], the stages as they ran, the readings.
 
-    Without decoding the frames are (0, 0, 0, 3). `text_s` are the seconds of encoding text, of the run that did it.
+    Without decoding the frames are (0, 0, 0, 3). `text_s` are the seconds of encoding what no stage changes, text and
+    what an image encoder sees of a picture, of the run that did it.
     """
 
     frames: np.ndarray

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from torch import Tensor
 
 from engine.measuring.meter import Meter
@@ -50,6 +52,11 @@ class RunState:
     def plan(self) -> StagePlan:
         """The stage that is under way."""
         return self.plans[self.stage]
+
+    def loading(self) -> AbstractContextManager[None]:
+        """Around a move of a whole network: it is in no step. Beside a run's own phases, as with the text, it stays."""
+        own = self.meter.phase in ("condition", "step", "decode")
+        return self.meter.within("load") if own else nullcontext()
 
     def grid(self, x: Tensor) -> Tensor:
         """Latents of the call under way, in the pipeline's layout -> (B, C, T, h, w), its dtype and device; a view."""

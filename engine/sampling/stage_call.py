@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -41,10 +41,13 @@ class StageCalls:
     def replaced(self) -> Mapping[str, Any]:
         """What takes the place of the pipeline's own attributes while the run lasts."""
         pipe = self._state.request.pipe
+        seeing = {"encode_image": self._seeing(pipe.encode_image)} if hasattr(pipe, "encode_image") else {}
         return {
             "encode_prompt": self._remembering(pipe.encode_prompt),
             "prepare_latents": self._handing_over(pipe.prepare_latents),
+            "progress_bar": self._opening(pipe.progress_bar),
             PROGRESS_BAR: {"disable": True},
+            **seeing,
             **self._state.request.guider(),
         }
 
@@ -53,10 +56,13 @@ class StageCalls:
 
         What a pipeline draws before its steps, its noise or a sample of the condition's latents, every stage draws as
         the run at full size does: from the run's seed. What a scheduler draws in its steps goes on where the stage
-        before has stopped, so that it adds no noise twice.
+        before has stopped, so that it adds no noise twice. What a call takes before its loop is the stage's conditions;
+        a call that is left before its first step, to see how a run at full size begins, is in no figure.
         """
         state, request = self._state, self._state.request
         self._encodings, state.size = 0, size
+        if not self._start.looking:
+            state.meter.stage_begins()
         self._generator = torch.Generator("cpu").manual_seed(request.seed)
         view = stage_view(request.pipe.scheduler, self._tables_made, self._steps)
         with patched(request.pipe, scheduler=view), self.caches.stage(state.stage), self._while_called:
@@ -66,22 +72,50 @@ class StageCalls:
 
     def _remembering(self, encode_prompt: Callable[..., Any]) -> Callable[..., Any]:
         """Text is encoded once for all stages and all runs that share a memo."""
-        meter, device = self._state.meter, self._state.device
 
         @functools.wraps(encode_prompt)
         def remembering(*args: Any, **kwargs: Any) -> Any:
             number, self._encodings = self._encodings, self._encodings + 1
             if number >= len(self._memo.results):
-                wait_for(device)
-                begun = time.perf_counter()
-                self._memo.results.append(encode_prompt(*args, **kwargs))
-                wait_for(device)
-                self._memo.seconds += time.perf_counter() - begun
-                if meter.running:  # some pipelines encode after their latents: it is no part of the first step
-                    meter.resume()
+                with self._encoding():
+                    self._memo.results.append(encode_prompt(*args, **kwargs))
             return self._memo.results[number]
 
         return remembering
+
+    def _seeing(self, encode_image: Callable[..., Any]) -> Callable[..., Any]:
+        """What a network makes of the run's own pictures (not of copies at a stage's size) is kept like the text."""
+
+        @functools.wraps(encode_image)
+        def seeing(image: Any, *args: Any, **kwargs: Any) -> Any:
+            found = self._memo.seen(image, args, kwargs)
+            if found is None:
+                with self._encoding():
+                    found = self._memo.keep_seen(image, args, kwargs, encode_image(image, *args, **kwargs))
+            return found
+
+        return seeing
+
+    @contextlib.contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """Seconds of the block are the memo's: they are of no single run."""
+        device = self._state.device
+        with self._state.meter.within("text"):
+            wait_for(device)
+            begun = time.perf_counter()
+            yield
+            wait_for(device)
+            self._memo.seconds += time.perf_counter() - begun
+
+    def _opening(self, progress_bar: Callable[..., Any]) -> Callable[..., Any]:
+        """Every pipeline opens its bar right before its loop."""
+
+        @functools.wraps(progress_bar)
+        def opening(*args: Any, **kwargs: Any) -> Any:
+            self._state.meter.enter("step")
+            return progress_bar(*args, **kwargs)
+
+        return opening
 
     def _handing_over(self, prepare_latents: Callable[..., Any]) -> Callable[..., Any]:
         """The pipeline prepares its latents; then ours take their place, of the very same shape."""
@@ -94,12 +128,11 @@ class StageCalls:
             if self._start.looking:
                 return out
             if self._state.staged:
-                latents = self._latents_like(prepared)
+                with self._state.meter.within("step"):  # the first after the switch pays for it
+                    latents = self._latents_like(prepared)
                 out = (latents, *out[1:]) if isinstance(out, tuple) else latents
                 self._steps.expect(latents)
-            if self._state.stage == 0:
-                self._state.meter.resume()
-            elif self._drawn is not None:
+            if self._state.stage and self._drawn is not None:
                 self._generator.set_state(self._drawn)
             return out
 

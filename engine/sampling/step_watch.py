@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import RunFailed, UnsupportedPipeline
+from engine.measuring.late_flags import LateFlags
 from engine.measuring.step_event import OnStep, StepEvent
 from engine.models.preview import Glance, LatentPreview
 from engine.sampling.done_once import Kept
@@ -21,7 +22,12 @@ Watch = Callable[[Tensor, Tensor, float], None]
 
 
 class StepWatch:
-    """The listener of a run's stage views (`engine.sampling.stage_view.StepListener`)."""
+    """The listener of a run's stage views (`engine.sampling.stage_view.StepListener`).
+
+    Raises UnsupportedPipeline where a stage did not begin with what was handed over, and RunFailed with the first step
+    whose result is not finite: on the CPU at once, on a GPU within a few steps, as nothing waits for the device, and
+    after the last step in any case.
+    """
 
     def __init__(
         self,
@@ -34,8 +40,7 @@ class StepWatch:
         self.done_once: Kept | None = None  # dropped after the last step, as decoding needs the memory
         self._on_step, self._preview, self._watch = on_step, preview, watch
         self._handed_over: Tensor | None = None  # what a stage's first step has to see, in the pipeline's layout
-        self._obeyed: Tensor | None = None  # whether it did; a bool on the device
-        self._finite: list[Tensor] = []  # whether the steps since the last check ended finite; bools on the device
+        self._flags = LateFlags(state.device)
 
     def expect(self, latents: Tensor) -> None:
         """The next step is to be taken from these very latents."""
@@ -44,6 +49,7 @@ class StepWatch:
     def stepping(self, scheduler: Any, x: Tensor, model_output: Tensor) -> tuple[Tensor, Tensor]:
         """Before a step: state and model output to take it with, in the layout and dtype of those that came."""
         self._check_obeyed(x)
+        self._check_loop()
         state, process, handover = self.state, self.state.process, self.state.handover
         if handover is None or not handover.corrects:
             return x, model_output
@@ -63,13 +69,15 @@ class StepWatch:
         """After a step: `x` and `model_output` as it was taken with, `out` what the scheduler returned."""
         state = self.state
         state.step += 1
-        state.meter.step_done()
-        if self.done_once and state.step == state.request.schedule.infer_steps:
+        last = state.step == state.request.schedule.infer_steps
+        state.meter.step_done("decode" if last else "step")
+        if self.done_once and last:
             self.done_once.drop()
         result = out[0] if isinstance(out, tuple) else out.prev_sample
-        self._finite.append(torch.isfinite(result.sum(dtype=torch.float32)))  # any NaN or infinity spoils a sum
-        if state.device.type == "cpu":
-            self.check()
+        finite = torch.isfinite(result.sum(dtype=torch.float32))  # any NaN or infinity spoils a sum
+        told = f"the latents are not finite at step {state.step}; try another dtype or a lower guidance."
+        self._flags.ask(finite, RunFailed(told, state.step))
+        self._flags.check(wait=last)  # nothing is decoded that is not known to be sound
         sigma = state.plan.levels[state.step - 1]
 
         def velocity() -> Tensor:
@@ -77,49 +85,42 @@ class StepWatch:
 
         if state.handover is not None and state.step == state.plan.stage.last and not state.final:
             self._record(x, velocity(), result)
-        if self._watch:
-            self._watch(state.flow(x, sigma), velocity(), sigma)
-        if self._on_step:
-            glance = Glance(self._preview, lambda: (state.flow(x, sigma).float() - sigma * velocity().float())[0])
-            try:
-                self._on_step(self._event(sigma, glance))
-            finally:
-                glance.expire()
-        state.meter.resume()
-
-    def check(self) -> None:
-        """Read what the steps have found; on a GPU once a stage, as reading waits for the device.
-
-        Raises UnsupportedPipeline where a stage did not begin with what was handed over, and RunFailed with the first
-        step whose result is not finite.
-        """
-        obeyed, self._obeyed = self._obeyed, None
-        if obeyed is not None and not bool(obeyed):
-            raise UnsupportedPipeline(
-                f"{type(self.state.request.pipe).__name__} does not step the latents that it prepared; "
-                "it cannot follow a resolution schedule without silent errors."
-            )
-        flags, self._finite = self._finite, []
-        if flags and not bool(torch.stack(flags).all()):
-            first = self.state.step - len(flags) + 1 + [bool(flag) for flag in flags].index(False)
-            raise RunFailed(
-                f"the latents are not finite at step {first}; try another dtype or a lower guidance.", first
-            )
+        with state.meter.within(None):
+            if self._watch:
+                self._watch(state.flow(x, sigma), velocity(), sigma)
+            if self._on_step:
+                glance = Glance(self._preview, lambda: (state.flow(x, sigma).float() - sigma * velocity().float())[0])
+                try:
+                    self._on_step(self._event(sigma, glance))
+                finally:
+                    glance.expire()
 
     def release(self) -> None:
         """Drop the tensors, so that a kept reference to the run keeps no memory."""
-        self._handed_over = self._obeyed = None
-        self._finite.clear()
+        self._handed_over = None
+        self._flags.drop()
+
+    def _check_loop(self) -> None:
+        """The meter must have been told that the loop began."""
+        if self.state.meter.phase != "step":
+            raise UnsupportedPipeline(
+                f"{type(self.state.request.pipe).__name__} opens no progress bar before its loop; "
+                "what its steps take cannot be told from what it prepares."
+            )
 
     def _check_obeyed(self, x: Tensor) -> None:
         if self._handed_over is None:
             return
         expected, self._handed_over = self.state.grid(self._handed_over), None
         seen = self.state.grid(x)
-        same_shape = expected.shape == seen.shape
-        self._obeyed = (expected.to(seen) == seen).all() if same_shape else torch.tensor(False)
-        if self.state.device.type == "cpu":
-            self.check()
+        error = UnsupportedPipeline(
+            f"{type(self.state.request.pipe).__name__} does not step the latents that it prepared; "
+            "it cannot follow a resolution schedule without silent errors."
+        )
+        if expected.shape != seen.shape:
+            raise error
+        self._flags.ask((expected.to(seen) == seen).all(), error)
+        self._flags.check()
 
     def _record(self, x: Tensor, velocity: Tensor, result: Tensor) -> None:
         """Keep a stage's last step for the switch: the state before it, its velocity, the state after it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from engine.checked import checked_integer
 from engine.errors import InvalidInput
@@ -97,6 +99,23 @@ def latent_size(full: LatentSize, rate: float, patch: tuple[int, int, int], fiel
 def stage_sizes(schedule: ResolutionSchedule, full: LatentSize, patch: tuple[int, int, int]) -> tuple[LatentSize, ...]:
     """The grid of every stage of a schedule, in order."""
     return tuple(latent_size(full, stage.rate, patch, f"resolution_rate[{stage.index}]") for stage in schedule.stages)
+
+
+def merged(
+    schedule: ResolutionSchedule, sizes: Sequence[LatentSize]
+) -> tuple[ResolutionSchedule, tuple[LatentSize, ...]]:
+    """The schedule with neighbouring stages of one size as one, under the first one's rate, and its sizes.
+
+    Rounding may bring two rates to one size; between them there is nothing to switch. The very schedule where no
+    neighbours are alike.
+    """
+    parts = zip(schedule.stages, sizes, strict=True)
+    groups = [list(group) for _, group in groupby(parts, key=lambda part: part[1].hw)]
+    if len(groups) == len(sizes):
+        return schedule, tuple(sizes)
+    rates = tuple(group[0][0].rate for group in groups[:-1])
+    ends = tuple(group[-1][0].last for group in groups[:-1])
+    return ResolutionSchedule(schedule.infer_steps, rates, ends), tuple(group[-1][1] for group in groups)
 
 
 def _tokens(patch: tuple[int, int, int], frames: int, height: int, width: int) -> int:

@@ -72,11 +72,11 @@ def plan_stages(
     if len(sizes) == 1:
         return (StagePlan(schedule.stages[0], sizes[0], full),)
     if not can_reshift:
-        if policy.needs_reshift:
+        if policy.needs_reshift or policy.rule not in (None, "none"):
             raise InvalidInput(
                 "policy",
                 f"policy {policy.name} gives every stage noise levels of its own, and this model knows only its "
-                "trained ones; use anchored, coherent, bottleneck, lightx2v or jenga.",
+                "trained ones; use anchored, coherent, bottleneck, lightx2v or jenga, without a rule of the shift.",
             )
         return tuple(StagePlan(stage, size, full) for stage, size in zip(schedule.stages, sizes, strict=True))
     tables = [full.reshifted(ratio) for ratio in policy.shift_ratios(shift, sizes)]
@@ -154,7 +154,7 @@ class Handover:
             fresh=lambda: self._noise.fresh(new.size.hw),
             known=lambda: self._known(new.size.hw, old.levels[old.stage.last]),
         )
-        return SWITCHES[self._policy.name](switch)
+        return SWITCHES[self._policy.way](switch)
 
     def _known(self, size: Size, level: float) -> Tensor:
         assert self._anchor is not None, "only an anchoring policy asks what the run knows"

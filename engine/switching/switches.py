@@ -136,7 +136,7 @@ SWITCHES: dict[str, Callable[[Switch], Tensor]] = {
     "jenga": jenga,
     "bottleneck": bottleneck,
     "pyramid": pyramid,
-}  # by the policy's name: one for each of `engine.switching.policies.POLICIES`
+}  # by the policy's way: one for each of `engine.switching.policies.POLICIES`
 
 
 def _trilinear(x: Tensor, size: Size) -> Tensor:

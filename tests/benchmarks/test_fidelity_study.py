@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.fidelity import matrix
-from benchmarks.fidelity.ablations import VARIANTS, exact, level_left, policy_or_variant, variants_known
+from benchmarks.fidelity.ablations import VARIANTS, fresh_noise, policy_or_variant, variants_known
 from benchmarks.fidelity.matrix import (
     FEW_STEPS,
     FLAT,
@@ -25,12 +26,12 @@ from benchmarks.fidelity.matrix import (
     cells,
     pairs,
 )
-from benchmarks.fidelity.prompts import wanted
+from benchmarks.fidelity.prompts import DEVELOPMENT, FIRST_SEED, HELD_OUT, MOST, wanted
 from benchmarks.fidelity.recall import Recall
 from benchmarks.fidelity.rows import append_row, read_rows
 from benchmarks.fidelity.runs import PairRun, Study
 from engine.errors import InvalidInput
-from engine.models.catalogue import find_model
+from engine.models.catalogue import ROOT, find_model
 from engine.switching.policies import POLICIES
 from engine.switching.switches import SWITCHES, Switch, coherent
 from tests.benchmarks.test_fidelity_report import row
@@ -93,6 +94,38 @@ def test_the_prompts_differ_and_no_emoji_moves_the_same_way_twice():
     assert len({(one.scene.actors[0].name, one.scene.actors[0].motion) for one in found}) == 40
 
 
+def test_nothing_that_is_held_out_was_ever_used():
+    """Neither among the prompts that constants were chosen on, nor in any other text of this repository."""
+    development = {one.prompt for one in wanted(MOST, DEVELOPMENT)}
+    held_out = [one.prompt for one in wanted(MOST, HELD_OUT)]
+    assert len(held_out) == len(set(held_out)) == MOST
+    assert not development & set(held_out)
+    assert FIRST_SEED[HELD_OUT] > FIRST_SEED[DEVELOPMENT] + 1000
+    kinds = {".py", ".md", ".json", ".toml", ".js", ".txt"}
+    texts = (path for path in files_of_the_repository() if path.suffix in kinds)
+    met = {prompt for path in texts for prompt in held_out if prompt in path.read_text("utf-8")}
+    assert not met
+
+
+def files_of_the_repository():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_a_set_has_no_more_prompts_than_were_checked():
+    with pytest.raises(InvalidInput, match="1 to 160"):
+        wanted(MOST + 1)
+
+
+def test_what_the_headline_rests_on_is_run_for_every_pair_before_anything_else():
+    first = [cell for cell in ALL if cell.turn == 1]
+    assert {cell.turn for cell in ALL} == {1, 2, 3, 4}
+    assert all(cell.every == 1 for cell in first)
+    assert {(FLAT, "-"), (TWO_75, "anchored"), (TWO_75, "lightx2v"), (U_75, "anchored")} <= {
+        (cell.schedule, cell.policy) for cell in first
+    }
+
+
 def test_cells_that_are_seldom_run_meet_every_emoji_and_every_seed_in_both_of_two_processes():
     cell = Cell("", FLAT, every=2)
     mine = [pair for pair in pairs(40, 4)[:40] if pair.runs(cell)]
@@ -126,15 +159,10 @@ def a_switch(size: tuple[int, int]) -> Switch:
 
 
 @pytest.mark.parametrize("size", [(12, 12), (6, 6)])
-def test_the_variants_switch_is_that_of_coherent_where_nothing_is_changed(size):
-    assert torch.allclose(exact(a_switch(size)), coherent(a_switch(size)), atol=1e-5)
-
-
-def test_the_naive_level_is_another_state_unless_the_levels_agree():
-    s = a_switch((12, 12))
-    assert not torch.allclose(level_left(s), exact(s), atol=1e-2)
-    agreeing = replace(s, new=[0.9, 0.85, s.sigma])
-    assert torch.allclose(level_left(agreeing), exact(agreeing))
+def test_fresh_noise_is_coherent_in_all_but_its_noise(size):
+    s = replace(a_switch(size), new=[0.9, 0.85, 1e-6])  # next to no noise is told: what is left is the clean picture
+    assert torch.allclose(fresh_noise(s), coherent(s), atol=1e-4)
+    assert not torch.allclose(fresh_noise(a_switch(size)), coherent(a_switch(size)), atol=1e-2)
 
 
 def test_variants_are_known_to_the_driver_only_while_the_study_runs():

@@ -45,8 +45,7 @@ def _apt(*words: str) -> None:
     """Ask the package manager, where there is one and we may; what it cannot do is seen by what is missing then."""
     if shutil.which("apt-get") and os.geteuid() == 0:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["apt-get", *words], env=environment, check=False, **quiet)
+        subprocess.run(["apt-get", *words], env=environment, check=False, capture_output=True)
 
 
 def _playwright_has_one() -> bool:

@@ -201,7 +201,9 @@ def test_tables_show_what_was_computed_and_how_like_the_uncached_run_it_is(found
     alone = rows["two-stage-0.5+pab:2"].cells["uncached"]
     assert (alone.text, alone.number) == ("–", None)
     assert "not in this comparison" in alone.reason
-    assert [fact.text for fact in facts_of_run(tea, 1) if fact.label == "Evaluations"] == [f"{counts.computed} of 16"]
+    assert [fact.text for fact in facts_of_run(tea, 1, report.baseline) if fact.label == "Evaluations"] == [
+        f"{counts.computed} of 16"
+    ]
     page = write_index(report, out).read_text("utf-8")
     assert "PSNR to uncached, dB" in page
     assert f"{counts.computed} of 16" in page

@@ -100,6 +100,7 @@ def test_after_one_comparison_every_rate_of_the_tracks_is_measured(model, tmp_pa
     assert [probe.size for probe in probes] == [(2, 2), (4, 4), (6, 6), (8, 8)]
     assert [len(probe.seconds) for probe in probes] == [STEPS - 1] * 3 + [LAST - 1]
     assert [probe.first_s is None for probe in probes] == [True, False, False, False]
+    assert all(probe.condition_s > 0 for probe in probes)
     costs = CostModel(asked.spec, learner.timings, 64, 64, 5, asked.guidance)
     assert all(row["seconds"] > 0 for row in costs.table())
     compare(asked, model, tmp_path / "b", noise_floor=False, learner=learner)

@@ -83,6 +83,21 @@ def test_what_is_not_finite_gives_nothing():
     assert watch.bands() is None
 
 
+def test_guesses_wait_in_the_hosts_memory_and_are_compared_where_they_came_from(monkeypatch):
+    """On the device they would be in the baseline's peaks, through decoding too, and in no other run's."""
+    copies = []
+    monkeypatch.setattr("engine.comparing.settling.host_copy", lambda x: copies.append(x.clone()) or copies[-1])
+    watch = BandWatch()
+    for guess in trajectory((1, 1, 1, 1)):
+        watch.see(guess, torch.zeros_like(guess), 1.0)
+    assert len(watch._guesses) == len(copies) == STEPS
+    assert all(kept is copy for kept, copy in zip(watch._guesses, copies, strict=True))
+    waited = []
+    monkeypatch.setattr("engine.comparing.settling.wait_for", waited.append)
+    assert watch.bands() is not None
+    assert waited == [torch.device("cpu")]
+
+
 def test_the_guesses_are_let_go():
     watch = BandWatch()
     for guess in trajectory((1, 1, 1, 1)):

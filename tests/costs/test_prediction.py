@@ -35,8 +35,11 @@ def costs(timings=None, height=128, width=128):
     return CostModel(SPEC, timings, height, width, 17, 3.0)
 
 
-def run_of(schedule, seconds, *, first=0.0, memory=()):
-    """A finished run whose steps take `seconds[rate]` each and whose stages' first steps take `first` more."""
+def run_of(schedule, seconds, *, first=0.0, memory=(), conditions=None):
+    """A finished run whose steps take `seconds[rate]` each and whose stages' first steps take `first` more.
+
+    Before its steps a stage takes `conditions[rate]`.
+    """
     stages, steps = [], []
     for stage in schedule.stages:
         size = latent_size(FULL, stage.rate, (1, 2, 2))
@@ -48,8 +51,9 @@ def run_of(schedule, seconds, *, first=0.0, memory=()):
         )  # fmt: skip
         steps += [seconds[stage.rate] + (first if k == 0 else 0.0) for k in range(stage.steps)]
     latency = Latency(
-        total_s=sum(steps) + 0.6, text_s=0.1, denoise_s=sum(steps), decode_s=0.3, encode_s=0.2, steps_s=tuple(steps)
-    )
+        total_s=sum(steps) + 0.6, text_s=0.1, denoise_s=sum(steps), decode_s=0.3, encode_s=0.2, steps_s=tuple(steps),
+        conditions_s=tuple(conditions[stage.rate] for stage in schedule.stages) if conditions else (),
+    )  # fmt: skip
     return Run(
         name="r", policy=None, schedule={}, status="done", stages=tuple(stages), latency=latency,
         memory=Memory(kind="rss_above_start", peak_bytes=5000, steps_bytes=memory),
@@ -164,6 +168,26 @@ def test_a_run_of_the_schedule_itself_predicts_itself():
     assert found.peak_bytes == 5000
 
 
+def test_every_stage_of_a_schedule_pays_for_the_conditions_at_its_size():
+    timings = empty().with_run(run_of(TWO, {0.5: 0.04, 1.0: 0.1}, conditions={0.5: 0.5, 1.0: 2.0}))
+    plain = empty().with_run(run_of(TWO, {0.5: 0.04, 1.0: 0.1}))
+    u = parse_schedule(30, [1.0, 0.5], [5, 20])
+    for schedule, before in ((flat(30), 2.0), (TWO, 2.5), (u, 4.5)):
+        told, without = costs(timings).seconds(schedule), costs(plain).seconds(schedule)
+        assert told.total_s == pytest.approx(without.total_s + before)
+        assert (told.denoise_s, told.speedup) == (without.denoise_s, without.speedup)
+    rows = {row["rate"]: row["condition_s"] for row in costs(timings).table()}
+    assert (rows[0.5], rows[1.0]) == (0.5, 2.0)
+    assert rows[0.75] == pytest.approx(0.5 * 144 / 64) or rows[0.75] == pytest.approx(2.0 * 144 / 256)  # by area
+    assert {row["condition_s"] for row in costs(plain).table()} == {0.0}
+
+
+def test_a_probe_says_what_comes_before_the_steps_of_its_size():
+    timings = empty().with_probe((8, 8), [0.04, 0.04], 0.05, 0.7)
+    assert timings.condition_seconds((8, 8)) == 0.7
+    assert timings.step_seconds() == {(8, 8): pytest.approx(0.04)}
+
+
 def test_one_bad_run_among_three_moves_nothing():
     timings = empty()
     for step in (0.1, 0.9, 0.1):
@@ -216,6 +240,18 @@ def test_timings_of_another_workload_are_not_used():
     with pytest.raises(ValueError, match="cannot predict"):
         CostModel(SPEC, empty(), 128, 128, 17, 1.0)
     assert empty().key.workload == workload_of(SPEC, 17, 3.0) != workload_of(SPEC, 17, 1.0)
+
+
+def test_with_a_control_video_and_without_are_two_workloads():
+    spec = find_model("wan2.1-vace-1.3b")
+    plain, followed = (Timings(key=timing_key(spec, 81, 5.0, None, roles)) for roles in ((), ("video",)))
+    assert followed.key.workload == f"{plain.key.workload}, with video"
+    assert followed.key.text.startswith(f"{plain.key.workload}, with video on ")
+    assert CostModel(spec, followed, 480, 832, 81, 5.0, conditions=("video",)).timings is followed
+    for timings, roles in ((plain, ("video",)), (followed, ())):
+        with pytest.raises(ValueError, match="cannot predict"):
+            CostModel(spec, timings, 480, 832, 81, 5.0, conditions=roles)
+    assert "conditions" not in json.loads(Timings(key=plain.key).model_dump_json(exclude_defaults=True))["key"]
 
 
 def test_another_size_is_estimated_from_this_one():

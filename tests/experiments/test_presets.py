@@ -57,6 +57,13 @@ def test_lightx2v_config_is_written_back_untouched(name):
     assert list(json.loads(config.to_json())) == list(json.loads(text))
 
 
+def test_a_preset_keeps_the_rule_of_the_shift() -> None:
+    preset = parse_preset(json.dumps(OWN | {"policy": "coherent@+1", "description": "x"}), "mine.json")
+    assert preset.policy == "coherent@+1"
+    assert parse_preset(to_json(preset), "again.json") == preset
+    assert parse_preset(json.dumps(OWN | {"policy": "lightx2v@+1"}), "mine.json").policy == "lightx2v"
+
+
 def test_unknown_keys_survive_a_change_of_schedule():
     document = {"infer_steps": 50, "feature_caching": "Tea", "nested": {"a": [1, None, "ü"]}}
     changed = export(parse_schedule(40, [0.5], [10]), document)

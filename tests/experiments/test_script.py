@@ -72,7 +72,7 @@ def run_here(script: str, folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("solver", ["unipc", "euler"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [*POLICIES, "coherent@+1", "anchored@none"])
 def test_the_script_makes_the_frames_of_this_engine(
     policy: str, schedule: str, solver: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

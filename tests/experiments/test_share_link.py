@@ -27,6 +27,9 @@ SPEC = find_model("emoji-wan")
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=60)
 
 
+WAYS = [*POLICIES.values(), policy_named("coherent@+1"), policy_named("anchored@none"), policy_named("lightx2v@exact")]
+
+
 @st.composite
 def schedules(draw, steps):
     switches = sorted(draw(st.sets(st.integers(1, steps - 1), max_size=4)))
@@ -42,9 +45,7 @@ def experiments(draw):
     shifts = st.floats(0.01, 100) if spec.process in ("flow", "inverted") else st.nothing()
     steps = draw(st.integers(2, 60))
     name = TEXT.filter(str.strip)
-    tracks = draw(
-        st.lists(st.builds(Track, name, schedules(steps), st.sampled_from(list(POLICIES.values()))), max_size=5)
-    )
+    tracks = draw(st.lists(st.builds(Track, name, schedules(steps), st.sampled_from(WAYS)), max_size=5))
     return make_experiment(
         spec,
         tracks,

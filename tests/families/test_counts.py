@@ -151,7 +151,7 @@ def test_a_schedule_saves_less_where_a_reference_stays_at_full_size(id, speedup)
     asked = {"height": 1024, "width": 1024, "frames": 1, "guidance": 1.0}
     assert schedule_cost(spec, schedule, **asked).speedup == pytest.approx(1.55, abs=0.01)
     assert schedule_cost(spec, schedule, **asked, image=True).speedup == pytest.approx(speedup, abs=0.01)
-    predicted = CostModel(spec, None, 1024, 1024, 1, 1.0, image=True).seconds(schedule)
+    predicted = CostModel(spec, None, 1024, 1024, 1, 1.0, conditions=("image",)).seconds(schedule)
     assert predicted.by_flops == pytest.approx(speedup, abs=0.01)
 
 

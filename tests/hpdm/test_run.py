@@ -15,6 +15,7 @@ from engine.hpdm.pyramid_run import frames, run_hpdm
 from engine.hpdm.sampling_request import make_request, row_bytes, tile_batch
 from engine.hpdm.weights_folder import is_hpdm, load_hpdm, save_hpdm
 from tests.hpdm.conftest import CONFIG, make_inputs, make_model
+from tests.measuring.late_device import LateDevice
 
 
 def test_events_count_steps_and_levels_and_every_level_is_a_video(model):
@@ -52,6 +53,18 @@ def test_damaged_weights_are_told_by_the_step_that_failed():
     with pytest.raises(RunFailed) as caught:
         run_hpdm(model.eval(), make_request(CONFIG, steps=(2, 2, 2)))
     assert caught.value.step == 1
+
+
+def test_on_a_device_that_lags_no_step_waits_and_the_last_one_is_sure(model, monkeypatch):
+    device, waits = LateDevice(monkeypatch, lag=2), []
+    monkeypatch.setattr("engine.hpdm.pyramid_run.LateFlags", device.flags)
+    run_hpdm(model, make_request(CONFIG, steps=(2, 2, 2)), lambda event: waits.append(device.waits))
+    assert waits[:-1] == [0] * 5
+    assert waits[-1] > 0
+    torch.nn.init.constant_(model.detokenize.linear.bias, float("nan"))
+    with pytest.raises(RunFailed) as caught:
+        run_hpdm(model, make_request(CONFIG, steps=(2, 2, 2)), waits.append)
+    assert (caught.value.step, len(waits)) == (1, 8)
 
 
 @pytest.mark.parametrize(("asked", "field"), [

@@ -161,6 +161,12 @@ def test_finished_runs_are_learned_from_and_found_by_what_they_were(store):
     assert known.runs == 2
     assert known.step_seconds() == {(16, 16): 2.0}
     assert timing_book.known(store, workload_of(asked.spec, asked.frames + 4, asked.guidance)) is None
+    pictured = timing_key(asked.spec, asked.frames, asked.guidance, None, ("image",))
+    with_picture = workload_of(asked.spec, asked.frames, asked.guidance, ("image",))
+    assert timing_book.known(store, with_picture) is None  # what starts from a picture is another workload
+    timing_book.learn(store, pictured, finished_run(7.0))
+    assert timing_book.known(store, with_picture).step_seconds() == {(16, 16): 7.0}
+    assert timing_book.known(store, workload).step_seconds() == {(16, 16): 2.0}
     other = key.model_copy(update={"device": "another"})
     timing_book.learn(store, other, finished_run(0.1))
     assert timing_book.known(store, workload).key == other  # the device that ran last

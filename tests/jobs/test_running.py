@@ -9,6 +9,7 @@ import pytest
 
 from engine.jobs.job_errors import NotFound, NotNow, QueueFull
 from engine.measuring.video import read_mp4
+from engine.reports.report_file import save
 from tests.jobs.conftest import at_step, experiment, finished, trace, until
 
 
@@ -166,6 +167,18 @@ def test_retry_runs_what_is_not_done_and_nothing_else(jobs):
     assert [run.status for run in jobs.report(job).runs] == ["done"] * 3
     with pytest.raises(NotNow, match="nothing to retry"):
         jobs.retry(job)
+
+
+def test_a_job_whose_run_was_disturbed_is_measured_again_though_every_run_is_done(jobs):
+    job = jobs.submit(experiment(tracks=1))
+    finished(jobs, job)
+    report = jobs.report(job)
+    late = report.runs[1].model_copy(update={"disturbed": "other programs"})
+    save(report.model_copy(update={"runs": (report.runs[0], late)}), jobs.data.job(job) / "report.json")
+    jobs.retry(job)
+    view = finished(jobs, job)
+    assert [run.status for run in view.runs] == ["done"] * 2
+    assert [word for _, word, _ in trace(jobs)].count("begin") == 2
 
 
 def test_a_job_that_is_not_finished_cannot_be_retried_or_deleted(jobs):

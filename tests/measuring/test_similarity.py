@@ -32,7 +32,7 @@ def ladder(base: np.ndarray) -> list[dict[str, Metric]]:
 
 
 def test_every_metric_is_there_in_the_order_of_the_table(same: dict[str, Metric]) -> None:
-    assert list(same) == ["psnr", "ssim", "ms_ssim", "vmaf", "xpsnr", "flicker", "lpips"]
+    assert list(same) == ["psnr", "psnr_pooled", "ssim", "ms_ssim", "vmaf", "xpsnr", "flicker", "lpips"]
     assert list(same) == list(KINDS) == list(measures.UNITS) == list(measures.HIGHER_IS_BETTER)
 
 
@@ -54,6 +54,16 @@ def test_psnr_of_known_noise_is_what_arithmetic_says() -> None:
     assert frames == pytest.approx([40.0, 20.0, -20 * math.log10(0.25)], abs=1e-3)
     gaussian = flat + 0.05 * np.random.default_rng(1).standard_normal(flat.shape).astype(np.float32)
     assert mean(measures.psnr(gaussian, flat)) == pytest.approx(-20 * math.log10(0.05), abs=0.1)
+
+
+def test_psnr_of_all_frames_is_of_their_mean_squared_error() -> None:
+    flat = np.full((4, 32, 32, 3), 0.5, np.float32)
+    off = flat + np.float32([0.1, 0.0, 0.0, 0.0]).reshape(4, 1, 1, 1)
+    assert mean(measures.psnr(off, flat)) == pytest.approx((20 + 3 * 100) / 4, abs=1e-3)
+    pooled = measures.psnr_pooled(off, flat)
+    assert mean(pooled) == pytest.approx(20 - 10 * math.log10(1 / 4), abs=1e-3)
+    assert (pooled.min, pooled.frames, measures.worst("psnr_pooled", pooled)) == (pooled.mean, (), None)
+    assert mean(measures.psnr_pooled(flat, flat.copy())) == mean(measures.psnr_pooled(flat + 1e-7, flat)) == 100.0
 
 
 def test_independent_noise_scores_the_true_7_8_db_and_not_what_wrapped_bytes_give() -> None:

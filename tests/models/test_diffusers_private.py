@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
 import diffusers
 import pytest
 import torch
+from accelerate import cpu_offload_with_hook
 from accelerate.hooks import ModelHook, add_hook_to_module
 from diffusers import DiffusionPipeline
 from diffusers.models.attention_dispatch import AttentionBackendName
@@ -46,6 +48,30 @@ def test_pipelines_have_the_names(tiny):
     assert tiny.__dict__["_all_hooks"] == []
     tiny._all_hooks = [object()]
     assert private.offloads_models(tiny)
+
+
+def test_hooks_of_model_offload_have_the_names(tiny):
+    """As accelerate makes them; without a card they can be made, and move nothing."""
+    _, hook = cpu_offload_with_hook(tiny.vae, torch.device("cpu"))
+    tiny._all_hooks = [hook]
+    assert hook.hook is getattr(tiny.vae, private.OFFLOAD_HOOK)
+    assert hook.hook.execution_device == torch.device("cpu")
+    moved = []
+
+    @contextlib.contextmanager
+    def around():
+        moved.append(len(moved))
+        yield
+
+    latents = torch.zeros(1, 4, 1, 2, 2)
+    with private.moves_within(tiny, around):
+        tiny.vae.decode(latents)  # it is here already
+        assert moved == []
+        hook.hook.execution_device = torch.device("meta")
+        with pytest.raises((NotImplementedError, RuntimeError)):
+            tiny.vae.decode(latents)  # its weights are moved, to where nothing can be computed
+        assert moved == [0]
+    assert "pre_forward" not in vars(hook.hook)
 
 
 def test_networks_have_the_names(tiny):

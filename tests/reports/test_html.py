@@ -20,7 +20,7 @@ from engine.measuring.video import write_mp4, write_webp
 from engine.reports import html as report_page
 from engine.reports import report_file
 from engine.reports.closeness import Similarity
-from engine.reports.report_tables import Footnotes, metric_heads
+from engine.reports.report_tables import Footnotes, metric_cells, metric_heads
 from engine.reports.run_display import COLOURS
 from engine.reports.schema import Report
 from engine.wording import gib_text
@@ -105,6 +105,32 @@ def test_the_security_policy_allows_its_two_scripts_and_no_others(folder: Path) 
     assert len(scripts) == 2
 
 
+def pooled(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "min": mean, "frames": [], "reason": None}
+
+
+def test_the_closest_run_is_that_of_the_least_squared_error_and_not_of_the_best_mean_of_decibels(folder: Path) -> None:
+    base, _ = fields()["runs"]
+    still = MEASURED | {"psnr": {"mean": 60.0, "min": 20.0, "frames": [100.0, 20.0], "reason": None}}
+    runs = [base | {"name": "even", "similarity": MEASURED | {"psnr_pooled": pooled(31.2)}}]
+    runs += [base | {"name": "half equal", "similarity": still | {"psnr_pooled": pooled(23.0)}}]
+    text = " ".join(Tags(report_page.render(found_of(base, *runs), folder)).text.split())
+    assert "Closest to baseline31.2 dB even" in text
+    old = [run | {"similarity": {k: v for k, v in run["similarity"].items() if k != "psnr_pooled"}} for run in runs]
+    text = " ".join(Tags(report_page.render(found_of(base, *old), folder)).text.split())
+    assert "Closest to baseline60.0 dB half equal" in text
+
+
+def test_a_metric_of_all_frames_has_no_worst_frame(folder: Path) -> None:
+    block = Similarity.model_validate(MEASURED | {"psnr_pooled": pooled(31.2)})
+    cells = metric_cells(block, Footnotes())["psnr_pooled"]
+    assert (cells["mean"].text, cells["worst"].text) == ("31.20", "")
+
+
+def found_of(*runs: dict[str, Any]) -> Report:
+    return Report.model_validate(fields(runs=list(runs)))
+
+
 def test_videos_are_inside_the_page_to_the_byte(folder: Path) -> None:
     videos = Tags(report_page.render(found(), folder)).of("video")
     inside = [base64.b64decode(str(video["src"]).split(",", 1)[1]) for video in videos]
@@ -136,6 +162,25 @@ def test_figures_stand_in_the_table(folder: Path) -> None:
     text = Tags(report_page.render(found(), folder)).text
     for figure in ("31.25", "30.50", "0.9877", "1.50×", "1.62×", "2.50", "2.00 GiB"):
         assert figure in text, figure
+
+
+def pictured(*conditions: float | None) -> Report:
+    """A report of runs from a picture, with what their conditions took."""
+    whole = found(image={"sha256": "a" * 64, "width": 64, "height": 64}).model_dump(mode="json")
+    for run, seconds in zip(whole["runs"], conditions, strict=False):
+        run["latency"] |= {"condition_s": seconds}
+    return Report.model_validate(whole)
+
+
+def test_what_the_conditions_took_is_told_where_there_were_some(folder: Path) -> None:
+    page = report_page.render(pictured(1.25, 2.75), folder)
+    text = Tags(page).text
+    assert "conditions" in text
+    assert "1.25" in text
+    assert "2.75" in text
+    assert "(once a stage, at its size)" in text
+    for report in (found(), pictured()):  # nothing was given, or nobody has measured it
+        assert "conditions" not in Tags(report_page.render(report, folder)).text
 
 
 def test_a_missing_figure_is_a_dash_with_its_reason_and_footnote(folder: Path) -> None:
@@ -196,7 +241,7 @@ def test_frames_kept_without_ffmpeg_are_shown_as_a_picture(folder: Path) -> None
 @pytest.mark.parametrize(
     ("floor", "words"),
     [
-        ({"noise_floor": None, "noise_floor_reason": "not asked for"}, "Not known: not asked for"),
+        ({"noise_floor": None, "noise_floor_reason": "not asked for"}, "Noise floor not known: not asked for."),
         ({"noise_floor": MEASURED}, "differs from itself"),
         (
             {"noise_floor": MEASURED | {"psnr": {"mean": 100, "min": 100, "frames": [100], "reason": None}}},
@@ -209,6 +254,14 @@ def test_the_noise_floor_is_explained(folder: Path, floor: dict[str, Any], words
     assert words in text
     assert ("the baseline, run twice" in text) == (floor["noise_floor"] is not None)
     assert "Similarity to the baseline is not quality." in text
+
+
+def test_another_seed_is_told_in_words_beside_the_noise_floor(folder: Path) -> None:
+    seed = {"other_seed": MEASURED | {"psnr_pooled": pooled(18.04)}, "other_seed_reason": None}
+    text = " ".join(Tags(report_page.render(found(**seed), folder)).text.split())
+    assert "Another seed of the prompt: 18.0 dB; a run that is no closer shows another picture." in text
+    without = " ".join(Tags(report_page.render(found(), folder)).text.split())
+    assert "Another seed not known: not in reports of before it was run." in without
 
 
 def test_the_report_can_be_saved_from_the_page(folder: Path) -> None:

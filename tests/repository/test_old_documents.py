@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from engine.experiments.share_link import pack, unpack
 from engine.jobs import queue
 from engine.jobs.service import Jobs
 from engine.models.catalogue import catalogue_model
+from engine.reports.earlier_versions import EXCHANGED, _similarities
 from engine.reports.report_file import dumps, load
 
 OLD = Path(__file__).parents[1] / "data" / "before_packages"
@@ -33,8 +35,39 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
 
 
 @pytest.mark.parametrize("path", ["comparison/report.json", f"data/jobs/{JOB}/report.json"])
-def test_a_report_is_read_and_written_to_the_byte(path: str) -> None:
-    assert dumps(load(OLD / path)) == (OLD / path).read_text("utf-8")
+def test_a_report_is_read_and_written_as_it_was_but_for_what_was_wrong_in_it(path: str) -> None:
+    was, now = json.loads((OLD / path).read_text("utf-8")), json.loads(dumps(load(OLD / path)))
+    assert (was.pop("version"), now.pop("version")) == (1, 2)
+    wrong = [block.pop("xpsnr") for block in _similarities(was)]
+    told = [block.pop("xpsnr") for block in _similarities(now)]
+    assert any(figure["mean"] is not None for figure in wrong)
+    for before, after in zip(wrong, told, strict=True):
+        assert (after["mean"], after["min"], after["frames"]) == (None, None, None)
+        assert after["reason"] == (before["reason"] if before["mean"] is None else EXCHANGED)
+    new = [block.pop("psnr_pooled") for block in _similarities(now)]
+    assert all(figure["mean"] is None and figure["reason"] for figure in new)
+    assert now.pop("other_seed_reason")
+    assert without_new(now, was) == was
+
+
+def without_new(now: Any, was: Any) -> Any:
+    """A document of today without the fields that it did not have then and that say nothing."""
+    if isinstance(was, list):
+        return [without_new(*pair) for pair in zip(now, was, strict=True)]
+    if not isinstance(was, dict):
+        return now
+    said = {name: value for name, value in now.items() if name in was or value not in (None, [], {})}
+    return {name: without_new(value, was[name]) if name in was else value for name, value in said.items()}
+
+
+def test_where_a_page_of_before_shows_what_was_wrong_it_is_made_anew(jobs: Jobs) -> None:
+    page = jobs.data.job(JOB) / "index.html"
+    page.write_text("<!doctype html><title>a page of before</title> XPSNR 21.05")
+    text = jobs.file(JOB, "index.html").read_text("utf-8")
+    assert "21.05" not in text
+    assert EXCHANGED in text
+    made = page.stat().st_mtime_ns
+    assert jobs.file(JOB, "index.html").stat().st_mtime_ns == made
 
 
 @pytest.mark.parametrize("name", ["report.json", "00-baseline.mp4"])

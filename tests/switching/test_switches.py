@@ -15,7 +15,7 @@ from engine.schedules.latent_sizes import LatentSize, stage_sizes
 from engine.schedules.schedule import flat, parse_schedule
 from engine.switching.handover import plan_stages
 from engine.switching.noise_field import NoiseField, NoiseSource, dct2, graft, idct2, resize_dct
-from engine.switching.policies import POLICIES, policy_named
+from engine.switching.policies import POLICIES, Policy, policy_named
 from engine.switching.sigma_tables import reshift, wan_table
 from engine.switching.switches import SWITCHES, Switch, spectral
 from tests.oracles import GaussianWorld, Target, correlation
@@ -249,10 +249,21 @@ def test_spectral_down_then_up_with_the_stored_band_returns_the_state():
 
 
 @pytest.mark.parametrize("policy", ["anchored", "coherent", "spectral", "pyramid"])
-def test_a_boundary_between_equal_sizes_changes_nothing_but_the_solver_history(policy):
+def test_a_boundary_between_equal_sizes_would_change_nothing_but_the_solver_history(policy, monkeypatch):
     kwargs = {"seed": 1, "shift": 5.0, "solver": "euler", "policy": policy}
+    monkeypatch.setattr(Policy, "merges", False)
     split = sample(WORLD.velocity, SHAPE, parse_schedule(20, [1.0], [9]), **kwargs)
     assert torch.allclose(split, sample(WORLD.velocity, SHAPE, flat(20), **kwargs), atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("solver", ["unipc", "euler"])
+def test_stages_that_rounding_brings_to_one_size_are_run_as_one_except_by_lightx2v(policy, solver):
+    kwargs = {"seed": 1, "shift": 5.0, "solver": solver, "policy": policy}
+    alike, merged = parse_schedule(12, [0.5, 0.52, 1.0], [3, 6, 8]), parse_schedule(12, [0.5], [6])
+    shape = (2, 1, 16, 24)  # 0.52 of it is floored to what 0.5 gives
+    same = torch.equal(*(sample(WORLD.velocity, shape, schedule, **kwargs) for schedule in (alike, merged)))
+    assert same == (policy != "lightx2v")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -94,7 +94,8 @@ def test_the_board_gives_tracks_at_the_steps_of_the_experiment():
 
 
 def test_tracks_and_board_go_both_ways():
-    tracks = [Track(f"t{k}", parse_schedule(30, [0.5, 0.75], [5 + k, 20]), policy_named("lightx2v")) for k in range(8)]
+    ways = [policy_named(name) for name in ("lightx2v", "coherent@+1", "anchored@none", "lightx2v@exact")] * 2
+    tracks = [Track(f"t{k}", parse_schedule(30, [0.5, 0.75], [5 + k, 20]), way) for k, way in enumerate(ways)]
     there = board_of(tracks, 30)
     assert parse_board(there).tracks() == tracks
     assert [track["colour"] for track in there["tracks"]] == [1, 2, 3, 4, 5, 6, 7, 1]

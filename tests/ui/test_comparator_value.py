@@ -94,7 +94,7 @@ def test_the_json_has_exactly_the_fields_of_the_contract():
     }
     assert set(value["tiles"][0]) == {
         *("number", "name", "colour", "policy", "status", "phase", "step", "steps", "stage", "stages", "rate"),
-        *("seconds_left", "preview", "error", "stages_plan", "video", "heatmap", "reused", "facts"),
+        *("seconds_left", "preview", "error", "stages_plan", "video", "heatmap", "reused", "disturbed", "facts"),
     }
     assert value["tiles"][1]["stages_plan"] == [
         {"first": 1, "last": 10, "rate": 0.75},
@@ -109,7 +109,6 @@ def test_a_finished_run_has_its_files_figures_and_curve():
     assert [fact[:2] for fact in tile["facts"]] == [
         ["Time", "2 min 05 s"],
         ["Speed-up", "1.24×"],
-        ["By FLOPs", "1.31×"],
         ["PSNR", "29.0 dB"],
     ]
     psnr, ssim, _ = value["curves"]
@@ -124,11 +123,11 @@ def test_a_finished_run_has_its_files_figures_and_curve():
 
 
 def test_what_is_unknown_is_a_dash_with_its_reason():
-    facts = {fact.label: fact for fact in facts_of_run(LOST, 2)}
+    facts = {fact.label: fact for fact in facts_of_run(LOST, 2, BASELINE)}
     assert facts["Time"].text == facts["Speed-up"].text == facts["PSNR"].text == "–"
     assert facts["Time"].reason == "Out of memory at step 4."
     assert facts["PSNR"].reason == "The run failed."
-    assert all(fact.reason for fact in facts_of_run(BASELINE, 0) if fact.text == "–")
+    assert all(fact.reason for fact in facts_of_run(BASELINE, 0, BASELINE) if fact.text == "–")
 
 
 def test_colours_start_over_after_seven_tracks():

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.reports.schema import Report
-from tests.reports.test_html import MEASURED, found
+from tests.reports.test_html import MEASURED, found, pictured
 from tests.reports.test_schema import fields
 from ui.figures.figures_value import Select, figures_of, parse_action
 
@@ -32,7 +32,8 @@ def test_every_figure_of_a_run_stands_in_its_column() -> None:
     row = figures_of(found()).rows[1]
     shown = {name: cell.text for name, cell in row.cells.items()}
     assert shown == {
-        "total": "2.50", "denoise": "2.00", "speedup": "1.50×", "bound": "1.62×", "share": "93 %", "memory": "2.00",
+        "total": "2.50", "denoise": "2.00", "whole": "–", "speedup": "1.50×", "bound": "1.62×", "share": "93 %",
+        "memory": "2.00",
         "psnr_mean": "31.25", "psnr_min": "30.50", "ssim_mean": "0.9877", "ssim_min": "0.9000",
         "vmaf_mean": "–", "vmaf_min": "–",
     }  # fmt: skip
@@ -53,7 +54,7 @@ def test_what_is_unknown_is_a_dash_with_its_reason_once_as_a_footnote() -> None:
 
 
 def test_the_baseline_has_no_similarity_to_itself_and_no_share_of_a_bound() -> None:
-    assert figures_of(found()).rows[0].cells.keys() == {"total", "denoise", "speedup", "bound", "memory"}
+    assert figures_of(found()).rows[0].cells.keys() == {"total", "denoise", "whole", "speedup", "bound", "memory"}
 
 
 def test_similarity_stands_apart_from_cost_and_is_not_called_quality() -> None:
@@ -75,6 +76,14 @@ def test_a_column_has_one_unit_and_one_count_of_decimals() -> None:
     assert texts(report, "total") == ["2.50", "123.40", "–"]
     assert texts(report, "denoise") == ["2.00", "8.13", "–"]
     assert texts(report, "memory") == ["2.00", "0.50", "–"]
+
+
+def test_conditions_have_a_column_where_they_were_given_and_measured() -> None:
+    assert texts(pictured(1.25, 10.5), "conditions") == ["1.25", "10.50", "–"]
+    assert "conditions" in {column.id for column in figures_of(pictured(1.25)).columns}
+    for report in (found(), pictured()):
+        assert "conditions" not in {column.id for column in figures_of(report).columns}
+        assert "conditions" not in figures_of(report).rows[0].cells
 
 
 def test_a_caveat_of_values_that_are_there_stands_in_the_head() -> None:
@@ -103,7 +112,24 @@ def test_an_exact_noise_floor_is_said_in_words_and_draws_no_line() -> None:
 def test_a_missing_noise_floor_says_why() -> None:
     figures = figures_of(found())
     assert figures.floor is None
-    assert figures.floor_remark == "Noise floor not known: not asked for."
+    assert figures.floor_remark.startswith("Noise floor not known: not asked for.")
+
+
+def test_another_seed_is_told_beside_the_noise_floor() -> None:
+    figures = figures_of(found(other_seed=FLOOR, other_seed_reason=None))
+    assert figures.floor_remark.endswith(
+        "Another seed of the prompt: 48.0 dB; a run that is no closer shows another picture."
+    )
+
+
+def test_runs_are_plotted_by_the_psnr_of_all_frames_and_the_table_has_both() -> None:
+    pooled = {"mean": 29.5, "min": 29.5, "frames": [], "reason": None}
+    figures = figures_of(changed(1, similarity=MEASURED | {"psnr_pooled": pooled}))
+    assert figures.points[1].at["psnr"] == 29.5
+    shown = {name: cell.text for name, cell in figures.rows[1].cells.items() if name.startswith("psnr")}
+    assert shown == {"psnr_pooled": "29.50", "psnr_mean": "31.25", "psnr_min": "30.50"}
+    assert [column.label for column in figures.columns if column.head == "PSNR, dB"] == ["all", "mean", "min"]
+    assert figures_of(changed(1, similarity=MEASURED)).points[1].at["psnr"] == 31.25
 
 
 def test_points_have_a_place_on_every_axis_or_a_reason() -> None:

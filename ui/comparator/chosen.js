@@ -20,6 +20,7 @@ let views = new Map(); // the tiles by number, in order
 const nameOf = (number) => value.tiles.find((tile) => tile.number === number)?.name ?? "";
 const chosenCurve = () => value.curves.find((curve) => curve.id === view.metric) || null;
 const firstLost = () => value.tiles.find((tile) => ENDED[tile.status]);
+const firstDisturbed = () => value.tiles.find((tile) => tile.disturbed);
 const meant = () => (view.solo !== null ? [view.solo] : isPair(view.mode) ? [view.a, view.b] : []);
 
 function worst() {

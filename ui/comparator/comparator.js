@@ -61,7 +61,7 @@ const note = make("p.note", { hidden: true });
 const state = make("span.state");
 const retry = make(
   "button.small",
-  { type: "button", hidden: true, onclick: () => ask("retry", firstLost()?.number ?? 0) },
+  { type: "button", hidden: true, onclick: () => ask("retry", (firstLost() || firstDisturbed())?.number ?? 0) },
   "Run again",
 );
 const handle = make("div.handle", {
@@ -247,7 +247,9 @@ function render() {
   mark(state, "data-status", next.status);
   put(state, next.status === "running" ? `Running, ${done} of ${next.tiles.length} done` : STATUS[next.status]);
   state.hidden = Boolean(next.note) && next.status === "done";
-  retry.hidden = next.status === "running" || next.status === "queued" || Boolean(next.note) || !firstLost();
+  retry.hidden = next.status === "running" || next.status === "queued" || Boolean(next.note) || !(firstLost() || firstDisturbed());
+  put(retry, firstLost() ? "Run again" : "Measure again");
+  retry.title = firstLost() ? "" : "Other programs disturbed a run: time its steps anew; the videos stay as they are";
   transport.frame(clock.frame, clock.frames);
   refresh();
 }

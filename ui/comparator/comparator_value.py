@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 
 from engine.checked import checked_integer
 from engine.errors import InvalidInput
-from engine.measuring.similarity import KINDS, Metric
-from engine.reports.run_display import colour_of, evaluations_text
+from engine.measuring.similarity import KINDS
+from engine.reports.run_display import colour_of, disturbed_text, evaluations_text, ratio_text
 from engine.reports.schema import Report, Run
 from engine.strict_json import shown
 from ui.shared.event_data import checked_word
@@ -50,6 +50,7 @@ class Tile:
 
     `number` is 0 for the baseline and counts the tracks from 1; `colour` is 0 for the baseline and 1..7 else.
     `step` and `stage` count from 1. `preview` is a data URI; `video` and `heatmap` are URLs of an mp4 or WebP file.
+    `disturbed`: its seconds are not to be trusted, and can be measured again.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Tile:
     video: str | None = None
     heatmap: str | None = None
     reused: str | None = None
+    disturbed: bool = False
     facts: tuple[Fact, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -160,29 +162,34 @@ def comparison_of_report(
         height=report.size.height,
         gain=report.heatmap_gain,
         note=note,
-        tiles=tuple(_tile(run, number, url) for number, run in enumerate(report.runs)),
+        tiles=tuple(_tile(run, number, report.baseline, url) for number, run in enumerate(report.runs)),
         curves=tuple(curve for name in CURVES if (curve := _curve(name, report))),
     )
 
 
-def facts_of_run(run: Run, number: int) -> tuple[Fact, ...]:
+def facts_of_run(run: Run, number: int, baseline: Run | None) -> tuple[Fact, ...]:
     """Time, speed-up and PSNR of a run of a report, each with its reason where it is not known."""
     gone = run.error or (f"The run was {run.status}." if run.status != "done" else "It was not measured.")
     total = run.latency.total_s
-    time = Fact("Time", seconds_text(total)) if total is not None else Fact("Time", "–", gone)
+    time = Fact("Time", seconds_text(total), disturbed_text(run)) if total is not None else Fact("Time", "–", gone)
     if number == 0:
         return time, Fact("Speed-up", "1×", IS_BASELINE), Fact("PSNR", "–", IS_BASELINE)
-    measured, by_flops = run.speedup.measured, run.speedup.by_flops
-    predicted = f"By FLOPs {by_flops:.2f}×; " if by_flops else ""
-    speedup = (
-        Fact("Speed-up", f"{measured:.2f}×", f"{predicted}of the denoising loop, text and decoding left out.")
-        if measured
-        else Fact("Speed-up", "–", gone)
-    )
-    flops = (
-        (Fact("By FLOPs", f"{by_flops:.2f}×", "What arithmetic predicts for the same schedule."),) if by_flops else ()
-    )
-    return time, speedup, *flops, *_cache_facts(run), _metric_fact("psnr", run.similarity.psnr)
+    return time, _speedup_fact(run, baseline, gone), *_cache_facts(run), _closeness_fact(run)
+
+
+def _speedup_fact(run: Run, baseline: Run | None, gone: str) -> Fact:
+    """The ratio of the seconds beside it; of the steps alone in reports of before, which have no other."""
+    found, disturbed = run.speedup, disturbed_text(run, baseline)
+    ratio, interval = (found.whole, found.whole_interval) if found.whole else (found.measured, found.interval)
+    if ratio is None:
+        return Fact("Speed-up", "–", gone)
+    told = [disturbed] if disturbed else []
+    told.append("Of the whole run, from prompt to file." if found.whole else "Of the denoising steps alone.")
+    if found.whole and found.measured:
+        told.append(f"Of the denoising steps {ratio_text(found.measured, found.interval)}.")
+    if found.by_flops:
+        told.append(f"By FLOPs {found.by_flops:.2f}×.")
+    return Fact("Speed-up", ratio_text(ratio, interval) + (", disturbed" if disturbed else ""), " ".join(told))
 
 
 def _cache_facts(run: Run) -> tuple[Fact, ...]:
@@ -191,8 +198,10 @@ def _cache_facts(run: Run) -> tuple[Fact, ...]:
     if run.cache is None or text is None:
         return ()
     told = "Model evaluations that were computed whole; something cached stood in for parts of the others."
-    if run.uncached and run.uncached.similarity.psnr.mean is not None:
-        told += f" PSNR {run.uncached.similarity.psnr.mean:.1f} dB to {run.uncached.run}, the same without its cache."
+    if run.uncached and run.uncached.similarity.closeness.mean is not None:
+        told += (
+            f" PSNR {run.uncached.similarity.closeness.mean:.1f} dB to {run.uncached.run}, the same without its cache."
+        )
     return (Fact("Evaluations", text, told),)
 
 
@@ -207,16 +216,16 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _metric_fact(name: str, metric: Metric) -> Fact:
-    kind = KINDS[name]
+def _closeness_fact(run: Run) -> Fact:
+    kind, metric = KINDS["psnr"], run.similarity.closeness
     if metric.mean is None:
         return Fact(kind.label, "–", metric.reason)
-    unit = f" {kind.unit}" if kind.unit else ""
-    text = f"{metric.mean:.{kind.decimals - 1}f}{unit}"  # one decimal less than in a table: a tile is read at a glance
-    return Fact(kind.label, text, "Mean over the frames: similarity, not quality.")
+    text = f"{metric.mean:.{kind.decimals - 1}f} {kind.unit}"  # a tile is read at a glance: one decimal less
+    over = "Mean over the frames" if metric.frames else "Of all frames"
+    return Fact(kind.label, text, f"{over}: similarity, not quality.")
 
 
-def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
+def _tile(run: Run, number: int, baseline: Run, url: Callable[[str], str]) -> Tile:
     return Tile(
         number=number,
         name=run.name,
@@ -227,7 +236,7 @@ def _tile(run: Run, number: int, url: Callable[[str], str]) -> Tile:
         stages_plan=tuple(PlannedStage(stage.first_step, stage.last_step, stage.rate) for stage in run.stages),
         video=url(run.video) if run.video else None,
         heatmap=url(run.heatmap) if run.heatmap else None,
-        facts=facts_of_run(run, number),
+        facts=facts_of_run(run, number, baseline),
     )
 
 

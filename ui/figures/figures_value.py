@@ -5,25 +5,38 @@ What is unknown is a dash with its reason, never 0. Numbers that are compared or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.checked import checked_integer
 from engine.errors import InvalidInput
 from engine.experiments.experiment import MAX_TRACKS
-from engine.measuring.similarity import CEILING_DB, KINDS
+from engine.measuring.similarity import KINDS
 from engine.reports.closeness import Similarity
 from engine.reports.memory_advice import memory_sentence
 from engine.reports.report_tables import Footnotes
-from engine.reports.run_display import HEADLINE_METRICS, colour_of, evaluations_text, glyph, stages_text
+from engine.reports.run_display import (
+    HEADLINE_METRICS,
+    colour_of,
+    disturbed_text,
+    evaluations_text,
+    glyph,
+    ratio_text,
+    shows_conditions,
+    stages_text,
+)
+from engine.reports.scale_words import noise_floor_words, other_seed_words
 from engine.reports.schema import Report, Run
+from ui.figures.plot_value import Axis, Point, across, gone, largest, point, up
 
 COST = "Cost"
+INTERVAL = "In brackets where the true ratio lies with 95 % confidence."
+TIMED = ("total", "denoise", "whole", "speedup", "share")  # columns that say nothing where a run was disturbed
 SIMILARITY = "Similarity to the baseline (not quality)"
 UNCACHED = "To the same without its cache"
+CONDITIONS = "What comes before the steps of every stage, at its size: pictures and videos encoded, latents prepared."
 GIB, MIB = 2**30, 2**20
-CEILINGS = {"psnr": CEILING_DB, "ssim": 1.0, "vmaf": 100.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +81,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """A choice of the plot. `ceiling` is the metric's highest value, `floor` that of the baseline run twice."""
-
-    id: str
-    label: str
-    unit: str
-    decimals: int
-    ceiling: float | None = None
-    floor: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One run in the plot: its place on every axis, and why it has none."""
-
-    number: int
-    name: str
-    colour: int
-    at: dict[str, float | None]
-    reasons: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """All that the widget shows of one report; `floor` is the table's last row, or None."""
 
@@ -130,23 +120,27 @@ def figures_of(report: Report) -> Figures:
     """A report as the figures widget shows it."""
     notes = Footnotes()
     columns = _columns(report, notes)
-    costs = [_costs(run) for run in report.runs]
+    costs = [_costs(run, shows_conditions(report)) for run in report.runs]
     texts = {column: _texts(column, [cost[column] for cost in costs]) for column in costs[0]}
+    for name, part in (("speedup", "interval"), ("whole", "whole_interval")):
+        ratios = [(cost[name], getattr(run.speedup, part)) for cost, run in zip(costs, report.runs, strict=True)]
+        texts[name] = [ratio_text(ratio, known) if ratio else None for ratio, known in ratios]
     rows = tuple(
         _row(report, number, run, {name: texts[name][number] for name in costs[number]}, notes)
         for number, run in enumerate(report.runs)
     )
-    floor = None if report.noise_floor is None else _similarity_cells(report.noise_floor, notes)
+    pooled = _pooled(report)
+    floor = None if report.noise_floor is None else _similarity_cells(report.noise_floor, notes, pooled)
     return Figures(
         columns=columns,
         rows=rows,
         floor=floor,
-        floor_remark=_floor_remark(report),
+        floor_remark=f"{noise_floor_words(report)} {other_seed_words(report)}",
         memory_remark=memory_sentence(report),
         notes=tuple(notes.reasons),
-        across=_across(report),
-        up=tuple(_up(report, name) for name in HEADLINE_METRICS),
-        points=tuple(_point(report, number, run) for number, run in enumerate(report.runs)),
+        across=across(report),
+        up=tuple(up(report, name) for name in HEADLINE_METRICS),
+        points=tuple(point(report, number, run) for number, run in enumerate(report.runs)),
     )
 
 
@@ -158,11 +152,15 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
     else:
         peak = ("Resident peak", "Resident memory above its level before the run, sampled: a rough figure.")
     cost: tuple[Column, ...] = (
-        Column("total", COST, "Time, s", "total", "Text, denoising, decoding and writing the video."),
+        Column("total", COST, "Time, s", "total", "Text, conditions, denoising, decoding and writing the video."),
+        *((Column("conditions", COST, "Time, s", "conditions", CONDITIONS),) if shows_conditions(report) else ()),
         Column("denoise", COST, "Time, s", "denoising", "The denoising steps alone.", bar=True),
-        Column("speedup", COST, "Speed-up", "measured", "Of the denoising steps, over the baseline of this report."),
-        Column("bound", COST, "Speed-up", "by FLOPs", "What arithmetic alone would give: the bound."),
-        Column("share", COST, "Speed-up", "reached", "Measured speed-up as a share of the bound by FLOPs."),
+        Column(
+            "whole", COST, "Speed-up", "whole", f"From prompt to file, over the baseline of this report. {INTERVAL}"
+        ),
+        Column("speedup", COST, "Speed-up", "steps", f"Of the denoising steps alone. {INTERVAL}"),
+        Column("bound", COST, "Speed-up", "by FLOPs", "What arithmetic alone would give of the denoising: the bound."),
+        Column("share", COST, "Speed-up", "reached", "Speed-up of the denoising as a share of the bound by FLOPs."),
         Column("memory", COST, peak[0], unit, peak[1]),
     )
     similar, caching = [], any(run.cache for run in report.runs)
@@ -173,6 +171,9 @@ def _columns(report: Report, notes: Footnotes) -> tuple[Column, ...]:
         kind = KINDS[name]
         head = f"{kind.label}, {kind.unit}" if kind.unit else kind.label
         note = notes.cell("", _caveat(report, name)).note
+        if name == "psnr" and _pooled(report):
+            told = "PSNR of the mean squared error of all frames: runs are ranked by it."
+            similar.append(Column("psnr_pooled", SIMILARITY, head, "all", told, note))
         similar += [
             Column(f"{name}_mean", SIMILARITY, head, "mean", f"{kind.label}: mean over the frames.", note),
             Column(f"{name}_min", SIMILARITY, head, "min", f"{kind.label}: the frame that differs most.", note),
@@ -190,15 +191,19 @@ def _caveat(report: Report, name: str) -> str | None:
 
 
 def _row(report: Report, number: int, run: Run, costs: Mapping[str, str | None], notes: Footnotes) -> Row:
-    numbers, gone = _costs(run), _gone(run)
+    numbers, why = _costs(run, shows_conditions(report)), gone(run)
     cells = _cache_cells(run, notes) if any(each.cache for each in report.runs) else {}
     for name, text in costs.items():
         if number == 0 and name == "share":
             continue
         reason = run.memory.reason if name == "memory" and run.status == "done" else None
-        cells[name] = _cell(text, numbers[name], reason or gone, notes)
+        caveat = disturbed_text(run, report.baseline if name in ("whole", "speedup", "share") else None)
+        if text is not None and name in TIMED and caveat:
+            cells[name] = _noted(text, numbers[name], caveat, notes)
+        else:
+            cells[name] = _cell(text, numbers[name], reason or why, notes)
     if number:
-        cells |= _similarity_cells(run.similarity, notes, None if run.status == "done" else gone)
+        cells |= _similarity_cells(run.similarity, notes, _pooled(report), None if run.status == "done" else why)
     return Row(
         number=number,
         name=run.name,
@@ -216,24 +221,22 @@ def _cache_cells(run: Run, notes: Footnotes) -> dict[str, TableCell]:
     """Computed evaluations, and likeness to the run without the cache; a run without one has nothing to say there."""
     found = run.evaluations
     text = evaluations_text(run)
-    cells = {"evaluations": _cell(text, found.computed if found else None, _gone(run), notes)}
+    cells = {"evaluations": _cell(text, found.computed if found else None, gone(run), notes)}
     if run.cache:
-        metric = run.uncached.similarity.psnr if run.uncached else None
-        value, reason = (metric.mean, metric.reason) if metric else (None, _gone(run))
+        metric = run.uncached.similarity.closeness if run.uncached else None
+        value, reason = (metric.mean, metric.reason) if metric else (None, gone(run))
         text = None if value is None else f"{value:.{KINDS['psnr'].decimals}f}"
         cells["uncached"] = _cell(text, value, reason or "", notes)
     return cells
 
 
-def _gone(run: Run) -> str:
-    return run.error or (f"the run was {run.status}" if run.status != "done" else "not measured")
-
-
-def _costs(run: Run) -> dict[str, float | None]:
+def _costs(run: Run, conditions: bool) -> dict[str, float | None]:
     measured, bound = run.speedup.measured, run.speedup.by_flops
-    return {
+    told = {"conditions": run.latency.condition_s} if conditions else {}
+    return told | {
         "total": run.latency.total_s,
         "denoise": run.latency.denoise_s,
+        "whole": run.speedup.whole,
         "speedup": measured,
         "bound": bound,
         "share": measured / bound if measured and bound else None,
@@ -243,14 +246,14 @@ def _costs(run: Run) -> dict[str, float | None]:
 
 def _texts(column: str, numbers: Sequence[float | None]) -> list[str | None]:
     """A column's texts with equally many decimals, so that figures stand under each other."""
-    if column in ("total", "denoise"):
+    if column in ("total", "conditions", "denoise"):
         least = min((number for number in numbers if number is not None), default=0)
         return _each(numbers, lambda number: f"{number:.{2 if least < 10 else 1 if least < 100 else 0}f}")
-    if column in ("speedup", "bound"):
+    if column == "bound":
         return _each(numbers, lambda number: f"{number:.2f}×")
     if column == "share":
         return _each(numbers, lambda number: f"{100 * number:.0f} %")
-    size = GIB if _largest(numbers) >= GIB else MIB
+    size = GIB if largest(numbers) >= GIB else MIB
     return _each(numbers, lambda number: f"{number / size:.{2 if size == GIB else 0}f}")
 
 
@@ -258,23 +261,37 @@ def _each(numbers: Sequence[float | None], text: Callable[[float], str]) -> list
     return [None if number is None else text(number) for number in numbers]
 
 
-def _largest(numbers: Iterable[float | None]) -> float:
-    return max((number for number in numbers if number is not None), default=0)
-
-
 def _memory_unit(runs: Sequence[Run]) -> tuple[int, str]:
-    return (GIB, "GiB") if _largest(run.memory.peak_bytes for run in runs) >= GIB else (MIB, "MiB")
+    return (GIB, "GiB") if largest(run.memory.peak_bytes for run in runs) >= GIB else (MIB, "MiB")
 
 
-def _similarity_cells(block: Similarity, notes: Footnotes, gone: str | None = None) -> dict[str, TableCell]:
-    """Mean and minimum (the worst frame) of PSNR, SSIM and VMAF; `gone` says why there is none."""
-    cells = {}
+def _pooled(report: Report) -> bool:
+    """Whether anything here has a PSNR of all frames: reports of before have none."""
+    return any(run.similarity.psnr_pooled.mean is not None for run in report.runs)
+
+
+def _similarity_cells(
+    block: Similarity, notes: Footnotes, pooled: bool, gone: str | None = None
+) -> dict[str, TableCell]:
+    """Mean and minimum (the worst frame) of PSNR, SSIM and VMAF; `gone` says why there is none.
+
+    With `pooled` the PSNR of all frames too.
+    """
+    shown = {"psnr_pooled": (block.psnr_pooled, "psnr", block.psnr_pooled.mean)} if pooled else {}
     for name in HEADLINE_METRICS:
         metric = block.metrics()[name]
-        for part, value in (("mean", metric.mean), ("min", metric.min)):
-            text = None if value is None else f"{value:.{KINDS[name].decimals}f}"
-            cells[f"{name}_{part}"] = _cell(text, value, gone or metric.reason or "", notes)
+        shown |= {f"{name}_mean": (metric, name, metric.mean), f"{name}_min": (metric, name, metric.min)}
+    cells = {}
+    for column, (metric, name, value) in shown.items():
+        text = None if value is None else f"{value:.{KINDS[name].decimals}f}"
+        cells[column] = _cell(text, value, gone or metric.reason or "", notes)
     return cells
+
+
+def _noted(text: str | None, number: float | None, caveat: str, notes: Footnotes) -> TableCell:
+    """A figure with what is to be known when reading it."""
+    noted = notes.cell(text, caveat)
+    return TableCell(noted.text, number, noted.note, noted.reason)
 
 
 def _cell(text: str | None, number: float | None, reason: str, notes: Footnotes) -> TableCell:
@@ -283,46 +300,3 @@ def _cell(text: str | None, number: float | None, reason: str, notes: Footnotes)
         return TableCell(text, number)
     noted = notes.cell(None, reason)
     return TableCell(noted.text, None, noted.note, noted.reason)
-
-
-def _floor_remark(report: Report) -> str:
-    if report.noise_floor is None:
-        return f"Noise floor not known: {report.noise_floor_reason}."
-    if report.noise_floor.psnr.min == CEILING_DB:
-        return "The baseline, run twice, came out the same: every difference here is the schedule's."
-    return "The baseline, run twice, differs from itself by the noise floor: no smaller difference means anything."
-
-
-def _across(report: Report) -> tuple[Axis, ...]:
-    unit = _flops_unit(report)[1]
-    return (
-        Axis("denoise", "Denoising time", "s", 2),
-        Axis("total", "Total time", "s", 2),
-        Axis("flops", "Arithmetic", unit, 2),
-    )
-
-
-def _flops_unit(report: Report) -> tuple[float, str]:
-    largest = _largest(run.flops for run in report.runs)
-    units = ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"))
-    return next(((size, name) for size, name in units if largest >= size), (1e6, "MFLOP"))
-
-
-def _up(report: Report, name: str) -> Axis:
-    """A metric as the plot's other axis. The floor of two equal runs is no line: nothing can be above it."""
-    kind, floor = KINDS[name], None
-    if report.noise_floor is not None and report.noise_floor.psnr.min != CEILING_DB:
-        floor = report.noise_floor.metrics()[name].mean
-    return Axis(name, kind.label, kind.unit, kind.decimals, CEILINGS[name], floor)
-
-
-def _point(report: Report, number: int, run: Run) -> Point:
-    flops = None if run.flops is None else run.flops / _flops_unit(report)[0]
-    at: dict[str, float | None] = {"denoise": run.latency.denoise_s, "total": run.latency.total_s, "flops": flops}
-    reasons = {name: _gone(run) for name, value in at.items() if value is None}
-    for name in HEADLINE_METRICS:
-        metric = run.similarity.metrics()[name]
-        at[name] = metric.mean
-        if metric.mean is None:
-            reasons[name] = _gone(run) if run.status != "done" else metric.reason or ""
-    return Point(number, run.name, colour_of(number), at, reasons)

@@ -66,7 +66,7 @@ function sortable(column, attributes, classes) {
 
 /** First the best on top, then the reverse, then the order of the report again. */
 function sortBy(id) {
-  const first = !/^(speedup|bound|share|psnr|ssim|vmaf)/.test(id);
+  const first = !/^(whole|speedup|bound|share|psnr|ssim|vmaf)/.test(id);
   if (sorting?.id !== id) sorting = { id, ascending: first };
   else sorting = sorting.ascending === first ? { id, ascending: !first } : null;
   drawTable();

@@ -18,6 +18,7 @@ Times are seconds since 1970, sizes bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.jobs.job_view import JobView, RunView
@@ -78,13 +79,13 @@ def card(view: JobView, report: Report | None) -> dict[str, Any]:
         "deleted": view.deleted,
         "bytes": view.bytes,
         "archive": f"archive/{view.id}.zip" if served and report and view.finished else None,
-        "runs": [_run(view.id, run, reported.get(run.name), served) for run in view.runs],
+        "runs": [_run(view.id, run, reported, served) for run in view.runs],
     }
 
 
-def _run(job: str, run: RunView, reported: Run | None, served: bool) -> dict[str, Any]:
-    done = run.status == "done" and served
-    facts = facts_of_run(reported, run.number) if reported and run.status == "done" else ()
+def _run(job: str, run: RunView, report: Mapping[str, Run], served: bool) -> dict[str, Any]:
+    done, reported = run.status == "done" and served, report.get(run.name)
+    facts = facts_of_run(reported, run.number, report.get("baseline")) if reported and run.status == "done" else ()
     wanted = SHOWN_FACTS if run.number else ("Time",)
     return {
         "number": run.number,

@@ -153,6 +153,7 @@ class Endpoints:
         told, base = self._predicted(experiment)
         return {
             "seconds": told.total_s,
+            "seconds_interval": told.interval(told.total_s),
             "denoise_seconds": told.denoise_s,
             "baseline_seconds": base.total_s,
             "speedup": told.speedup,

@@ -10,6 +10,7 @@ from engine.checked import checked_number
 from engine.costs.level_prediction import LevelCosts, level_context
 from engine.costs.prediction import CostModel, Prediction, context
 from engine.errors import ResoluteError
+from engine.experiments.conditions import roles_of
 from engine.experiments.experiment import Track, baseline_of
 from engine.jobs.service import Jobs
 from engine.reports.schema import Report
@@ -23,8 +24,9 @@ def cost_model(values: Mapping[str, Any], jobs: Jobs) -> CostModel:
     spec = known_model(values["model"])
     size = checked_size(spec.geometry, *(whole(values[name]) for name in ("height", "width", "frames")))
     guidance = _number(values, "guidance", 0.0)
-    timings = jobs.timings(spec, frames=size[2], guidance=guidance)
-    return CostModel(spec, timings, *size, guidance, image=bool(values.get("image")))
+    given = tuple(role for role in roles_of(spec) if values.get(role) or role in spec.family.needs)
+    timings = jobs.timings(spec, frames=size[2], guidance=guidance, conditions=given)
+    return CostModel(spec, timings, *size, guidance, conditions=given)
 
 
 def level_costs(values: Mapping[str, Any], jobs: Jobs) -> LevelCosts:
@@ -75,11 +77,14 @@ def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:
     times = [prediction.total_s for prediction in found]
     if any(time is None for time in times):
         return f'<p class="hint">{runs}; the first baseline measures this machine, then seconds are shown.</p>'
-    told = seconds_text(sum(time for time in times if time is not None))
+    total = sum(time for time in times if time is not None)
+    told, around = seconds_text(total), found[-1].interval(total)
     how = "measured here" if found[-1].source == "measured" else "estimated from the baseline"
     if any(lane.cache for lane in board.lanes):
         how += "; what caches skip is not known before"
         return f'<p class="hint"><b>{runs}, at most {told}</b> <span>{how}</span></p>'
+    if around:
+        how = f"{seconds_text(around[0])} to {seconds_text(around[1])}, {how}"
     return f'<p class="hint"><b>{runs}, about {told}</b> <span>{how}</span></p>'
 
 

@@ -64,6 +64,7 @@ def comparison(view: JobView, report: Report | None) -> ComparatorValue:
 def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
     url = _url(view.id)
     reported = next((one for one in report.runs if one.name == run.name), None) if report else None
+    baseline = report.baseline if report else None
     return Tile(
         number=run.number,
         name=run.name,
@@ -83,7 +84,8 @@ def _tile(view: JobView, run: RunView, report: Report | None) -> Tile:
         video=url(run.video) if run.video else None,
         heatmap=url(run.heatmap) if run.heatmap else None,
         reused=f"Reused: {run.reused}." if run.reused else None,
-        facts=facts_of_run(reported, run.number) if reported and run.status == "done" else (),
+        disturbed=bool(reported and reported.status == "done" and reported.disturbed),
+        facts=facts_of_run(reported, run.number, baseline) if reported and run.status == "done" else (),
     )
 
 

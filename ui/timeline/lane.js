@@ -149,8 +149,11 @@ class Lane {
   drawHead(track, before, steps) {
     const { context } = this.host;
     this.drawName(track, before);
+    const summary = context.policies.find(({ name }) => name === track.policy.split("@")[0])?.summary ?? "";
+    if (![...this.policy.options].some(({ value }) => value === track.policy)) { // one with a rule of the shift
+      this.policy.append(make("option", { value: track.policy, title: summary }, track.policy));
+    }
     this.policy.value = track.policy;
-    const summary = context.policies.find(({ name }) => name === track.policy)?.summary ?? "";
     this.policy.title = `${track.policy}: ${summary}`;
     set(this.policy, "aria-label", `Policy of ${track.name}`);
     this.caching.draw(track);

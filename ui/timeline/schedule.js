@@ -112,7 +112,8 @@ function costOf(track, steps, context) {
   for (const { rate, first, last } of stagesOf(track, steps)) {
     const size = sizeOf(context, rate) ?? context.rates[0];
     const count = last - first + 1;
-    seconds = size.seconds === null || seconds === null ? null : seconds + count * size.seconds;
+    seconds = size.seconds === null || seconds === null
+      ? null : seconds + count * size.seconds + (size.condition_s ?? 0);
     flops += count * size.flops;
     known &&= size.memory_bytes !== null;
     memory = Math.max(memory, size.memory_bytes ?? 0);
@@ -135,13 +136,14 @@ function comparedCost(track, steps, context) {
 
 // ---- noise levels -----------------------------------------------------------------------------------------
 
-/** What each stage's shift is, policy by policy (engine/switching/policies.py). */
+/** What each stage's shift is, by the policy's rule: its own, or the one behind an @ (engine/switching/policies.py). */
 function shiftsOf(track, steps, context) {
   const stages = stagesOf(track, steps);
   const sizes = stages.map(({ rate }) => sizeOf(context, rate) ?? context.rates[0]);
-  if (track.policy === "lightx2v") return stages.map((_, k) => context.shift + k);
-  if (track.policy === "jenga") return stages.map((_, k) => context.shift + 2 * k);
-  if (track.policy === "pyramid") return blockRatios(sizes).map((ratio) => context.shift * ratio);
+  const [way, rule = { lightx2v: "+1", jenga: "+2" }[way] ?? "exact"] = track.policy.split("@");
+  if (rule === "none") return stages.map(() => context.shift);
+  if (rule.startsWith("+")) return stages.map((_, k) => context.shift + Number(rule) * k);
+  if (way === "pyramid") return blockRatios(sizes).map((ratio) => context.shift * ratio);
   return sizes.map(({ ratio }) => context.shift * ratio);
 }
 

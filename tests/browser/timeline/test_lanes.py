@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.install import AXE_FILE as AXE
-from tests.browser.timeline.conftest import EIGHT, HOSTILE, STAIRS, TWO, Driver, U, middle, track
+from tests.browser.timeline.conftest import EIGHT, HOSTILE, STAIRS, TWO, Driver, U, context, middle, track
 
 
 def test_tracks_are_added_copied_and_removed(open_board):
@@ -68,6 +68,16 @@ def test_the_policy_of_a_track_is_chosen_and_explained(open_board):
     board.lane().locator("select").select_option("pyramid")
     expect(board.lane().locator("select")).to_have_attribute("title", "pyramid: Copies to blocks.")
     board.expect_python(TWO | {"policy": "pyramid"}, U, STAIRS)
+
+
+def test_a_policy_under_another_rule_of_the_shift_is_shown_and_stays(open_board):
+    board = open_board(TWO | {"policy": "coherent@none"}, U)
+    expect(board.lane().locator("select")).to_have_value("coherent@none")
+    expect(board.lane().locator("select")).to_have_attribute(
+        "title", "coherent@none: Resized x0 and the seed's own noise."
+    )
+    board.lane(2).locator("select").select_option("pyramid")
+    board.expect_python(TWO | {"policy": "coherent@none"}, U | {"policy": "pyramid"})
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------
@@ -139,6 +149,13 @@ def test_a_schedule_that_is_safe_has_no_warning(open_board):
     assert chips(open_board()) == []
 
 
+def test_every_stage_pays_for_its_conditions(open_board):
+    """Two stages: 15 steps of 0.12 s, 15 of 0.16 s, 1.1 s around them."""
+    expect(open_board(TWO).lane().locator(".cost b.time")).to_have_text("5.30 s")
+    rates = [{**rate, "condition_s": 2.0} for rate in context()["rates"]]
+    expect(open_board(TWO, changed={"rates": rates}).lane().locator(".cost b.time")).to_have_text("9.30 s")
+
+
 def test_without_measurements_only_the_arithmetic_is_shown(open_board):
     board = open_board(TWO, changed={"measured": False})
     cost = board.lane().locator(".cost")
@@ -170,7 +187,10 @@ def sigmas(board: Driver) -> dict[float, float]:
     return {float(step): 1 - float(y) for step, y in points}
 
 
-@pytest.mark.parametrize(("policy", "shift"), [("coherent", (2.25, 3)), ("lightx2v", (3, 4)), ("pyramid", (1.5, 3))])
+NOISE = {"coherent": (2.25, 3), "lightx2v": (3, 4), "pyramid": (1.5, 3), "coherent@+1": (3, 4), "anchored@none": (3, 3)}
+
+
+@pytest.mark.parametrize(("policy", "shift"), NOISE.items())
 def test_the_noise_curve_is_the_policys(open_board, policy, shift):
     drawn = sigmas(open_board(TWO | {"policy": policy}))
     for step, s in ((10, shift[0]), (20, shift[1])):
