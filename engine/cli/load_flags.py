@@ -24,6 +24,7 @@ _FLAGS: dict[str, Any] = {  # by the field of LoadOptions
     "slicing": Annotated[bool, typer.Option("--vae-slicing", help="Decode the pictures of a batch one by one.")],
     "quantise": Quantise,
     "lora": Annotated[str | None, typer.Option(help="A .safetensors file with a LoRA; needs the extra peft.")],
+    "lora_2": Annotated[str | None, typer.Option("--lora-2", help="That of the second expert (low noise).")],
     "lora_scale": Annotated[float, typer.Option(help="How strongly the LoRA acts.")],
     "attention": Annotated[
         str | None, typer.Option(help=f"{', '.join(ATTENTION)}; diffusers' own choice where left out.")

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from engine.errors import InvalidInput, ModelNotFound
+from engine.errors import InvalidInput, ModelNotFound, RunFailed
 from engine.hpdm.hpdm_model import Hpdm
 from engine.hpdm.weights_folder import load_hpdm
+from engine.measuring.device import out_of_memory
 from engine.models.catalogue import ModelSpec
 from engine.models.load_options import LoadOptions
 from engine.wording import first_line
@@ -32,13 +33,22 @@ class HpdmPipe:
 
 
 def load_pipe(spec: ModelSpec, options: LoadOptions, device: torch.device) -> HpdmPipe:
-    """Load the network. Raises InvalidInput for an option that it does not take, ModelNotFound for damaged weights."""
+    """Load the network.
+
+    Raises InvalidInput for an option that it does not take, ModelNotFound for damaged weights, and RunFailed where
+    memory runs out.
+    """
     _check(spec, options)
     try:
         return HpdmPipe(load_hpdm(Path(spec.location), device))
     except (InvalidInput, ModelNotFound):
         raise
     except Exception as error:
+        if out_of_memory(error):
+            told = (
+                f"out of memory while loading {spec.title} onto {device}; close other programs, or use another device."
+            )
+            raise RunFailed(told) from None
         raise ModelNotFound(
             f"{spec.location} is incomplete or damaged; export it again. ({type(error).__name__}: {first_line(error)})"
         ) from None

@@ -43,7 +43,7 @@ class LoadOptions:
 
     `offload`: "model" keeps one network at a time on the card, "group" a few of its layers. `tiling` and `slicing`
     are the autoencoder's: they lower the peak of decoding, as does a `vae_dtype` of half precision; None is what it was
-    published for (`vae_dtype()`). `quantise`: the denoiser's weights. `lora`: a file.
+    published for (`vae_dtype()`). `quantise`: the denoiser's weights. `lora`: a file, `lora_2` the second expert's.
     `attention` is one of ATTENTION; `compile` compiles the denoiser's blocks, which takes a minute or two at first.
     """
 
@@ -55,6 +55,7 @@ class LoadOptions:
     slicing: bool = False
     quantise: str | None = None
     lora: str | None = None
+    lora_2: str | None = None
     lora_scale: float = 1.0
     attention: str | None = None
     compile: bool = False
@@ -71,13 +72,13 @@ class LoadOptions:
         device = values.get("device")
         if device is not None and not (isinstance(device, str) and DEVICE.fullmatch(device)):
             raise InvalidInput("device", f"device is {str(device)[:40]!r}; it must be cpu, cuda or cuda:N.")
-        lora = values.get("lora")
-        if lora is not None:
-            lora = str(_lora_file(lora))
+        loras = {name: _lora_file(name, values.get(name)) for name in ("lora", "lora_2")}
+        if loras["lora_2"] and not loras["lora"]:
+            raise InvalidInput("lora_2", "lora_2 is the second expert's; give the first's as lora too.")
         scale = checked_number("lora_scale", values.get("lora_scale", 1.0), -10, 10)
         if values.get("offload") == "group":
-            _check_group(values.get("quantise"), lora)
-        return cls(**values | dtypes | {"lora": lora, "lora_scale": scale})
+            _check_group(values.get("quantise"), loras["lora"])
+        return cls(**values | dtypes | loras | {"lora_scale": scale})
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LoadOptions:
@@ -94,9 +95,8 @@ class LoadOptions:
 
     def told(self) -> tuple[str, ...]:
         """What differs from plain loading, for reports: one phrase each. A LoRA's folder is not told."""
-        lora = (
-            None if self.lora is None else f"LoRA {Path(self.lora).name} ({_digest(self.lora)}) x {self.lora_scale:g}"
-        )
+        files = (("LoRA", self.lora), ("second LoRA", self.lora_2))
+        loras = (f"{what} {Path(file).name} ({_digest(file)}) x {self.lora_scale:g}" for what, file in files if file)
         phrases = (
             f"{self.offload} offload" if self.offload != "none" else None,
             "VAE tiling" if self.tiling else None,
@@ -104,7 +104,7 @@ class LoadOptions:
             f"{self.quantise} weights" if self.quantise else None,
             f"{self.attention} attention" if self.attention else None,
             "compiled blocks" if self.compile else None,
-            lora,
+            *loras,
         )
         return tuple(phrase for phrase in phrases if phrase)
 
@@ -149,11 +149,13 @@ def _one_of(name: str, value: object, choices: tuple[str, ...], optional: bool =
     raise InvalidInput(name, f"{name} is {str(value)[:40]!r}; it must be one of {', '.join(choices)}.")
 
 
-def _lora_file(value: object) -> Path:
+def _lora_file(name: str, value: object) -> str | None:
+    if value is None:
+        return None
     path = Path(str(value))
     if path.suffix != ".safetensors" or not path.is_file():
-        raise InvalidInput("lora", f"lora is {str(value)[:200]!r}; it must be the path of a .safetensors file here.")
-    return path.resolve()
+        raise InvalidInput(name, f"{name} is {str(value)[:200]!r}; it must be the path of a .safetensors file here.")
+    return str(path.resolve())
 
 
 @lru_cache(maxsize=8)

@@ -16,19 +16,19 @@ import transformers
 
 from engine.cuda_allocator import let_segments_grow
 from engine.errors import InvalidInput, ModelNotFound, UnsupportedPipeline
-from engine.measuring.device import free, out_of_memory
+from engine.measuring.device import free
 from engine.models.acceleration import accelerate
 from engine.models.catalogue import ModelSpec, find_model
 from engine.models.fetching import INDEX, OnFetch, folder_of
 from engine.models.hpdm_pipe import load_pipe
 from engine.models.load_errors import load_problem
 from engine.models.load_options import QUANTISATIONS, LoadOptions
+from engine.models.lora import add_lora
 from engine.models.precision import denoising_dtype, dtype_of, dtypes_of, told
 from engine.models.preview import LatentPreview, preview_of
 from engine.models.weight_files import variant_of
 from engine.switching.noise_process import process_of
 from engine.switching.scheduler_kinds import SCHEDULERS, config_of, kind_of, shift_in, shift_key
-from engine.wording import first_line
 
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")  # of components; the last is a safety checker's
 FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
@@ -104,7 +104,7 @@ def _pipe(spec: ModelSpec, folder: Path, options: LoadOptions, target: torch.dev
         **_quantised(spec, folder, options, dtype_of(options, target)),
     )
     pipe.set_progress_bar_config(disable=True)
-    _add_lora(pipe, options)
+    add_lora(pipe, options)
     _lower_peaks(pipe, options)
     _place(pipe, options, target)
     accelerate(pipe, options.attention, options.compile)
@@ -223,27 +223,6 @@ def _quantised(spec: ModelSpec, folder: Path, options: LoadOptions, dtype: torch
             components_to_quantize=denoisers,
         )
     }
-
-
-def _add_lora(pipe: Any, options: LoadOptions) -> None:
-    """Put a LoRA into the weights, so that nothing of it is left to compute at every step."""
-    if options.lora is None:
-        return
-    path = Path(options.lora)
-    if not hasattr(pipe, "load_lora_weights"):
-        raise InvalidInput("lora", f"{type(pipe).__name__} takes no LoRA; leave it out.")
-    try:
-        pipe.load_lora_weights(path.parent, weight_name=path.name, local_files_only=True)
-        if options.quantise is None:
-            pipe.fuse_lora(lora_scale=options.lora_scale)
-            pipe.unload_lora_weights()
-        else:
-            names = [name for names in pipe.get_list_adapters().values() for name in names]
-            pipe.set_adapters(list(dict.fromkeys(names)), options.lora_scale)
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise InvalidInput("lora", f"{path.name} is no LoRA for {type(pipe).__name__} ({first_line(error)}).") from None
 
 
 def _lower_peaks(pipe: Any, options: LoadOptions) -> None:

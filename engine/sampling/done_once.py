@@ -20,6 +20,7 @@ from diffusers.models.embeddings import PixArtAlphaTextProjection, TimestepEmbed
 from diffusers.models.transformers.transformer_wan import (
     WanAttnProcessor,
     WanRotaryPosEmbed,
+    WanTimeTextImageEmbedding,
     WanTransformer3DModel,
 )
 from torch import Tensor, nn
@@ -30,8 +31,10 @@ from engine.patching import patched
 
 Forward = Callable[..., Any]
 PROMPTS = 2  # the prompt and the negative one take turns
-# Of one model's keys and values: all of Wan 2.1 1.3B's (190 MB in bfloat16), what fits of a larger one's.
+# Of one model's keys, values and embeddings: all of Wan 2.1 1.3B's (200 MB in bfloat16), what fits of a larger one's.
+# The rotary tables of the latest size come on top: a kilobyte a token, which every pass would make anyway.
 KEPT_BYTES = 256 * 2**20
+TIME = {"timesteps_proj": Timesteps, "time_embedder": TimestepEmbedding, "act_fn": nn.SiLU, "time_proj": nn.Linear}
 PLAIN = ("torch.nn.modules.", "diffusers.models.")  # where classes live whose output depends on their input alone
 
 
@@ -60,7 +63,7 @@ class Kept:
     """All that a run remembers."""
 
     def __init__(self) -> None:
-        self.memos: list[Memo | SizeMemo] = []
+        self.memos: list[Memo | SizeMemo | TimeChain] = []
 
     def drop(self) -> None:
         """Forget it all; what is asked for again is computed again."""
@@ -148,6 +151,62 @@ class KeyMemo(Memo):
         return keys if self.made(keys) else self._norm(keys)
 
 
+class TimeChain:
+    """The embedding of a timestep, of which both passes of guidance need the same: a chain of modules, each a link.
+
+    Casts to other dtypes lie between the modules, so a link cannot know its input again. But where the embedder is
+    given the very timestep of the pass before, unchanged, and text of the same dtype, every link computes what it has
+    just computed. With a timestep for each token (Wan 2.2 TI2V 5B) nothing is kept: every pass makes a new tensor of
+    them, and what belongs to it takes gigabytes.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._timestep: Tensor | None = None
+        self._of: tuple[int, torch.dtype] | None = None  # its version, and the text's dtype
+        self._same = self._keeping = False
+        self._outputs: dict[str, Tensor] = {}
+
+    def entered(self, embed: Forward) -> Forward:
+        """In the place of the embedder's `forward`: looks whether this is the timestep of the pass before."""
+
+        @functools.wraps(embed)
+        def entering(timestep: Tensor, text: Tensor, image: Any = None, timestep_seq_len: int | None = None) -> Any:
+            of = _version(timestep), text.dtype
+            self._keeping = timestep_seq_len is None
+            self._same = self._keeping and self._timestep is timestep and self._of == of
+            if not self._same:
+                self.clear()
+                if self._keeping:
+                    self._timestep, self._of = timestep, of
+            return embed(timestep, text, image, timestep_seq_len=timestep_seq_len)
+
+        return entering
+
+    def link(self, name: str, forward: Forward) -> Forward:
+        """In the place of a module's `forward`."""
+
+        @functools.wraps(forward)
+        def linked(x: Tensor) -> Any:
+            if self._same and name in self._outputs:
+                return self._outputs[name]
+            output = forward(x)
+            if self._keeping and name not in self._outputs and self._room.take(output.nbytes):
+                self._outputs[name] = output
+            return output
+
+        return linked
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(output.nbytes for output in self._outputs.values())
+
+    def clear(self) -> None:
+        self._room.left += self.held_bytes
+        self._outputs.clear()
+        self._timestep = self._of = None
+
+
 class SizeMemo:
     """The rotary tables of the latest latent size: they depend on nothing else of the latents."""
 
@@ -180,15 +239,16 @@ def _replacements(model: Any, kept: Kept) -> Iterator[tuple[nn.Module, Forward]]
         kept.memos.append(new)
         return new
 
+    chain = TimeChain(room)
+    kept.memos.append(chain)
     if _plain(model.rope, WanRotaryPosEmbed):
         yield model.rope, memo(SizeMemo(model.rope.forward))
     if _plain(embedder.text_embedder, PixArtAlphaTextProjection):
-        yield embedder.text_embedder, memo(Memo(embedder.text_embedder.forward, PROMPTS))
-    # A chain: each gets the very object that the one before it remembers (where no cast to another dtype is between).
-    chain = {"timesteps_proj": Timesteps, "time_embedder": TimestepEmbedding, "act_fn": nn.SiLU, "time_proj": nn.Linear}
-    for module, kind in ((getattr(embedder, name), kind) for name, kind in chain.items()):
-        if _plain(module, kind):
-            yield module, memo(Memo(module.forward, entries=1))
+        yield embedder.text_embedder, memo(Memo(embedder.text_embedder.forward, PROMPTS, room))
+    links, own = {name: getattr(embedder, name) for name in TIME}, type(embedder) is WanTimeTextImageEmbedding
+    if own and _untouched(embedder) and all(_plain(links[name], kind) for name, kind in TIME.items()):
+        yield from ((module, chain.link(name, module.forward)) for name, module in links.items())
+        yield embedder, chain.entered(embedder.forward)
     for attention in (block.attn2 for block in model.blocks):
         if _attends_to_text(attention):
             keys = KeyMemo(attention.to_k.forward, attention.norm_k.forward, PROMPTS, room)
@@ -215,12 +275,13 @@ def _attends_to_text(attention: Any) -> bool:
 def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a module and all in it are the library's own classes, without hooks and with nothing replaced."""
     return type(module) is kind and all(
-        type(part).__module__.startswith(PLAIN)
-        and not {"forward", OFFLOAD_HOOK} & part.__dict__.keys()
-        and not part._forward_hooks
-        and not part._forward_pre_hooks
-        for part in module.modules()
+        type(part).__module__.startswith(PLAIN) and _untouched(part) for part in module.modules()
     )
+
+
+def _untouched(part: nn.Module) -> bool:
+    replaced = {"forward", OFFLOAD_HOOK} & part.__dict__.keys()
+    return not replaced and not part._forward_hooks and not part._forward_pre_hooks
 
 
 def _without_autograd(forward: Forward) -> Forward:

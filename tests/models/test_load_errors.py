@@ -126,7 +126,7 @@ def test_only_what_is_absent_or_cut_off_is_damage(folder):
     assert damage(folder) == "transformer: two.safetensors is missing"
 
 
-@pytest.mark.parametrize("step", ["_place", "accelerate", "_add_lora", "_lower_peaks"])
+@pytest.mark.parametrize("step", ["_place", "accelerate", "add_lora", "_lower_peaks"])
 def test_memory_that_runs_out_after_the_weights_are_read_is_one_sentence_too(whole, monkeypatch, step):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -155,3 +155,12 @@ def test_memory_that_ran_out_is_known_by_every_text_of_the_libraries():
         assert out_of_memory(RuntimeError(text))
     assert not out_of_memory(RuntimeError("x INTERNAL ASSERT FAILED at y"))
     assert not out_of_memory(ValueError(str(NVML)))
+
+
+def test_a_model_by_levels_is_not_called_damaged_either(monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("engine.models.hpdm_pipe.load_hpdm", full)
+    with pytest.raises(RunFailed, match=r"^out of memory while loading .* onto cpu; close other programs"):
+        load_model("emoji-hpdm", device="cpu")

@@ -19,6 +19,8 @@ from engine.sampling import pipeline_run
 from engine.sampling.done_once import KeyMemo, Memo, Room, done_once
 from engine.sampling.pipeline_run import run_staged
 from engine.schedules.schedule import flat
+from tests.families.cases import CASES
+from tests.families.cases import request as case_request
 from tests.sampling.test_pipeline_run import CALL, TWO, U, request, untouched
 
 
@@ -182,8 +184,9 @@ def test_a_transformer_that_might_change_is_left_alone(tiny, change):
 
 
 def test_what_finds_no_room_is_computed_each_time(tiny, plainly, computed, monkeypatch):
-    one = 16 * 24 * 4  # bytes of one block's keys of one prompt
-    monkeypatch.setattr(once, "KEPT_BYTES", 4 * one)  # half of them: those of the prompt, which comes first
+    one, time = 16 * 24 * 4, 4 * (32 + 24 + 24 + 6 * 24)  # bytes of one block's keys of one prompt, of a timestep
+    # Both prompts' embeddings, and half of the keys and values: those of the prompt, which comes first.
+    monkeypatch.setattr(once, "KEPT_BYTES", time + (2 + 4) * one)
     asked = request(tiny, TWO)
     frames = run_staged(asked).frames
     for block in tiny.transformer.blocks:
@@ -222,3 +225,62 @@ def test_keys_are_normed_once_even_where_they_are_not_kept():
             keys = memo(x)
             assert torch.equal(memo.normed(keys), torch.full((2,), 20.0))
         assert (memo.find(x) is not None) == kept
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_timestep_is_embedded_once_a_step_for_both_passes_in_any_dtype(tiny, computed, dtype):
+    """In bfloat16 casts lie between the modules, so that none knows its input again."""
+    tiny.to(dtype)
+    run_staged(request(tiny, U))
+    embedder = tiny.transformer.condition_embedder
+    assert computed[embedder.time_proj] == computed[embedder.time_embedder.linear_1] == 8
+
+
+def held(memos):
+    return sum(memo.held_bytes for memo in memos if isinstance(memo, once.TimeChain))
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("wan", True), ("wan-5b", False), ("wan-5b-i2v", False)])
+def test_with_a_timestep_for_each_token_nothing_is_kept(name, keeps, monkeypatch, computed):
+    """What would be kept could never be asked for again: every pass makes a new tensor of the timesteps."""
+    case, memos, seen = CASES[name], [], []
+    pipe = case.build()
+
+    class Watched(once.Kept):
+        def __init__(self):
+            super().__init__()
+            self.memos = memos
+
+    monkeypatch.setattr(once, "Kept", Watched)
+    asked = case_request(case, pipe, flat(4))
+    run_staged(asked, lambda event: seen.append(held(memos)) if event.step < 4 else None)
+    assert len(seen) == 3
+    assert all((bytes_ > 0) == keeps for bytes_ in seen)
+    assert computed[pipe.transformer.condition_embedder.time_proj] == (4 if keeps else 8)
+
+
+@pytest.mark.parametrize("name", ["wan-5b", "wan-5b-i2v", "wan-i2v", "wan-a14b"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_bit_changes_for_other_models_either(plainly, name, dtype):
+    case = CASES[name]
+    pipe = case.build().to(dtype)
+    for schedule in (flat(4), TWO):
+        asked = case_request(case, pipe, schedule)
+        assert np.array_equal(run_staged(asked).frames, plainly(asked))
+
+
+def test_the_embedding_of_a_timestep_is_within_the_room_and_knows_a_changed_one():
+    embed = once.TimeChain(Room(8))
+    link = embed.link("proj", lambda x: x + 1)
+    calls = embed.entered(lambda timestep, text, image, timestep_seq_len: link(timestep))
+    t, text = torch.zeros(2), torch.zeros(1)
+    first = calls(t, text)
+    assert calls(t, text) is first
+    assert calls(t, text.double()) is not first  # another dtype of the text casts in between
+    again = calls(t, text)
+    t += 1
+    assert torch.equal(calls(t, text), again + 1)
+    assert embed.held_bytes == 8
+    larger = torch.zeros(3)
+    assert calls(larger, text) is not calls(larger, text)  # no room
+    assert embed.held_bytes == 0
