@@ -52,7 +52,7 @@ def test_a_report_is_read_and_written_as_it_was_but_for_what_was_wrong_in_it(pat
 
 def test_where_a_page_of_before_shows_what_was_wrong_it_is_made_anew(jobs: Jobs) -> None:
     page = jobs.data.job(JOB) / "index.html"
-    page.write_text("<!doctype html><title>a page of before</title> XPSNR 21.05")
+    page.write_text("<!doctype html><title>a page of before · Resolute</title> XPSNR 21.05")
     text = jobs.file(JOB, "index.html").read_text("utf-8")
     assert "21.05" not in text
     assert EXCHANGED in text

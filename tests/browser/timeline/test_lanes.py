@@ -73,7 +73,9 @@ def test_the_policy_of_a_track_is_chosen_and_explained(open_board):
 def test_a_policy_under_another_rule_of_the_shift_is_shown_and_stays(open_board):
     board = open_board(TWO | {"policy": "coherent@none"}, U)
     expect(board.lane().locator("select")).to_have_value("coherent@none")
-    expect(board.lane().locator("select")).to_have_attribute("title", "coherent@none: Resized x0 and the seed's own noise.")
+    expect(board.lane().locator("select")).to_have_attribute(
+        "title", "coherent@none: Resized x0 and the seed's own noise."
+    )
     board.lane(2).locator("select").select_option("pyramid")
     board.expect_python(TWO | {"policy": "coherent@none"}, U | {"policy": "pyramid"})
 
