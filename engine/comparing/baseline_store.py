@@ -31,7 +31,7 @@ from engine.reports.closeness import Similarity
 from engine.reports.schema import Environment, Run
 
 log = logging.getLogger(__name__)
-FORMAT = 1  # of an entry; part of the key
+FORMAT = 2  # of an entry; part of the key. 2: conditions and moves between devices are phases of their own
 RUN, FRAMES = "run.json", "frames.npy"
 
 

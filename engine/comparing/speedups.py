@@ -53,7 +53,8 @@ def _speedup(run: Run, baseline: Run, runs: Sequence[Run], spread: Spread) -> Sp
     if not mine.denoise_s or not base.denoise_s:
         return run.speedup
     measured = base.denoise_s / mine.denoise_s
-    whole = base.total_s / mine.total_s if base.total_s and mine.total_s else None
+    alike = (base.condition_s is None) == (mine.condition_s is None)  # else one side's total lacks a phase
+    whole = base.total_s / mine.total_s if base.total_s and mine.total_s and alike else None
     found = run.speedup.model_copy(
         update={"measured": measured, "whole": whole, "interval": None, "whole_interval": None}
     )
@@ -111,7 +112,7 @@ def at_pace(run: Run, pace: float) -> Run:
     factor = pace / (latency.pace or 1.0)
     parts = {
         name: value * factor
-        for name in ("total_s", "text_s", "condition_s", "denoise_s", "decode_s", "encode_s")
+        for name in ("total_s", "text_s", "condition_s", "load_s", "denoise_s", "decode_s", "encode_s")
         if (value := getattr(latency, name)) is not None
     }
     lists = {name: tuple(s * factor for s in getattr(latency, name)) for name in ("steps_s", "conditions_s")}

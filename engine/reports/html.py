@@ -49,12 +49,13 @@ def write_index(found: Report, folder: str | Path) -> Path:
 
 
 def outdated(page: Path) -> bool:
-    """Whether an `index.html` shows figures as reports of an earlier version had them."""
+    """Whether an `index.html` is a page of ours that shows figures as reports of an earlier version had them."""
     try:
         with page.open("rb") as file:
-            return MARK.encode() not in file.read(4096)
+            head = file.read(4096)
     except OSError:
         return False
+    return " · Resolute</title>".encode() in head and MARK.encode() not in head
 
 
 def render(found: Report, folder: str | Path) -> str:

@@ -62,7 +62,7 @@ def without_new(now: Any, was: Any) -> Any:
 
 def test_where_a_page_of_before_shows_what_was_wrong_it_is_made_anew(jobs: Jobs) -> None:
     page = jobs.data.job(JOB) / "index.html"
-    page.write_text("<!doctype html><title>a page of before</title> XPSNR 21.05")
+    page.write_text("<!doctype html><title>a page of before · Resolute</title> XPSNR 21.05")
     text = jobs.file(JOB, "index.html").read_text("utf-8")
     assert "21.05" not in text
     assert EXCHANGED in text

@@ -26,6 +26,7 @@ SYMBOLS = ("circle", "circle", "square", "diamond", "triangle-up", "triangle-dow
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 MIB = 2**20
 TALL = (340, 470)  # pixels of one panel and of two
+BY_FRAME = tuple(name for name, kind in KINDS.items() if kind.by_frame)
 MARKED = 60  # points a line may have and still carry a mark for each
 
 
@@ -67,9 +68,8 @@ def memory_chart(report: Report) -> go.Figure:
 
 def similarity_chart(report: Report, metric: str = "psnr") -> go.Figure:
     """Similarity to the baseline, which is not quality, of every frame. Raises InvalidInput for an unknown metric."""
-    by_frame = [name for name in KINDS if name != "psnr_pooled"]
-    if not isinstance(metric, str) or metric not in by_frame:
-        raise InvalidInput("metric", f"metric is {str(metric)[:40]!r}; it must be one of {', '.join(by_frame)}.")
+    if not isinstance(metric, str) or metric not in BY_FRAME:
+        raise InvalidInput("metric", f"metric is {str(metric)[:40]!r}; it must be one of {', '.join(BY_FRAME)}.")
     kind = KINDS[metric]
     unit = f" {kind.unit}" if kind.unit else ""
     figure = go.Figure()
