@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_told_with_figures_and_what_would_help():
 
 def test_the_autoencoder_takes_no_part_in_group_offload():
     spec = catalogue()["wan2.1-14b"]
-    vae = sum(2 * part.parameters for part in parts_of(spec) if part.kind == "vae")
+    vae = sum(4 * part.parameters for part in parts_of(spec) if part.kind == "vae")  # float32, as it is published
     rest = needed(spec, PLAIN).weights - vae
     assert needed(spec, LoadOptions(offload="group")).weights == pytest.approx(vae + 0.05 * rest)
 
