@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_every_policy_is_explained(policy):
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_is_listed_in_the_readme(preset):
     assert f"`{preset}`" in README
+
+
+STUDIED = [  # cells whose mean PSNR the readme gives
+    "0.75@50%|anchored|20|1",
+    "0.5@50%|anchored|20|1",
+    "1/0.75@20%/70%|anchored|20|1",
+    "flat|-|20|1|other seed",
+    "flat|-|15|1",
+    "flat|-|12|1",
+]
+
+
+@pytest.mark.parametrize("cell", STUDIED)
+def test_the_readmes_closeness_is_what_the_study_found_on_at_least_forty_prompts(cell):
+    with (ROOT / "docs/fidelity.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["cell"], row["figure"]) == (cell, "psnr_pooled")]
+    (row,) = rows
+    assert int(row["prompts"]) >= 40
+    assert f"{float(row['mean']):.1f}" in README.split("## How a switch is made")[1].split("## From Python")[0]
 
 
 def test_every_option_of_compare_is_listed_in_the_readme():
