@@ -76,6 +76,7 @@ def adopt(store: Store, data: DataDir, job_id: str) -> bool:
             folder.rmdir()
         return False
     names = [track.name for track in queue.tracks_of(experiment)]
+    _write_page(folder)  # before its size is taken: the page is most of it
     queue.insert_lost(
         store,
         job_id,
@@ -85,7 +86,6 @@ def adopt(store: Store, data: DataDir, job_id: str) -> bool:
         runs=job_folders.finished_runs(folder, names),
         size=job_folders.size_of(folder),
     )
-    _write_page(folder)
     event("folder taken in", job=job_id)
     return True
 
