@@ -39,7 +39,7 @@ def check_plain(field: str, text: str, *, lines: bool = False) -> None:
     if odd is not None:
         raise InvalidInput(
             field,
-            f"{field} holds a control character or half of a character (U+{ord(odd):04X}), which is no text; "
+            f"{field} holds a control character or half of a surrogate pair (U+{ord(odd):04X}), which is no text; "
             "remove it.",
         )
 

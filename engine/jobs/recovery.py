@@ -19,6 +19,7 @@ from engine.jobs.logs import event
 from engine.jobs.notices import notice
 from engine.models.catalogue import catalogue_model
 from engine.reports.html import write_index
+from engine.texts import plain
 
 
 def settle_running(store: Store, data: DataDir, why: str) -> list[str]:
@@ -27,7 +28,7 @@ def settle_running(store: Store, data: DataDir, why: str) -> list[str]:
     for job_id in queue.running(store):
         folder = data.job(job_id)
         rows = store.read("SELECT name FROM runs WHERE job_id = ? ORDER BY number", job_id)
-        done = job_folders.finished_runs(folder, [name for (name,) in rows])
+        done = job_folders.finished_runs(folder, [plain(name) for (name,) in rows])
         job_folders.tidy(folder)
         _write_page(folder)
         state = queue.settle(store, job_id, done.items(), job_folders.size_of(folder), why)

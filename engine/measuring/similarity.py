@@ -38,6 +38,10 @@ _FILTERS = {  # of ffmpeg, each writing to a file of its metric's name
 _Logs = Callable[[], dict[str, str]]  # waits for ffmpeg; the texts by metric
 
 
+def _plain_lines(text: str) -> str:
+    return plain(text, lines=True)
+
+
 class Metric(BaseModel):
     """One figure of similarity. `mean` and `min` are over `frames`; all are None when not computed.
 
@@ -51,7 +55,7 @@ class Metric(BaseModel):
     mean: FiniteFloat | None
     min: FiniteFloat | None
     frames: Annotated[tuple[FiniteFloat | None, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
-    reason: Annotated[str, Field(max_length=4000), AfterValidator(plain)] | None = None
+    reason: Annotated[str, Field(max_length=4000), AfterValidator(_plain_lines)] | None = None
 
     @model_validator(mode="after")
     def _missing_has_a_reason(self) -> Metric:

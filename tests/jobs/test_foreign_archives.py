@@ -53,7 +53,7 @@ def with_report(members: Members, change: Any) -> Members:
     "data",
     [
         b'{"runs":[' + b"0," * 8_000_000 + b"0]}",
-        b"{" + b"".join(b'"%x":1,' % number for number in range(800_000)) + b'"b":1}',
+        b"{" + b"".join(b'"%x":1,' % number for number in range(1_100_000)) + b'"b":1}',
         b"{" + b'"a":1,' * 2_400_000 + b'"b":1}',
     ],
     ids=["wrong runs", "unknown keys", "one key"],
