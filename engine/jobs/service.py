@@ -33,6 +33,7 @@ from engine.jobs.library_query import Sort
 from engine.jobs.limits import Limits
 from engine.jobs.malloc_pools import share_pools
 from engine.jobs.notices import Notice
+from engine.jobs.one_at_a_time import OneAtATime
 from engine.jobs.quota import DiskUse
 from engine.jobs.remembered_views import RememberedViews
 from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
@@ -70,6 +71,7 @@ class Jobs:
                 self._supervisor.start()
             self._closing = opened.pop_all()
         self._views = RememberedViews(self.data, self._store)
+        self.taking_in = OneAtATime()  # files from strangers: what one unpacks or parses to is memory and disk
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Jobs:
@@ -264,8 +266,9 @@ class Jobs:
         return archive.pack(self.data.job(job_id))
 
     def take_in(self, path: Path) -> str:
-        """Add the job of an archive under a new id. Raises InvalidInput for any other file, StorageError."""
-        job_id = archive.take_in(path, self._store, self.data, self.limits)
+        """Add the job of an archive under a new id, one at a time. Raises InvalidInput, StorageError, NotNow."""
+        with self.taking_in.turn():
+            job_id = archive.take_in(path, self._store, self.data, self.limits)
         logs.event("archive taken in", job=job_id)
         return job_id
 

@@ -16,11 +16,14 @@ import gradio as gr
 from gradio.route_utils import get_request_origin
 from starlette.requests import Request
 
+from engine.strict_json import items_of
+
 UNREADABLE = "The page sent something that cannot be read here; reload it and try again."
 PREFIX = "/gradio_api/"
 DIRECT = ("run", "api", "call")  # their addresses end with the name of an event
 CLOSED = ("component_server", "process_recording", "vibe-edit", "vibe-code")  # Gradio's, of no use to this page
 MAX_NAME = 255  # bytes of one part of an address: no file system takes more
+MAX_ITEMS = 50_000  # values, keys and brackets of a request: what the page sends has some hundreds
 MAX_DEPTH = 64  # of JSON; what the page sends is nested less than ten deep
 
 
@@ -101,6 +104,8 @@ class Envelope:
         """The status and the sentence of a refusal; None for what may pass."""
         if words[0] in CLOSED:
             return 404, "there is nothing here"
+        if items_of(body) > MAX_ITEMS:  # it is read in the event loop, where all others wait for it
+            return 413, f"the request holds more than {MAX_ITEMS} values"
         try:
             sent = json.loads(body or b"{}")
         except (ValueError, RecursionError):
