@@ -132,6 +132,11 @@ def blocks_of(client: TestClient) -> gr.Blocks:
     return next(route.app.blocks for route in client.app.routes if hasattr(getattr(route, "app", None), "blocks"))
 
 
+def events_of(client: TestClient) -> dict[str, int]:
+    """The numbers by which a browser calls the handlers of a page."""
+    return {getattr(fn.fn, "__name__", ""): number for number, fn in blocks_of(client).fns.items()}
+
+
 class Watch:
     """Every file that this process opens for writing, makes, moves or removes outside the allowed folders."""
 

@@ -58,6 +58,9 @@ class Envelope:
         if not _has_origin(scope):
             await refuse(send, 400, "the host that the request names is none")
             return
+        if scope["method"] == "GET" and self._of_nobody(scope):
+            await refuse(send, 404, "the queue knows no such session")
+            return
         if scope["method"] != "POST" or not path.startswith(PREFIX):
             await self.app(scope, receive, send)
             return
@@ -76,6 +79,17 @@ class Envelope:
             return next(given, None) or await receive()
 
         await self._passed(scope, again, send)
+
+    def _of_nobody(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether messages are asked for of no session: Gradio would begin an answer, and fail with a page of log."""
+        words = scope["path"].removeprefix(PREFIX).strip("/").split("/")
+        if words == ["queue", "data"]:
+            session = Request(scope).query_params.get("session_hash")
+        elif words[0] == "call" and len(words) > 2:
+            session = words[-1]
+        else:
+            return False
+        return session not in self.page._queue.pending_messages_per_session
 
     async def _passed(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Handlers' errors never come this far; what does is of Gradio's reading, so the request is at fault."""
