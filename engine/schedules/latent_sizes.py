@@ -74,7 +74,7 @@ def checked_size(geometry: Geometry, height: object, width: object, frames: obje
     if (count - 1) % stride:
         nearest = round((count - 1) / stride) * stride + 1
         raise InvalidInput("frames", f"frames is {count}; it must be {stride}k + 1, the nearest is {nearest}.")
-    _check_reach(geometry, (count, *sides))
+    _check_reach(geometry, (count, sides[0], sides[1]))
     return sides[0], sides[1], count
 
 
