@@ -5,7 +5,6 @@ Classes differ in what they call the same thing, and leave keys out where a clas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,8 +55,6 @@ def _positions(config: Config) -> tuple[Cube, Cube | None]:
     most = config.get("pos_embed_max_size")
     if name == "SD3Transformer2DModel" and most:
         return _cube(config.get("patch_size") or 2), (1, most, most)
-    if name == "AuraFlowTransformer2DModel" and most:
-        return _cube(config.get("patch_size") or 2), (1, math.isqrt(most), math.isqrt(most))
     if name == "Kandinsky5Transformer3DModel":
         return tuple(config.get("patch_size") or (1, 2, 2)), (128, 128, 128)
     return (1, 1, 1), None
