@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine import strict_json
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, RunFailed
 from engine.experiments import control_video
 from engine.experiments.conditions import FILE, ROLES, Conditions
 from engine.experiments.documents import parse_experiment
@@ -136,6 +136,8 @@ def take_in(path: Path, store: Store, data: DataDir, limits: Limits) -> str:
             job_folders.remove(staging)
     except OSError as error:
         raise StorageError(f"the archive was not taken in: {(error.strerror or str(error)).lower()}.") from error
+    except RunFailed as error:  # a file of it could not be written anew
+        raise StorageError(f"the archive was not taken in: {error}") from error
     if not recovery.adopt(store, data, job_id):
         job_folders.remove(data.job(job_id))
         raise StorageError("the archive was not taken in: its files could not be kept.")

@@ -222,6 +222,8 @@ def _read(path: str | Path, *options: str) -> bytes:
     command = [ffmpeg(), "-v", "error", "-nostdin", *only, "-i", f"file:{path}", *options, "-"]
     with _started(command) as process:
         output, log = _ended(process)
+    if b"No space left" in log or b"Disk quota" in log:
+        raise VideoFailed(f"{Path(path).name[:80]} was not written anew: the disk is full.")
     if process.returncode:
         raise VideoFailed(f"{Path(path).name[:80]} cannot be read as a video: {_last_line(log)[:200]}.")
     return output

@@ -5,7 +5,6 @@ Classes differ in what they call the same thing, and leave keys out where a clas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,17 +45,15 @@ def geometry_of(pipeline: str, configs: Configs) -> Geometry:
 def _positions(config: Config) -> tuple[Cube, Cube | None]:
     """The denoiser's own patch in latent cells, and how many of them its table of positions holds along each axis.
 
-    None where positions are computed for any size. The defaults are those of the classes.
+    None where positions are computed for any size, and where a config leaves out how many there are: those of the
+    catalogue hold only what is needed, those of a folder hold all.
     """
     name = str(config.get("_class_name"))
     if name in _ROTARY:
         own = config.get("patch_size") or (1, 2, 2)
         return tuple(own), (config.get("rope_max_seq_len") or 1024,) * 3
-    if name == "SD3Transformer2DModel":
-        most = config.get("pos_embed_max_size") or 96
-        return _cube(config.get("patch_size") or 2), (1, most, most)
-    if name == "AuraFlowTransformer2DModel":
-        most = math.isqrt(config.get("pos_embed_max_size") or 1024)
+    most = config.get("pos_embed_max_size")
+    if name == "SD3Transformer2DModel" and most:
         return _cube(config.get("patch_size") or 2), (1, most, most)
     if name == "Kandinsky5Transformer3DModel":
         return tuple(config.get("patch_size") or (1, 2, 2)), (128, 128, 128)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, RunFailed
 from engine.experiments.documents import TAG, load_experiment
 from engine.jobs import archive, job_folders
 from engine.jobs.job_errors import NotNow, StorageError
@@ -150,6 +150,14 @@ def test_the_first_bad_file_ends_the_unpacking(jobs, exported, tmp_path, monkeyp
     monkeypatch.setattr(archive, "keep_member", lambda path, made: kept.append(path.name) or keep(path, made))
     refused(jobs, written(tmp_path / "a.zip", exported | {"00.mp4": b"no video"}), "00.mp4 cannot be read")
     assert kept == ["00.mp4"]
+
+
+def test_a_disk_that_fills_up_meanwhile_is_said_and_nothing_stays(jobs, exported, tmp_path, monkeypatch):
+    def full(*args: Any) -> None:
+        raise RunFailed("report.json was not written: the disk is full.")
+
+    monkeypatch.setattr(archive, "save", full)
+    refused(jobs, written(tmp_path / "a.zip", exported), "not taken in: .* the disk is full", StorageError)
 
 
 # ---- one at a time -------------------------------------------------------------------------------------------------

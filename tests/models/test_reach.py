@@ -44,8 +44,9 @@ def test_the_denoisers_own_patch_counts_where_stages_need_larger_ones():
         checked_size(geometry, 2176, 2048, 5)
 
 
-def test_what_a_config_leaves_out_is_the_class_default():
+def test_what_a_config_says_of_its_positions_is_read_and_nothing_is_guessed():
     assert _positions({"_class_name": "WanTransformer3DModel"}) == ((1, 2, 2), (1024, 1024, 1024))
-    assert _positions({"_class_name": "SD3Transformer2DModel"}) == ((1, 2, 2), (1, 96, 96))
-    assert _positions({"_class_name": "AuraFlowTransformer2DModel"}) == ((1, 2, 2), (1, 32, 32))
+    stable = {"_class_name": "SD3Transformer2DModel"}
+    assert _positions(stable | {"pos_embed_max_size": 96}) == ((1, 2, 2), (1, 96, 96))
+    assert _positions(stable)[1] is None
     assert _positions({"_class_name": "FluxTransformer2DModel"})[1] is None

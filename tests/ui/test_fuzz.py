@@ -87,13 +87,13 @@ def served(tmp_path_factory) -> Iterator[Served]:
             handlers = {getattr(fn.fn, "__name__", ""): number for number, fn in blocks_of(client).fns.items()}
             one = Served(client, jobs, job, root, handlers, Watch())
             patch.setattr("gradio.utils.error_payload", listening(one.faults))
+            reset_peak()
+            held = peak_bytes()
             one.watch.allowed = (
                 str(root.resolve()),
                 os.devnull,
                 str(ROOT / ".hypothesis"),
             )  # the last is hypothesis' own
-            reset_peak()
-            held = peak_bytes()
             yield one
             one.watch.allowed = ()
         grown = peak_bytes() - held
