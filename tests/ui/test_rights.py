@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 
 from engine.jobs.job_errors import NotFound
 from engine.jobs.service import Jobs
 from engine.jobs.visitors import Visitor
+from tests.browser.conftest import serving
 from tests.jobs import shelf
 from tests.ui.watched_app import blocks_of
 from ui.server.addresses import Addresses
@@ -154,6 +158,19 @@ def test_the_operators_address_makes_the_operator_who_may_remove_for_good(people
     bob.library("purge", job=job)
     with pytest.raises(NotFound):
         jobs.view(job)
+
+
+def test_a_program_stops_its_own_jobs_with_the_cookie_of_its_first_request(app):
+    with serving(app) as url:
+        cookie = httpx.get(url).headers["set-cookie"].partition(";")[0]
+        known, unknown = (
+            Client(url, headers=headers, verbose=False, analytics_enabled=False) for headers in ({"cookie": cookie}, {})
+        )
+        job = next(iter(known.submit("a cat", ["0.75@50%"], steps=4, api_name="/compare")))["job"]
+        with pytest.raises(AppError, match="not yours"):
+            unknown.predict(job, api_name="/cancel_job")
+        assert unknown.predict(job, api_name="/get_job")["status"] == "queued"
+        assert known.predict(job, api_name="/cancel_job")["status"] == "cancelled"
 
 
 def test_a_login_is_a_name_of_its_own(jobs):
