@@ -72,6 +72,8 @@ def test_a_name_that_is_not_ours_is_refused_and_the_sentence_names_the_setting(c
         ({"RESOLUTE_HOSTS": "studio.example.org"}, "", "a.studio.example.org", False),
         ({"SPACE_ID": "a/b", "SPACE_HOST": "a-b.hf.space"}, "", "a-b.hf.space", True),
         ({"SPACE_ID": "a/b", "SPACE_HOST": "a-b.hf.space"}, "", "c-d.hf.space", False),
+        ({"SPACE_ID": "a/b"}, "", "a-b.hf.space", True),
+        ({}, "", "a-b.hf.space", False),
         ({}, "box.local", "box.local:7860", True),
         ({}, "0.0.0.0", "box.local:7860", False),
     ],
