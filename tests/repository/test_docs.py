@@ -133,3 +133,13 @@ def test_every_option_of_compare_is_listed_in_the_readme():
 def test_every_make_target_of_the_readme_exists(target):
     assert target in README
     assert re.search(rf"^{target.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_test_and_every_case_that_the_page_on_security_names_exists():
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"(test_\w+?)(?:\[([^\]`]+)\])?`", page)
+    assert len(named) > 10
+    for name, case in named:
+        assert f"def {name}(" in tests, name
+        assert not case or f'"{case}": (' in tests, case

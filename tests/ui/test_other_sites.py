@@ -72,6 +72,8 @@ def test_a_name_that_is_not_ours_is_refused_and_the_sentence_names_the_setting(c
         ({"RESOLUTE_HOSTS": "studio.example.org"}, "", "a.studio.example.org", False),
         ({"SPACE_ID": "a/b", "SPACE_HOST": "a-b.hf.space"}, "", "a-b.hf.space", True),
         ({"SPACE_ID": "a/b", "SPACE_HOST": "a-b.hf.space"}, "", "c-d.hf.space", False),
+        ({"SPACE_ID": "a/b"}, "", "a-b.hf.space", True),
+        ({}, "", "a-b.hf.space", False),
         ({}, "box.local", "box.local:7860", True),
         ({}, "0.0.0.0", "box.local:7860", False),
     ],
@@ -211,12 +213,14 @@ def test_a_spaces_page_may_be_framed_by_the_hub_and_by_nobody_else(jobs):
 # ---- time, length, log -------------------------------------------------------------------------------------------
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(app, monkeypatch):
+@pytest.mark.parametrize("pause_s", [3600, 0.01], ids=["silent", "slow"])
+def test_a_body_that_does_not_come_or_comes_too_slowly_is_not_waited_for(app, monkeypatch, pause_s):
     monkeypatch.setattr(web_app, "SILENCE_S", 0.05)
     sent: list[dict] = []
 
     async def receive():
-        await asyncio.sleep(3600)
+        await asyncio.sleep(pause_s)
+        return {"type": "http.request", "body": b" ", "more_body": True}
 
     async def send(message):
         sent.append(message)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 
 from engine.jobs.job_errors import NotFound
 from engine.jobs.service import Jobs
-from engine.jobs.visitors import Visitor
+from engine.jobs.visitors import NOBODY, Visitor
+from tests.browser.conftest import serving
 from tests.jobs import shelf
 from tests.ui.watched_app import blocks_of
 from ui.server.addresses import Addresses
 from ui.server.web_app import create_app
-from ui.shared.who_asks import cookie_name, visitor_of
+from ui.shared.who_asks import cookie_name, named, visitor_of
 
 BASE = "http://127.0.0.1:7860"
 
@@ -154,6 +158,27 @@ def test_the_operators_address_makes_the_operator_who_may_remove_for_good(people
     bob.library("purge", job=job)
     with pytest.raises(NotFound):
         jobs.view(job)
+
+
+def test_a_program_stops_its_own_jobs_with_the_cookie_of_its_first_request(app):
+    with serving(app) as url:
+        cookie = httpx.get(url).headers["set-cookie"].partition(";")[0]
+        known, unknown = (
+            Client(url, headers=headers, verbose=False, analytics_enabled=False) for headers in ({"cookie": cookie}, {})
+        )
+        job = next(iter(known.submit("a cat", ["0.75@50%"], steps=4, api_name="/compare")))["job"]
+        with pytest.raises(AppError, match="not yours"):
+            unknown.predict(job, api_name="/cancel_job")
+        assert unknown.predict(job, api_name="/get_job")["status"] == "queued"
+        assert known.predict(job, api_name="/cancel_job")["status"] == "cancelled"
+
+
+def test_a_name_is_found_among_cookies_of_others_and_what_is_no_name_is_nobodys(jobs):
+    given, name = jobs.signatures.give(), cookie_name(jobs)
+    for cookies in (f"{name}={given}", f'a={{"b": 1}}; =; ;;x; {name}={given}; z=ü'):
+        assert named(cookies, jobs).owner == f"cookie:{given.partition('.')[0]}"
+    for cookies in (None, "", f"{name}", f"{name}=x.y", f"other={given}", f"{name}={given};" + "x" * 9000, 7):
+        assert named(cookies, jobs) == NOBODY
 
 
 def test_a_login_is_a_name_of_its_own(jobs):

@@ -38,7 +38,7 @@ class Addresses:
         """What the operator has set; `host` is where the server listens. Raises InvalidInput."""
         space, outer = bool(environ.get("SPACE_ID")), environ.get("SPACE_HOST", "").lower()
         named = _words(environ, HOSTS, NAME, "a host's name, without a scheme or a port, as studio.example.org")
-        given = [name for name in (host.lower(), outer) if name and not is_address(name)]
+        given = [name for name in (host.lower(), outer or "*.hf.space" * space) if name and not is_address(name)]
         origins = _words(environ, ORIGINS, ORIGIN, "an origin, as https://studio.example.org")
         return cls(
             hosts=(*named, *given),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
+
+from starlette.requests import cookie_parser
 
 from engine.jobs.service import Jobs
 from engine.jobs.visitors import NOBODY, Visitor
@@ -30,11 +31,7 @@ def named(cookies: object, jobs: Jobs) -> Visitor:
     """Whom a `Cookie` header names; nobody where it was not given here."""
     if jobs.signatures is None or not isinstance(cookies, str) or len(cookies) > MAX_COOKIES:
         return NOBODY
-    try:
-        ours = SimpleCookie(cookies).get(cookie_name(jobs))
-    except CookieError:
-        return NOBODY
-    told = jobs.signatures.read(ours.value) if ours else None
+    told = jobs.signatures.read(cookie_parser(cookies).get(cookie_name(jobs), ""))
     return Visitor(f"cookie:{told[0]}", operator=told[1] == "operator") if told else NOBODY
 
 
