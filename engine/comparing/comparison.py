@@ -134,8 +134,8 @@ class Comparison:
             track, run = self.tracks[number], self.runs.by_number()[number]
             self.listener.run_started(track.name, number, len(self.tracks))
             try:
-                beside = self.runner.full_size_steps() if self.runs.by_number()[0].reused else ()
-                run = self.runs.add(number, timed_again(self.runner, track, run, beside))
+                steps = self._full_size_steps() if number else ()
+                run = self.runs.add(number, timed_again(self.runner, track, run, steps))
             except Skipped:
                 pass
             except Cancelled:
@@ -172,7 +172,7 @@ class Comparison:
         return found.run.model_copy(update={"video": name})
 
     def _measured(self, number: int) -> Run:
-        steps = self.runner.full_size_steps() if number and self.kept.found else ()
+        steps = self._full_size_steps() if number else ()
         run, frames = measured_run(self.runner, self.beside, number, self.tracks[number], steps)
         if number == 0 and self.floor.steps_s:
             run = run.model_copy(update={"latency": run.latency.model_copy(update={"repeat_s": self.floor.steps_s})})
@@ -182,6 +182,11 @@ class Comparison:
         if number == 0 and run.video:
             self.kept.keep(run, frames, self.folder / run.video)
         return run
+
+    def _full_size_steps(self) -> tuple[float, ...]:
+        """Steps of the baseline timed now, where it is one of an earlier comparison."""
+        base = self.runs.by_number().get(0)
+        return self.runner.full_size_steps() if base and base.reused else ()
 
     def _run_other_seed(self, baseline: Run) -> bool:
         """How far another seed is from the baseline, kept with it. Whether it was cancelled."""

@@ -12,7 +12,7 @@ from engine.schedules.schedule import MAX_STEPS
 
 MAX_BANDS = 64
 
-NOT_POOLED = missing("not in reports of before it was kept: see the mean over the frames")
+NOT_POOLED = missing("reports of before do not have it: see the mean over the frames")
 
 
 class Similarity(Part):

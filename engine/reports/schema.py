@@ -156,7 +156,7 @@ class Report(Part):
     noise_floor: Similarity | None = None
     noise_floor_reason: Text | None = None
     other_seed: Similarity | None = None
-    other_seed_reason: Text | None = "not in reports of before it was run"
+    other_seed_reason: Text | None = "reports of before do not have it"
     runs: Annotated[tuple[Run, ...], Field(min_length=1, max_length=MAX_RUNS, fail_fast=True)]
 
     @model_validator(mode="after")

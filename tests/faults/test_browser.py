@@ -16,7 +16,7 @@ from tests.jobs.conftest import FAKE, at_step, experiment, finished
 from ui.server.web_app import create_app
 
 PROMPTS = {
-    "right to left": "תפוח אדום على خلفية زرقاء \u202ereversed",
+    "right to left": "תפוח אדום على خلفية زرقاء reversed",
     "emoji": "a 🍎 with 👩‍👩‍👧‍👦 and 🏳️‍🌈",
     "combining": "Z͑ͫ̓ͪ̂ͫa̴l̵g̶o̷ ﷽ naïve",
     "script": "<script>window.struck = 1</script>",
@@ -115,7 +115,13 @@ def test_any_prompt_goes_round_database_json_and_page_as_text_and_into_no_path(t
 
 @pytest.mark.parametrize(
     ("prompt", "words"),
-    [("", "empty"), (" \n", "empty"), ("a\x00b", "NUL"), ("a\ud800b", "surrogate"), ("x" * 2**20, f"{MAX_PROMPT:,}")],
+    [
+        ("", "empty"),
+        (" \n", "empty"),
+        ("a\x00b", r"U\+0000"),
+        ("a\ud800b", "surrogate"),
+        ("x" * 2**20, f"{MAX_PROMPT:,}"),
+    ],
     ids=["empty", "blank", "NUL", "lone surrogate", "1 MB"],
 )
 def test_a_prompt_that_is_no_text_or_too_long_is_refused(prompt, words):

@@ -26,8 +26,8 @@ def names_in(file: str) -> set[str]:
     return {node.name for node in functions if node.name.startswith("test_")}
 
 
-def test_every_one_of_the_twenty_five_faults_has_its_row():
-    assert [row[0] for row in ROWS] == [str(number) for number in range(1, 26)]
+def test_every_fault_has_its_row():
+    assert [row[0] for row in ROWS] == [str(number) for number in range(1, 27)]
     assert {len(row) for row in ROWS} == {4}
 
 

@@ -188,7 +188,8 @@ def test_a_cancelled_comparison_goes_on_from_what_was_finished(model, tmp_path):
     listener = Seen()
     second = compared(asked, model, tmp_path / "a", listener, baselines=cache, earlier=first)
     assert listener.started == [2]
-    assert second.runs[:2] == first.runs[:2]
+    kept = [run.model_copy(update={"speedup": first.runs[k].speedup}) for k, run in enumerate(second.runs[:2])]
+    assert kept == list(first.runs[:2])  # with a third run more is known of how far their ratios may be off
     whole = compared(asked, model, tmp_path / "whole")
     assert second.runs[2].similarity == whole.runs[2].similarity
 

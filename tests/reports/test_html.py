@@ -261,7 +261,7 @@ def test_another_seed_is_told_in_words_beside_the_noise_floor(folder: Path) -> N
     text = " ".join(Tags(report_page.render(found(**seed), folder)).text.split())
     assert "Another seed of the prompt: 18.0 dB; a run that is no closer shows another picture." in text
     without = " ".join(Tags(report_page.render(found(), folder)).text.split())
-    assert "Another seed not known: not in reports of before it was run." in without
+    assert "Another seed not known: reports of before do not have it." in without
 
 
 def test_the_report_can_be_saved_from_the_page(folder: Path) -> None:
