@@ -111,7 +111,8 @@ def report(options: argparse.Namespace) -> None:
     rows = read_rows(options.out)
     if not rows:
         raise InvalidInput("out", f"{options.out} has no rows yet; run `python -m benchmarks.fidelity run` first.")
-    command = "python -m training.judge --from weights/emoji-wan   # once\npython -m benchmarks.fidelity --processes 1"
+    command = "python -m training.judge --from weights/emoji-wan   # once\npython -m benchmarks.fidelity"
+    command += f" --set {options.set} --prompts {options.prompts} --seeds {options.seeds}"
     print(names(write_page(rows, options.page, (options.prompts, options.seeds), command)))
     print(f"{options.page} is written from {len(rows)} runs.")
 

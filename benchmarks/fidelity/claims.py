@@ -201,7 +201,11 @@ def adherence(table: Table) -> Claim:
     tested = holm({name: compare(table.values(cell, "adherence"), base) for name, cell in cells.items()})
     costs = {part: next((r for r in RATES if _falls(tested, f"{part} at {r:g}")), None) for part in (WHOLE, HALF)}
     low = f"no fall was told from none down to {min(RATES):g}"
-    said = [f"{part}: " + (f"adherence falls from rate {rate:g} on" if rate else low) for part, rate in costs.items()]
+    run = {part: any(name.startswith(part) for name in tested) for part in costs}
+    said = [
+        f"{part}: " + (f"adherence falls from rate {rate:g} on" if rate else low if run[part] else "not run")
+        for part, rate in costs.items()
+    ]
     found = [rate for rate in costs.values() if rate]
     return Claim(
         "Low resolution costs adherence",

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from engine.switching.noise_field import NoiseField, Size, dct2, graft, idct2, resize_dct
 
-FADE = 6  # power of the level that a difference of resolutions fades with; 4 to 8 do alike (docs/theory.md)
+FADE = 6  # power of the level that a difference of resolutions fades with (benchmarks/anchor_trials.py)
 
 
 @dataclass(frozen=True)
