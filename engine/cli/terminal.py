@@ -255,7 +255,8 @@ def print_schedule(preset: Preset, fitting: Experiment | None) -> None:
     schedule = preset.schedule
     console = Console()
     cache = f", {preset.cache}" if preset.cache else ""
-    console.print(f"{preset.name}: {schedule.kind}, {schedule.infer_steps} steps{cache}", markup=False)
+    steps = f"{schedule.infer_steps} steps{'' if preset.steps is None else ' of its own'}"
+    console.print(f"{preset.name}: {schedule.kind}, {steps}{cache}", markup=False)
     sizes = fitting.sizes(schedule) if fitting else ()
     for stage in schedule.stages:
         line = f"  steps {stage.first:>4}..{stage.last:<4} rate {stage.rate:g}"

@@ -124,6 +124,7 @@ def _run(asked: Experiment, number: int) -> Run:
         policy=track.policy.name if number and not track.levels else None,
         levels=track.levels.document() if track.levels else None,
         schedule=export(track.schedule),
+        steps=track.steps,
         status="done",
         stages=tuple(
             _stage(asked, size, stage.first, stage.last, stage.rate)

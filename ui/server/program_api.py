@@ -274,8 +274,7 @@ class Endpoints:
             raise InvalidInput("schedules", f"schedules must be a list of at most {MAX_TRACKS} schedules.")
         presets = [parse_schedule_text(text, steps) for text in schedules]
         tracks = [
-            Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache, preset.levels)
-            for preset in presets
+            Track(p.name, p.schedule, policy_named(p.policy or policy), p.cache, p.levels, p.steps) for p in presets
         ]
         added: dict[str, Any] = {
             role: self.jobs.picture(name, role) for role in ROLES if (name := getattr(asked, role)) is not None
@@ -287,7 +286,7 @@ class Endpoints:
         names = ("height", "width", "frames", "guidance")
         values = {name: getattr(experiment, name) for name in names}
         tracks = (experiment.tracks[0], experiment.baseline)
-        return predictions(values | {"model": experiment.spec.id}, tracks, self.jobs)
+        return predictions(values | {"model": experiment.spec.id}, tracks, self.jobs, experiment.steps)
 
 
 def _any_prompt(model: object) -> str:
