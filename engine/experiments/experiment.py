@@ -10,7 +10,7 @@ from typing import Any
 from engine.caches.cache_choice import CacheChoice
 from engine.caches.which_model import checked
 from engine.errors import InvalidInput
-from engine.experiments.settings import CheckedSettings, Settings, checked_settings, checked_text
+from engine.experiments.settings import CheckedSettings, Settings, checked_settings, checked_text, enough_steps
 from engine.hpdm.level_choice import LevelChoice, checked_level_schedule, checked_levels, level_schedule, level_sizes
 from engine.models.catalogue import ModelSpec
 from engine.schedules.latent_sizes import LatentSize, full_size, merged, stage_sizes
@@ -191,10 +191,12 @@ def _scheduled_track(track: Track, spec: ModelSpec, settings: CheckedSettings) -
         raise InvalidInput(
             "levels", f"{spec.title} has no levels; choose a resolution schedule for {track.name[:60]!r}."
         )
-    schedule = track.fitted(settings.steps)
+    own, schedule = own_steps(track.steps), track.fitted(settings.steps)
+    if own is not None:
+        enough_steps(spec, own, f"steps of {track.name[:60]!r}")
     full = full_size(spec.geometry, settings.height, settings.width, settings.frames)
     stage_sizes(schedule, full, spec.geometry.patch)  # raises where a stage would be less than a patch
-    return Track(track.name, schedule, track.policy, checked(track.cache, spec), steps=own_steps(track.steps))
+    return Track(track.name, schedule, track.policy, checked(track.cache, spec), steps=own)
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:

@@ -66,6 +66,16 @@ def test_a_schedule_that_does_not_fit_its_own_steps_is_refused():
         parse_experiment(json.dumps(document), "x")
 
 
+def test_a_track_has_as_many_steps_as_its_model_needs_at_least():
+    """LTX makes no table of one step, whoever asks for it."""
+    spec = find_model("ltx-video")
+    assert spec.family.least_steps == 2
+    preset = load_preset("flat@1", 30)
+    track = Track("short", preset.schedule, policy_named("anchored"), steps=1)
+    with pytest.raises(InvalidInput, match=r"^steps of 'short' is 1; .* needs at least 2\.$"):
+        make_experiment(spec, [track], Settings("a red apple"))
+
+
 def test_a_model_by_levels_has_no_tracks_with_steps_of_their_own():
     spec = find_model("emoji-hpdm")
     track = make_experiment(spec, [], Settings(spec.examples[0])).baseline
