@@ -269,7 +269,7 @@ def print_schedule(preset: Preset, fitting: Experiment | None) -> None:
 def _console() -> Console:
     """Standard output; as wide as the tables need where it is no terminal."""
     console = Console()
-    return console if console.is_terminal else Console(width=132)
+    return console if console.is_terminal else Console(width=150)
 
 
 def _number(value: float | None, spec: str) -> str:

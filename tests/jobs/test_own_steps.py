@@ -58,10 +58,7 @@ def test_a_job_says_how_far_each_run_is_of_its_own_steps(jobs):
 
 
 def test_an_archive_of_tracks_with_steps_of_their_own_comes_back_whole(tmp_path):
-    asked = shelf.experiment("a red apple", tracks=1)
-    preset = load_preset("0.5@50%/9", asked.steps)
-    track = replace(asked.tracks[0], name="longer", schedule=preset.schedule, steps=9)
-    asked = make_experiment(asked.spec, [*asked.tracks, track], Settings("a red apple", seed=7, steps=asked.steps))
+    asked = shelf.of_own_steps()
     job = shelf.put(tmp_path / "a", asked)
     with Jobs(tmp_path / "a", worker=False) as there:
         (tmp_path / "x.zip").write_bytes(b"".join(there.archive(job)))
