@@ -122,7 +122,9 @@ def test_the_report_says_whose_steps_are_its_own_and_counts_against_the_baseline
     assert [run.told_policy for run in report.runs[1:]] == [
         "coherent, 4 steps", "coherent, 4 steps", "coherent, 9 steps", "coherent",
     ]  # fmt: skip
-    assert "coherent, 4 steps" in render(report, folder)
+    page = render(report, folder)
+    assert "coherent, 4 steps" in page
+    assert "6, but of their own where a run says so" in page
     text = (folder / "report.json").read_text("utf-8")
     assert text.count(f'"steps": {OWN},') == 2
 
