@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import InvalidInput
@@ -15,15 +17,37 @@ from engine.errors import InvalidInput
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 MAX_DIGITS = 40
+MAX_KEYS = 512  # of one object; a run of a report has 23
+MAX_KEY = 200  # characters of one
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
-def loads(data: bytes | str, what: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Bounds:
+    """How much of a document is read: its bytes, and how many values, keys and brackets it may have in all.
+
+    Both are known before anything is parsed, and what is parsed takes at most some 100 bytes of memory an item.
+    """
+
+    size: int
+    items: int
+
+
+SMALL = Bounds(MAX_BYTES, MAX_BYTES)  # presets, configs, links, experiments
+
+
+def loads(data: bytes | str, what: str, bounds: Bounds = SMALL) -> dict[str, Any]:
     """Parse one JSON object strictly.
 
-    `what` names the source in messages (a file name, "the link"). Refused with InvalidInput: more than 64 KiB, a
-    byte-order mark or any encoding but UTF-8, truncated text, nesting over 32, duplicate keys, NaN and infinities
-    (also as 1e999), integers over 40 digits, lone surrogates, anything but an object at the top.
+    `what` names the source in messages (a file name, "the link"). Refused with InvalidInput: more bytes or items than
+    `bounds`, a byte-order mark or any encoding but UTF-8, truncated text, nesting over 32, duplicate keys, over 512 of
+    one object, NaN and infinities (also as 1e999), integers over 40 digits, lone surrogates, anything but an object
+    at the top.
     """
+    if len(data) > bounds.size:
+        _refuse(what, f"is {len(data):,} bytes long; at most {bounds.size:,} are read")
+    if (items := items_of(data)) > bounds.items:
+        _refuse(what, f"holds {items:,} values, keys and brackets; at most {bounds.items:,} are read")
     text = _decode(data, what)
     _check_depth(text, what)
     try:
@@ -48,9 +72,6 @@ def dumps(value: Mapping[str, Any]) -> str:
 
 
 def _decode(data: bytes | str, what: str) -> str:
-    size = len(data)
-    if size > MAX_BYTES:
-        _refuse(what, f"is {size:,} bytes long; at most {MAX_BYTES:,} are read")
     if isinstance(data, str):
         text = data
     else:
@@ -65,34 +86,41 @@ def _decode(data: bytes | str, what: str) -> str:
     return text
 
 
+def items_of(data: bytes | str) -> int:
+    """At least as many values, keys and brackets as a JSON text holds; what looks like them within texts counts too."""
+    if isinstance(data, str):
+        return sum(map(data.count, ",:[{"))
+    return sum(map(data.count, (b",", b":", b"[", b"{")))
+
+
+# A text that does not end is taken to the end, or each of its quotes would be looked at as a beginning.
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
 def _check_depth(text: str, what: str) -> None:
     """Refuse deep nesting before the parser recurses into it; brackets inside strings do not count."""
-    depth, in_string, escaped = 0, False, False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
+    depth = 0
+    for found in _MARKS.finditer(text):
+        mark = text[found.start()]
+        if mark in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 _refuse(what, f"is nested more than {MAX_DEPTH} levels deep")
-        elif char in "]}":
+        elif mark != '"':
             depth -= 1
 
 
 def _unique(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        _refuse(what, f"holds an object of {len(pairs):,} keys; at most {MAX_KEYS} are read")
     result: dict[str, Any] = {}
     for key, value in pairs:
+        if len(key) > MAX_KEY:
+            _refuse(what, f"holds a key of {len(key):,} characters; at most {MAX_KEY} are read")
         if key in result:
             _refuse(what, f'has the key "{shown(key)}" twice; keep one')
         for text in (key, value):
-            if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+            if isinstance(text, str) and _HALVES.search(text):
                 _refuse(what, f'has half of a surrogate pair under the key "{shown(key)}"; it is not valid text')
         result[key] = value
     return result
@@ -113,7 +141,7 @@ def _bounded(digits: str, what: str) -> int:
 
 def shown(value: object, limit: int = 40) -> str:
     """A value as it may stand in a message: printable, at most `limit` characters."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value[: limit + 1] if isinstance(value, str) else repr(value)
     text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -12,6 +12,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # as Gradio sets it w
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")  # else Gradio sets it, at the first page of the process
 
+os.environ.setdefault("RESOLUTE_HOSTS", "testserver")  # the name by which Starlette's client asks
+
 import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry

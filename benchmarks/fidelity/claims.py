@@ -84,7 +84,7 @@ def u_against_two_stage(table: Table) -> Claim:
     """Mean over the policies of each prompt, then U minus two-stage."""
     found: dict[str, Comparison | None] = {}
     for u, two in ((U_75, TWO_75), (U_50, TWO_50), ("wan_i2v_U", TWO_75)):
-        pairs = [(cell_of(u, name), cell_of(two, name)) for name in table.policies]
+        pairs = [(cell_of(u, name), cell_of(two, name)) for name in table.well_run(table.policies, u, two)]
         pairs = [(a, b) for a, b in pairs if table.equal_cost(a, b)]
         ours, theirs = ([table.values(pair[k], CLOSENESS) for pair in pairs] for k in (0, 1))
         found[f"{short(u)} less {short(two)}, mean of {len(pairs)} policies"] = compare(mean_of(ours), mean_of(theirs))
@@ -150,7 +150,8 @@ def _gain(table: Table, variant: str, steps: int) -> dict[str, float]:
 
 def few_steps_at_half(table: Table) -> Claim:
     """Two-stage 0.5 @ 30 % less 0.75 @ 50 %, which cost the same: the mean over policies, and each of them."""
-    names = [n for n in table.policies if table.equal_cost(cell_of(EARLY_50, n), cell_of(TWO_75, n))]
+    names = table.well_run(table.policies, EARLY_50, TWO_75)
+    names = [n for n in names if table.equal_cost(cell_of(EARLY_50, n), cell_of(TWO_75, n))]
     ours, theirs = ([psnr(table, key, name) for name in names] for key in (EARLY_50, TWO_75))
     tested = holm({f"mean of {len(names)} policies": compare(mean_of(ours), mean_of(theirs))})
     return Claim(
@@ -166,7 +167,8 @@ def best_policies(table: Table) -> Claim:
     """The policy with the highest PSNR on each schedule, and who cannot be told from it."""
     lines, firsts, clear = [], [], []
     for key in schedules():
-        ranked = sorted(by_policy(table, key, CLOSENESS).items(), key=lambda item: -item[1].mean)
+        found = by_policy(table, key, CLOSENESS).items()
+        ranked = sorted((item for item in found if item[1].n > 1), key=lambda item: -item[1].mean)
         if len(ranked) < 2:
             continue
         first = ranked[0][0]
@@ -176,7 +178,7 @@ def best_policies(table: Table) -> Claim:
         firsts.append(first)
         clear.append(not ties)
         ending = " (not told from " + ", ".join(f"`{name}`" for name in ties) + ")" if ties else ""
-        lines.append(f"{title(key)}: `{first}` {ranked[0][1].mean:.1f} dB{ending}")
+        lines.append(f"{title(key)}, {len(ranked)} policies: `{first}` {ranked[0][1].mean:.1f} dB{ending}")
     single = len(set(firsts)) == 1
     return Claim(
         "One policy is the closest at every rate",

@@ -104,7 +104,7 @@ def cells(policies: Sequence[str]) -> list[Cell]:
 
 
 def _baselines() -> list[Cell]:
-    few = [Cell("sigma", FLAT, steps=n, against=n, turn=3) for n in FEW_STEPS]
+    few = [Cell("sigma", FLAT, steps=n, against=n, turn=3, every=2) for n in FEW_STEPS]
     return [Cell("grid", FLAT, turn=1), *few]
 
 
@@ -117,19 +117,23 @@ def _headline(policies: Sequence[str]) -> list[Cell]:
 
 
 def _claimed(policies: Sequence[str]) -> list[Cell]:
-    """What the other claims rest on: first those of twenty steps."""
+    """What the other claims rest on: at twenty steps for half of the pairs, then few steps, then all other policies."""
     second = [(key, name) for key in (EARLY_50, U_50, THREE) for name in (BEST, REFERENCE)]
-    second += [(key, name) for key in (TWO_75, TWO_50, U_75) for name in (OWN, FRESH)]
+    second += [(key, name) for key in RULED_ON for name in (OWN, FRESH)]
     second += [(TWO_75, name) for name in RULES] + [(key, BEST_RULES[0]) for key in RULED_ON]
-    few = [Cell("sigma", TWO_75, policy, steps=n, against=n, turn=3) for n in FEW_STEPS for policy in (OWN, *RULES)]
-    third = [(TWO_75, name) for name in BEST_RULES]
-    third += [(key, name) for key in (TWO_75, TWO_50, U_75, U_50, EARLY_50) for name in (OWN, "spectral")]
-    return [*_asked(second, policies, 2), *few, *_asked(third, policies, 3)]
+    few = [
+        Cell("sigma", TWO_75, policy, steps=n, against=n, turn=3, every=2)
+        for n in FEW_STEPS
+        for policy in (OWN, *RULES)
+    ]
+    third = [(TWO_75, name) for name in BEST_RULES] + [(key, name) for key in RULED_ON for name in POLICIES]
+    return [*_asked(second, policies, 2, every=2), *few, *_asked(third, policies, 3, every=4)]
 
 
-def _asked(found: Sequence[tuple[str, str]], policies: Sequence[str], turn: int) -> list[Cell]:
+def _asked(found: Sequence[tuple[str, str]], policies: Sequence[str], turn: int, every: int = 1) -> list[Cell]:
     """Cells of the grid; of the registry's policies those that are asked for."""
-    return [Cell("grid", key, name, turn=turn) for key, name in found if name in policies or name not in POLICIES]
+    wanted = [pair for pair in found if pair[1] in policies or pair[1] not in POLICIES]
+    return [Cell("grid", key, name, turn=turn, every=every) for key, name in wanted]
 
 
 def _grid(policies: Sequence[str]) -> list[Cell]:

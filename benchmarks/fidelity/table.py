@@ -43,6 +43,11 @@ class Table:
                 found[row["prompt"]].append(value)
         return {prompt: float(np.mean(values)) for prompt, values in found.items()}
 
+    def well_run(self, names: Iterable[str], *schedules: str) -> list[str]:
+        """Of these policies those that were run on all the schedules for half as many prompts as any, or for more."""
+        least = {name: min(len(self.values(cell_of(key, name), CLOSENESS)) for key in schedules) for name in names}
+        return [name for name, count in least.items() if count > 1 and 2 * count >= max(least.values())]
+
     def mean(self, cell: Cell | str, figure: str) -> Interval | None:
         """Mean over prompts."""
         return interval(list(self.values(cell, figure).values()))

@@ -42,6 +42,7 @@ from engine.models.load_options import LoadOptions
 from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import DEFAULT_POLICY, policy_named
+from engine.texts import escaped
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Resolution schedules for diffusion models.")
 schedules = typer.Typer(no_args_is_help=True, help="Look at schedule files.")
@@ -265,8 +266,8 @@ def main() -> None:
     try:
         app()
     except (InvalidInput, ModelNotFound) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaped(error, lines=False)}", file=sys.stderr)
         sys.exit(2)
     except ResoluteError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaped(error, lines=False)}", file=sys.stderr)
         sys.exit(1)

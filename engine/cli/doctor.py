@@ -103,7 +103,8 @@ def _settings(environ: Mapping[str, str], problems: list[Problem]) -> Facts:
         LoadOptions.from_environment(environ)
     except InvalidInput as error:
         problems.append(Problem(str(error), "Correct the environment variable or unset it."))
-    return {key: environ[key] for key in sorted(environ) if key.startswith("RESOLUTE_")}
+    named = ("RESOLUTE_HOSTS", "RESOLUTE_ORIGINS")  # that they are set is told, and no name of a host
+    return {key: "set" if key in named else environ[key] for key in sorted(environ) if key.startswith("RESOLUTE_")}
 
 
 def _machine() -> Facts:

@@ -33,6 +33,7 @@ from engine.reports.run_display import (
 )
 from engine.reports.scale_words import other_seed_words
 from engine.reports.schema import Report, Run
+from engine.texts import escaped
 from engine.wording import gb_text
 
 
@@ -69,7 +70,7 @@ class ProgressLines:
 
     def run_started(self, name: str, number: int, runs: int) -> None:
         self._check()
-        self._tasks[name] = self._bars.add_task(escape(name), total=None, state="starting")
+        self._tasks[name] = self._bars.add_task(_cell(name), total=None, state="starting")
 
     def step(self, name: str, event: StepEvent) -> None:
         self._check()
@@ -78,15 +79,17 @@ class ProgressLines:
 
     def phase(self, name: str, phase: str) -> None:
         self._check()
-        self._bars.update(self._task(name), state=phase)
+        self._bars.update(self._task(name), state=escaped(phase, lines=False))
 
     def run_ended(self, run: Run) -> None:
-        self._bars.update(self._task(run.name), state=run.status if run.error is None else run.error)
+        self._bars.update(
+            self._task(run.name), state=run.status if run.error is None else escaped(run.error, lines=False)
+        )
         self._bars.stop_task(self._task(run.name))
 
     def _task(self, name: str) -> progress.TaskID:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(f"{escape(name)} (warm-up)", total=None, state="")
+            self._tasks[name] = self._bars.add_task(f"{_cell(name)} (warm-up)", total=None, state="")
         return self._tasks[name]
 
     def _check(self) -> None:
@@ -124,7 +127,7 @@ class Fetching:
 
 def print_report(report: Report, out: Path) -> None:
     """The comparison as a table, and where its files are."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{report.model}, seed {report.seed}, {report.steps} steps")
+    table = Table(box=box.SIMPLE_HEAD, title=f"{_cell(report.model)}, seed {report.seed}, {report.steps} steps")
     for column in (
         "run",
         "policy",
@@ -146,33 +149,33 @@ def print_report(report: Report, out: Path) -> None:
     console.print(table)
     for run in report.runs:
         if run.error:
-            console.print(f"{run.name}: {run.status}: {run.error}", markup=False)
+            _say(console, f"{run.name}: {run.status}: {run.error}")
     for run in report.runs:
         if told := disturbed_text(run):
-            console.print(f"{run.name}: {told}", markup=False)
+            _say(console, f"{run.name}: {told}")
         if told := experts_text(run):
-            console.print(f"{run.name}: expert {told}.", markup=False)
+            _say(console, f"{run.name}: expert {told}.")
     for run in report.runs:
         if run.uncached and run.uncached.run:
             like = (
                 f"PSNR {_mean(run.uncached.similarity.closeness)} dB to {run.uncached.run}, the same without its cache"
             )
-            console.print(f"{run.name}: {like}.", markup=False)
+            _say(console, f"{run.name}: {like}.")
     if report.noise_floor:
-        console.print(f"Two equal baseline runs: PSNR {_mean(report.noise_floor.closeness)} dB.", markup=False)
+        _say(console, f"Two equal baseline runs: PSNR {_mean(report.noise_floor.closeness)} dB.")
     if report.other_seed:
-        console.print(other_seed_words(report), markup=False)
+        _say(console, other_seed_words(report))
     if sentence := memory_sentence(report):
-        console.print(sentence, markup=False)
-    console.print(f"Report: {out / 'index.html'}  ({out / 'report.json'})", markup=False, soft_wrap=True)
+        _say(console, sentence)
+    _say(console, f"Report: {out / 'index.html'}  ({out / 'report.json'})", soft_wrap=True)
 
 
 def _row(run: Run, kind: str, conditions: bool) -> tuple[str, ...]:
     latency, similar = run.latency, run.similarity
     peak = run.memory.peak_bytes
     return (
-        escape(run.name),
-        run.told_policy or "",
+        _cell(run.name),
+        _cell(run.told_policy or ""),
         *((_number(latency.condition_s, ".2f"),) if conditions else ()),
         _number(latency.denoise_s, ".2f"),
         _number(latency.total_s, ".2f"),
@@ -200,12 +203,12 @@ def print_models(found: Sequence[Availability], json_only: bool) -> None:
         shift = "own" if own.shift is None else f"{own.shift:g}"
         memory = "" if one.peak_bytes is None else gb_text(one.peak_bytes, 1) + (" !" if one.too_large else "")
         guidance = f"{own.guidance:g}" + ("" if own.guidance_2 is None else f" / {own.guidance_2:g}")
-        table.add_row(spec.id, size, str(own.steps), shift, guidance, memory, one.told)
+        table.add_row(_cell(spec.id), size, str(own.steps), shift, guidance, memory, _cell(one.told))
     console = _console()
     console.print(table)
     for one in found:
         if one.too_large:
-            console.print(f"! {one.spec.id}: {one.too_large}", markup=False, highlight=False)
+            _say(console, f"! {one.spec.id}: {one.too_large}", highlight=False)
 
 
 def _hub(one: Availability) -> str | None:
@@ -236,13 +239,15 @@ def print_costs(spec: ModelSpec, size: Mapping[str, int], costs: Mapping[str, Co
         }
         print(json.dumps({"model": spec.id, "size": dict(size), "schedules": rows}, indent=2))
         return
-    table = Table(box=box.SIMPLE_HEAD, title=f"{spec.title} at {size['width']}x{size['height']}x{size['frames']}")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{_cell(spec.title)} at {size['width']}x{size['height']}x{size['frames']}"
+    )
     for column in ("schedule", "TFLOP", "baseline", "speed-up by FLOPs", "tokens by stage"):
         table.add_column(column, justify="left" if column == "schedule" else "right")
     for name, cost in costs.items():
         tokens = " / ".join(f"{part.size.tokens} x{part.stage.steps}" for part in cost.stages)
         table.add_row(
-            escape(name),
+            _cell(name),
             f"{cost.flops / 1e12:,.3f}",
             f"{cost.baseline_flops / 1e12:,.3f}",
             f"{cost.speedup:.2f}",
@@ -256,14 +261,24 @@ def print_schedule(preset: Preset, fitting: Experiment | None) -> None:
     console = Console()
     cache = f", {preset.cache}" if preset.cache else ""
     steps = f"{schedule.infer_steps} steps{'' if preset.steps is None else ' of its own'}"
-    console.print(f"{preset.name}: {schedule.kind}, {steps}{cache}", markup=False)
+    _say(console, f"{preset.name}: {schedule.kind}, {steps}{cache}")
     sizes = fitting.sizes(schedule) if fitting else ()
     for stage in schedule.stages:
         line = f"  steps {stage.first:>4}..{stage.last:<4} rate {stage.rate:g}"
         if fitting:
             size = sizes[stage.index]
             line += f"  latent {size.height}x{size.width}, true rate {size.ratio:.4f}, {size.tokens} tokens"
-        console.print(line, markup=False, highlight=False)
+        _say(console, line, highlight=False)
+
+
+def _cell(text: str) -> str:
+    """A text in a table or a bar: as rich shows it, and nothing in it that a terminal obeys."""
+    return escape(escaped(text, lines=False))
+
+
+def _say(console: Console, text: str | None, **options: Any) -> None:
+    """Print a sentence, and nothing in it that a terminal obeys."""
+    console.print(escaped(text), markup=False, **options)
 
 
 def _console() -> Console:

@@ -20,16 +20,14 @@ import numpy as np
 from PIL import Image
 
 from engine.errors import InvalidInput
-from engine.measuring.video import FFMPEG_REMEDY, VideoFailed, ffmpeg
+from engine.measuring.video import CODECS, FFMPEG_REMEDY, PLAIN, VideoFailed, ffmpeg
 from engine.strict_json import shown
 
 MAX_BYTES = 24 * 2**20  # of a file
 MAX_SIDE, MIN_SIDE = 2048, 16
 MAX_FRAMES = 1000
 TIMEOUT_S = 120.0  # to decode one
-CODECS = "h264,hevc,vp9,av1,libdav1d,mpeg4"  # that are decoded for strangers
 HASH = re.compile(r"[0-9a-f]{64}")
-PLAIN = ("-map_metadata", "-1", "-map_metadata:s", "-1", "-map_chapters", "-1", "-write_tmcd", "0")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import SCHEDULE_KEYS, schedule_of
 from engine.schedules.schedule import own_steps
 from engine.switching.policies import DEFAULT_POLICY, policy_named
+from engine.texts import plain
 
 TAG = "resolute"
 SCALES = ("guidance", "guidance_2", "shift")
@@ -77,6 +78,9 @@ def experiment_of(document: Mapping[str, Any], what: str, models: Models | None 
         raise InvalidInput("model", f"{what}: model is {strict_json.shown(model)}; it must be a model's name.")
     asked: dict[str, Any] = {key: document.get(key) for key in SETTINGS}
     asked["seed"] = folded_seed(asked["seed"])
+    for key in ("prompt", "negative_prompt"):  # one of before may hold what no text may now
+        if isinstance(text := asked[key], str):
+            asked[key] = plain(text, lines=True)
     spec = (models or find_model)(model)
     return make_experiment(spec, _tracks(document.get("tracks"), what), Settings(**asked))
 
@@ -92,6 +96,7 @@ def _track(value: object, what: str) -> Track:
         raise InvalidInput("tracks", f"{what} must be an object with a name, a policy and a schedule.")
     _known(value, ("name", "policy", "cache", "levels", "steps", *SCHEDULE_KEYS), what)
     name = value.get("name")
+    name = plain(name) if isinstance(name, str) else name
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
         raise InvalidInput("name", f"{what}: name must be text of 1 to {MAX_NAME} characters.")
     policy, cache = policy_named(value.get("policy")), parse_optional(value.get("cache"))

@@ -201,7 +201,7 @@ def _scheduled_track(track: Track, spec: ModelSpec, settings: CheckedSettings) -
 
 def _free_name(wanted: str, taken: set[str]) -> str:
     """A name for a table, with a number behind it where another track has it."""
-    name, copy = checked_text("name", wanted, MAX_NAME), 2
+    name, copy = checked_text("name", wanted, MAX_NAME, lines=False), 2
     while name in taken:
         name, copy = f"{wanted[: MAX_NAME - 6]} ({copy})", copy + 1
     return name

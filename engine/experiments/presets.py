@@ -24,6 +24,7 @@ from engine.experiments.lightx2v_config import RunSettings
 from engine.hpdm.level_choice import LevelChoice, parse_optional_levels
 from engine.schedules.schedule import MAX_STEPS, ResolutionSchedule, checked_steps, flat, own_steps, parse_schedule
 from engine.switching.policies import policy_named
+from engine.texts import plain
 
 PRESETS = Path(__file__).parents[2] / "presets"
 FORMAT = 1
@@ -87,7 +88,7 @@ def parse_preset(data: bytes | str, what: str) -> Preset:
     words = "LightX2V config" + (
         f"; its feature_caching {config.unknown_cache} is not run" * bool(config.unknown_cache)
     )
-    return Preset(Path(what).stem, config.schedule, words, None, config.settings, config.cache)
+    return Preset(plain(Path(what).stem) or "LightX2V", config.schedule, words, None, config.settings, config.cache)
 
 
 def preset_names(folder: Path = PRESETS) -> tuple[str, ...]:
@@ -161,6 +162,7 @@ def _parse_own(document: Mapping[str, Any], what: str) -> Preset:
 
 def _text(document: Mapping[str, Any], key: str, limit: int) -> str:
     value = document[key]
+    value = plain(value, lines=key == "description") if isinstance(value, str) else value
     if not isinstance(value, str) or not value.strip() or len(value) > limit:
         raise InvalidInput(key, f"{key} is {strict_json.shown(value)}; it must be text of 1 to {limit} characters.")
     return value

@@ -19,6 +19,7 @@ from engine.models.catalogue import ModelSpec
 from engine.models.solver_choice import checked_shift_use, checked_solver
 from engine.schedules.latent_sizes import checked_size
 from engine.schedules.schedule import checked_steps
+from engine.texts import check_plain
 
 MAX_PROMPT = 2000
 MAX_SEED = 2**32 - 1  # what torch's generator on the CPU reads of a seed: larger ones only repeat its noise
@@ -100,16 +101,18 @@ def checked_settings(spec: ModelSpec, asked: Settings) -> CheckedSettings:
     )
 
 
-def checked_text(field: str, value: object, limit: int = MAX_PROMPT, *, empty: bool = False) -> str:
-    """Text of at most `limit` characters, blank only where `empty`. Raises InvalidInput."""
+def checked_text(field: str, value: object, limit: int = MAX_PROMPT, *, empty: bool = False, lines: bool = True) -> str:
+    """Text of at most `limit` characters that may stand anywhere (`engine.texts`), blank only where `empty`.
+
+    With `lines` it may hold line ends and tabs. Raises InvalidInput.
+    """
     if not isinstance(value, str) or not (empty or value.strip()):
         raise InvalidInput(
             field, f"{field} is {'empty' if isinstance(value, str) else 'not text'}; write what to show."
         )
     if len(value) > limit:
         raise InvalidInput(field, f"{field} has {len(value):,} characters; at most {limit:,} are taken.")
-    if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in value):
-        raise InvalidInput(field, f"{field} holds a NUL or half of a surrogate pair, which is not text; remove it.")
+    check_plain(field, value, lines=lines)
     return value
 
 

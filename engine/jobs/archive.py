@@ -1,8 +1,9 @@
 """A run as one file: a zip of its request, report, videos and stills, and the strict way back in.
 
 An archive comes from a stranger. Its members may only be files that a job's folder has, each within its size, declared
-and actual; the report and the request are parsed strictly and must agree; videos must decode as mp4. Whatever is taken
-in gets an id of its own and replaces nothing.
+and actual, and none that unpacks to far more than it was packed to. Report and request are parsed strictly, before all
+else is unpacked, and must agree; videos and pictures are checked one by one as they are unpacked, and written anew.
+Whatever is taken in gets an id of its own and replaces nothing.
 """
 
 from __future__ import annotations
@@ -15,25 +16,24 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NoReturn
-
-from PIL import Image
+from typing import IO, Any
 
 from engine import strict_json
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, RunFailed
 from engine.experiments import control_video
-from engine.experiments.conditions import FILE, ROLES, Conditions, input_file
+from engine.experiments.conditions import FILE, ROLES, Conditions
 from engine.experiments.documents import parse_experiment
 from engine.experiments.experiment import MAX_TRACKS, Experiment
 from engine.experiments.input_picture import MAX_KEPT
 from engine.jobs import job_folders, queue, recovery
+from engine.jobs.archive_media import keep_member
+from engine.jobs.archive_media import refuse as _refuse
 from engine.jobs.data_dir import DataDir, new_id
 from engine.jobs.database import Store, now
 from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits
-from engine.measuring.video import VideoFailed, check_mp4
 from engine.models.catalogue import catalogue_model
-from engine.reports.report_file import load
+from engine.reports.report_file import BOUNDS, load, save
 from engine.reports.schema import Report
 from engine.wording import first_line
 
@@ -41,10 +41,13 @@ MIB = 2**20
 MAX_TOTAL = 2048 * MIB  # bytes of everything inside, unpacked
 MAX_MEMBERS = 2 + len(ROLES) + 3 * (MAX_TRACKS + 1)  # request, report, what runs start from; three of every run
 CHUNK = 256 * 1024
+MAX_RATIO = 50  # bytes that a byte of a packed video or picture may unpack to: they are packed already
+FREE_RATIO = 64 * 1024  # bytes below which a member may unpack as it will
+PAGE_BYTES = 6 * MIB  # of the page that is made from it, beside the videos in it
 # what may be inside, and how many bytes of it; index.html is left out: a stranger's page is made anew from the report
 _KINDS = (
     (re.compile(r"job\.json"), strict_json.MAX_BYTES),
-    (re.compile(r"report\.json"), 16 * MIB),
+    (re.compile(r"report\.json"), BOUNDS.size),
     (re.compile(r"[0-9]{2}(-difference)?\.mp4"), 512 * MIB),
     (re.compile(r"[0-9]{2}(-difference)?\.webp"), 512 * MIB),
     (re.compile(r"[0-9]{2}-level-[1-8]\.mp4"), 64 * MIB),
@@ -54,7 +57,6 @@ _KINDS = (
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
 )  # fmt: skip
-_PICTURES = {".png": "PNG", ".webp": "WEBP"}
 
 
 # ---- out --------------------------------------------------------------------------------------------------------
@@ -123,8 +125,10 @@ def take_in(path: Path, store: Store, data: DataDir, limits: Limits) -> str:
     try:
         staging.mkdir()
         try:
-            _unpack(path, staging, _room(store, data, limits))
-            experiment = _checked(staging, limits)
+            experiment = _unpack(path, staging, _room(store, data, limits))
+            names = [track.name for track in queue.tracks_of(experiment)]
+            if len(job_folders.finished_runs(staging, names)) < len(names):
+                limits.check(experiment)  # what is missing can be run here, so it has to be within what may be run
             record = {"id": job_id, "created": now(), "pinned": False, "document": queue.dumps(experiment)}
             job_folders.write_record(staging, record)
             job_folders.move(staging, data.job(job_id))
@@ -132,6 +136,8 @@ def take_in(path: Path, store: Store, data: DataDir, limits: Limits) -> str:
             job_folders.remove(staging)
     except OSError as error:
         raise StorageError(f"the archive was not taken in: {(error.strerror or str(error)).lower()}.") from error
+    except RunFailed as error:  # a file of it could not be written anew
+        raise StorageError(f"the archive was not taken in: {error}") from error
     if not recovery.adopt(store, data, job_id):
         job_folders.remove(data.job(job_id))
         raise StorageError("the archive was not taken in: its files could not be kept.")
@@ -144,20 +150,32 @@ def _room(store: Store, data: DataDir, limits: Limits) -> int:
     return int(min(limits.disk_bytes - taken, data.free_bytes() // 2, MAX_TOTAL))
 
 
-def _unpack(path: Path, folder: Path, room: int) -> None:
-    """The members, checked by what they declare, then by what they hold."""
+def _unpack(path: Path, folder: Path, room: int) -> Experiment:
+    """The members, checked by what they declare, then each by what it holds; the experiment that they are of."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            _check_members(members, room)
+            _check_members(members, room, path.stat().st_size)
+            documents = [member for member in members if member.filename in (job_folders.JOB, job_folders.REPORT)]
+            for member in documents:
+                _extract(archive, member, folder)
+            experiment = _agreed(folder)
             for member in members:
-                with archive.open(member) as source, (folder / member.filename).open("xb") as target:
-                    _copy(source, target, member)
+                if member not in documents:
+                    keep_member(_extract(archive, member, folder), experiment)
+            return experiment
     except _DAMAGED as error:
         raise InvalidInput("archive", f"the archive cannot be read: {_reason(error)}; export it again.") from None
 
 
-def _check_members(members: list[zipfile.ZipInfo], room: int) -> None:
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
+    path = folder / member.filename
+    with archive.open(member) as source, path.open("xb") as target:
+        _copy(source, target, member)
+    return path
+
+
+def _check_members(members: list[zipfile.ZipInfo], room: int, size: int) -> None:
     if len(members) > MAX_MEMBERS:
         _refuse(f"it holds {len(members)} files, a run has at most {MAX_MEMBERS}")
     names = set()
@@ -175,13 +193,19 @@ def _check_members(members: list[zipfile.ZipInfo], room: int) -> None:
             _refuse(f"{name} is encrypted or packed in a way that is not read here")
         if member.file_size > limit:
             _refuse(f"{name} has {member.file_size:,} bytes, at most {limit:,} are taken")
+        packed = name.endswith(".json") or member.file_size <= max(MAX_RATIO * member.compress_size, FREE_RATIO)
+        if not packed:
+            _refuse(f"{name} would unpack to {member.file_size:,} bytes from {member.compress_size:,}")
     for name in (job_folders.JOB, job_folders.REPORT):
         if name not in names:
             _refuse(f"it holds no {name}")
+    if sum(member.compress_size for member in members) > size:
+        _refuse("its files lie over one another")
     total = sum(member.file_size for member in members)
+    total += PAGE_BYTES + total * 4 // 3  # the page holds the videos too, as text
     if total > room:
         raise StorageError(
-            f"the archive holds {total:,} bytes and there is room for {max(0, room):,}; delete results first."
+            f"the archive takes {total:,} bytes and there is room for {max(0, room):,}; delete results first."
         )
 
 
@@ -197,8 +221,8 @@ def _copy(source: IO[bytes], target: IO[bytes], member: zipfile.ZipInfo) -> None
         _refuse(f"{member.filename} is cut off")
 
 
-def _checked(folder: Path, limits: Limits) -> Experiment:
-    """The experiment of an unpacked archive: request, report and files agree, and the files are what they say."""
+def _agreed(folder: Path) -> Experiment:
+    """The experiment of an archive whose request and report are unpacked and agree; the report is written anew."""
     record = strict_json.loads((folder / job_folders.JOB).read_bytes(), job_folders.JOB)
     document = record.get("document")
     if not isinstance(document, str):
@@ -206,19 +230,7 @@ def _checked(folder: Path, limits: Limits) -> Experiment:
     experiment = parse_experiment(document, job_folders.JOB, catalogue_model)
     report = load(folder / job_folders.REPORT)
     _agree(experiment, report)
-    for path in sorted(folder.iterdir()):
-        if FILE.fullmatch(path.name):
-            _check_input(path, experiment)
-        elif path.suffix == ".mp4":
-            try:
-                check_mp4(path)
-            except VideoFailed as error:
-                raise InvalidInput("archive", f"the archive is refused: {error}") from None
-        elif path.suffix in _PICTURES:
-            _check_picture(path)
-    names = [track.name for track in queue.tracks_of(experiment)]
-    if len(job_folders.finished_runs(folder, names)) < len(names):
-        limits.check(experiment)  # what is missing can be run here, so it has to be within what may be run
+    save(report, folder / job_folders.REPORT)
     return experiment
 
 
@@ -259,27 +271,6 @@ def _document(holder: Conditions | Report, role: str) -> dict[str, Any] | None:
     return given and {name: getattr(given, name) for name in names if hasattr(given, name)}
 
 
-def _check_input(path: Path, experiment: Experiment) -> None:
-    """A picture or video that the runs start from: one that the request names, and made as they are made here."""
-    named = [(role, given) for role, given in experiment.conditions.given() if given.file == path.name]
-    what = "video" if path.suffix == ".mp4" else "picture"
-    if not named:
-        _refuse(f"{path.name} is a {what} that no run started from")
-    found = input_file(path, named[0][0])
-    if found != named[0][1]:
-        _refuse(f"{path.name} is another {what} than its name says")
-    path.write_bytes(found.content or b"")
-
-
-def _check_picture(path: Path) -> None:
-    kind = _PICTURES[path.suffix]
-    try:
-        with Image.open(path, formats=[kind]) as image:
-            image.verify()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        _refuse(f"{path.name} is no {kind} picture")
-
-
 def _limit(name: str) -> int | None:
     """The most bytes that a file of this name may have; None for a name that no job's file has."""
     return next((limit for pattern, limit in _KINDS if pattern.fullmatch(name)), None)
@@ -287,7 +278,3 @@ def _limit(name: str) -> int | None:
 
 def _reason(error: Exception) -> str:
     return first_line(error, 120, otherwise="").rstrip(".").lower() or "it is damaged"
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise InvalidInput("archive", f"the archive is refused: {reason}.")

@@ -2,6 +2,7 @@
 
 resolute.db     jobs, runs, timings, notices
 resolute.log    what happened, one JSON line an event
+secret          signs visitors' names where strangers come; its owner's alone to read
 lock            held while an instance runs; holds its process id
 worker.lock     held while a worker runs
 jobs/ID/        job.json, report.json, index.html, NN.mp4, NN-difference.mp4, NN.png
@@ -60,6 +61,7 @@ class DataDir:
         self.log = self.root / "resolute.log"
         self.jobs, self.trash, self.baselines = (self.root / name for name in ("jobs", "trash", "baselines"))
         self.inputs = self.root / "inputs"
+        self.secret = self.root / "secret"
         self._lock: FileLock | None = None
         if owner:
             self._lock = FileLock(self.root / "lock")

@@ -94,6 +94,15 @@ MIGRATIONS = (
         || (SELECT group_concat(name, char(10)) FROM runs WHERE job_id = jobs.id));
     CREATE INDEX newest ON jobs (created);
     """,
+    # 3: whose a job is where strangers come, and who has opened which job of others by its link.
+    """
+    ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    CREATE INDEX owned ON jobs (owner) WHERE owner != '';
+    CREATE TABLE opened (
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, owner TEXT NOT NULL, UNIQUE (owner, job_id)
+    );
+    CREATE INDEX opened_jobs ON opened (job_id);
+    """,
 )
 VERSION = len(MIGRATIONS)
 

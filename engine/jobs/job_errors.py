@@ -5,6 +5,7 @@ ResoluteError
 │  └─ OverLimit     what is asked for is more than the operator allows
 ├─ NotFound         no such job or file, or it may not be seen
 ├─ QueueFull        too many jobs wait already
+├─ NotAllowed       it is not theirs, where strangers come
 ├─ NotNow           the job's state does not allow what was asked
 ├─ StorageError     the data directory or its database cannot be used (exit code 2 at start)
 └─ Cancelled
@@ -32,6 +33,10 @@ class QueueFull(ResoluteError):
 
 class NotNow(ResoluteError):
     """A job's state does not allow what was asked."""
+
+
+class NotAllowed(ResoluteError):
+    """What was asked is another's to do."""
 
 
 class StorageError(ResoluteError):

@@ -11,6 +11,7 @@ from typing import Any
 from engine.experiments.documents import parse_experiment
 from engine.experiments.experiment import Experiment
 from engine.models.catalogue import catalogue_model
+from engine.texts import plain
 
 FINISHED = ("done", "failed", "cancelled", "interrupted")
 
@@ -128,8 +129,13 @@ def job_view(row: sqlite3.Row, runs: Sequence[sqlite3.Row], position: int | None
         bytes=row["bytes"],
         document=row["document"],
         runs=tuple(map(run_view, runs)),
-        **{key: document[key] for key in _FROM_DOCUMENT},
+        **{key: _told(document[key]) for key in _FROM_DOCUMENT},
     )
+
+
+def _told(value: Any) -> Any:
+    """A job of before may hold what no text may now; the report and the experiment are read without it too."""
+    return plain(value, lines=True) if isinstance(value, str) else value
 
 
 _FROM_DOCUMENT = ("model", "prompt", "negative_prompt", "seed", "steps", "width", "height", "frames", "fps")
@@ -140,7 +146,7 @@ def run_view(row: sqlite3.Row) -> RunView:
     plan = tuple(StageSpan(*stage) for stage in json.loads(row["plan"]))
     return RunView(
         number=row["number"],
-        name=row["name"],
+        name=plain(row["name"]),
         policy=row["policy"],
         status=row["status"],
         phase=row["phase"],

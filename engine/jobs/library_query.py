@@ -6,6 +6,8 @@ from typing import Literal
 
 from engine.jobs.database import Store
 
+Seen = tuple[str, list[object]] | None  # the condition of what somebody may be shown; None: all
+
 Sort = Literal["newest", "oldest", "prompt", "model", "largest"]
 PAGE = 100  # jobs that are listed where nobody says how many
 SORTS: dict[str, str] = {
@@ -17,16 +19,18 @@ SORTS: dict[str, str] = {
 }
 
 
-def page(store: Store, sort: str, limit: int | None, search: str, pinned: bool | None, deleted: bool) -> list[str]:
+def page(
+    store: Store, sort: str, limit: int | None, search: str, pinned: bool | None, deleted: bool, seen: Seen = None
+) -> list[str]:
     """The ids of the first `limit` jobs of a shelf (all if None), in order."""
-    where, values = _shelf(search, pinned, deleted)
+    where, values = _shelf(search, pinned, deleted, seen)
     sql = f"SELECT id FROM jobs WHERE {where} ORDER BY {SORTS.get(sort, SORTS['newest'])} LIMIT ?"
     return [job_id for (job_id,) in store.read(sql, *values, -1 if limit is None else max(0, limit))]
 
 
-def count(store: Store, search: str, pinned: bool | None, deleted: bool) -> int:
+def count(store: Store, search: str, pinned: bool | None, deleted: bool, seen: Seen = None) -> int:
     """How many jobs a shelf holds."""
-    where, values = _shelf(search, pinned, deleted)
+    where, values = _shelf(search, pinned, deleted, seen)
     return int(store.read(f"SELECT count(*) FROM jobs WHERE {where}", *values)[0][0])
 
 
@@ -39,10 +43,13 @@ def first_to_go(store: Store) -> str | None:
     return next((job_id for (job_id,) in store.read(sql)), None)
 
 
-def _shelf(search: str, pinned: bool | None, deleted: bool) -> tuple[str, list[object]]:
+def _shelf(search: str, pinned: bool | None, deleted: bool, seen: Seen) -> tuple[str, list[object]]:
     """The condition of a shelf: in the trash or not, pinned or not, every word of `search` somewhere in the job's."""
-    parts, values = [f"deleted IS {'NOT ' if deleted else ''}NULL"], []
+    parts = [f"deleted IS {'NOT ' if deleted else ''}NULL"]
+    values: list[object] = []
     if pinned is not None:
         parts, values = [*parts, "pinned = ?"], [int(pinned)]
+    if seen is not None:
+        parts, values = [*parts, seen[0]], [*values, *seen[1]]
     words = search.casefold().split()
     return " AND ".join([*parts, *["instr(words, ?)"] * len(words)]), [*values, *words]

@@ -59,6 +59,7 @@ def insert(
     experiment: Experiment,
     *,
     visitor: str,
+    owner: str = "",
     noise_floor: bool,
     limits: Limits,
     write: Callable[[], None],
@@ -67,10 +68,10 @@ def insert(
     the other. Raises QueueFull, StorageError."""
     with store.transaction() as db:
         _refuse_a_crowd(db, visitor, limits)
-        values = (job_id, _ticket(db), visitor, *_told(experiment), noise_floor, now())
+        values = (job_id, _ticket(db), visitor, *_told(experiment), noise_floor, now(), owner)
         db.execute(
-            "INSERT INTO jobs (id, ticket, visitor, document, model, words, noise_floor, created)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs (id, ticket, visitor, document, model, words, noise_floor, created, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         )
         db.executemany(

@@ -19,6 +19,7 @@ from engine.jobs.logs import event
 from engine.jobs.notices import notice
 from engine.models.catalogue import catalogue_model
 from engine.reports.html import write_index
+from engine.texts import plain
 
 
 def settle_running(store: Store, data: DataDir, why: str) -> list[str]:
@@ -27,7 +28,7 @@ def settle_running(store: Store, data: DataDir, why: str) -> list[str]:
     for job_id in queue.running(store):
         folder = data.job(job_id)
         rows = store.read("SELECT name FROM runs WHERE job_id = ? ORDER BY number", job_id)
-        done = job_folders.finished_runs(folder, [name for (name,) in rows])
+        done = job_folders.finished_runs(folder, [plain(name) for (name,) in rows])
         job_folders.tidy(folder)
         _write_page(folder)
         state = queue.settle(store, job_id, done.items(), job_folders.size_of(folder), why)
@@ -76,6 +77,7 @@ def adopt(store: Store, data: DataDir, job_id: str) -> bool:
             folder.rmdir()
         return False
     names = [track.name for track in queue.tracks_of(experiment)]
+    _write_page(folder)  # before its size is taken: the page is most of it
     queue.insert_lost(
         store,
         job_id,
@@ -85,7 +87,6 @@ def adopt(store: Store, data: DataDir, job_id: str) -> bool:
         runs=job_folders.finished_runs(folder, names),
         size=job_folders.size_of(folder),
     )
-    _write_page(folder)
     event("folder taken in", job=job_id)
     return True
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from sqlite3 import Row
+from typing import Any
+
+from pydantic import BaseModel
 
 from engine.jobs import job_folders
 from engine.jobs.data_dir import DataDir
@@ -13,7 +18,56 @@ from engine.jobs.job_errors import NotFound
 from engine.jobs.job_view import JobView, job_view
 from engine.reports.schema import Report
 
-REMEMBERED = 64  # views and reports kept in memory
+REMEMBERED = 64  # views kept in memory
+REPORT_BYTES = 64 * 2**20  # of all reports kept in memory
+
+
+class Remembered:
+    """Values by key, the least recently kept forgotten first. A value that alone is over the whole is not kept.
+
+    `weigh` says what a value counts for, `most` how much all of them may. Threads may share it.
+    """
+
+    def __init__(self, most: int, weigh: Callable[[Any], int] = lambda value: 1) -> None:
+        self._most, self._weigh = most, weigh
+        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def weight(self) -> int:
+        """What all that is kept counts for."""
+        with self._lock:
+            return sum(weight for _, weight in self._kept.values())
+
+    def get(self, key: str) -> Any:
+        """What is kept under a key, or None."""
+        with self._lock:
+            return self._kept.get(key, (None, 0))[0]
+
+    def keep(self, key: str, value: object) -> None:
+        weight = self._weigh(value)
+        with self._lock:
+            self._kept.pop(key, None)
+            if weight > self._most:
+                return
+            self._kept[key] = value, weight
+            while sum(one for _, one in self._kept.values()) > self._most:
+                self._kept.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+
+
+def held_bytes(value: Any) -> int:
+    """Bytes of memory that a report takes; what parts of it share is counted for each."""
+    if isinstance(value, BaseModel):
+        return sys.getsizeof(value) + sys.getsizeof(value.model_fields_set) + held_bytes(vars(value))
+    if isinstance(value, dict):
+        return sys.getsizeof(value) + sum(map(held_bytes, value.values()))
+    if isinstance(value, tuple | list):
+        return sys.getsizeof(value) + sum(map(held_bytes, value))
+    return sys.getsizeof(value)
 
 
 class RememberedViews:
@@ -21,9 +75,8 @@ class RememberedViews:
 
     def __init__(self, data: DataDir, store: Store) -> None:
         self._data, self._store = data, store
-        self._views: OrderedDict[str, JobView] = OrderedDict()
-        self._reports: OrderedDict[str, tuple[int, Report]] = OrderedDict()
-        self._remembering = threading.Lock()
+        self._views = Remembered(REMEMBERED)
+        self._reports = Remembered(REPORT_BYTES, held_bytes)
 
     def view(self, job_id: str) -> JobView:
         """The job at this moment; the same object as long as nothing has changed. Raises NotFound."""
@@ -33,14 +86,13 @@ class RememberedViews:
         except NotFound:
             self.forget(job_id)
             raise
-        with self._remembering:
-            known = self._views.get(job_id)
+        known: JobView | None = self._views.get(job_id)
         if known and known.revision == revision:
             return known
         view = self.where("WHERE id = ?", job_id)
         if not view:
             raise NotFound("there is no such job.")
-        self._remember(self._views, job_id, view[0])
+        self._views.keep(job_id, view[0])
         return view[0]
 
     def revision(self, job_id: str) -> int:
@@ -57,13 +109,12 @@ class RememberedViews:
             changed = path.stat().st_mtime_ns
         except OSError:
             return None
-        with self._remembering:
-            known = self._reports.get(job_id)
+        known: tuple[int, Report] | None = self._reports.get(job_id)
         if known and known[0] == changed:
             return known[1]
         report = job_folders.report_of(path.parent)
         if report is not None:
-            self._remember(self._reports, job_id, (changed, report))
+            self._reports.keep(job_id, (changed, report))
         return report
 
     def where(self, where: str, *values: object) -> list[JobView]:
@@ -84,13 +135,5 @@ class RememberedViews:
 
     def forget(self, job_id: str) -> None:
         """Let go what is remembered of a job."""
-        with self._remembering:
-            self._views.pop(job_id, None)
-            self._reports.pop(job_id, None)
-
-    def _remember(self, memory: OrderedDict, key: str, value: object) -> None:
-        with self._remembering:
-            memory[key] = value
-            memory.move_to_end(key)
-            while len(memory) > REMEMBERED:
-                memory.popitem(last=False)
+        self._views.forget(job_id)
+        self._reports.forget(job_id)

@@ -33,15 +33,20 @@ from engine.jobs.library_query import Sort
 from engine.jobs.limits import Limits
 from engine.jobs.malloc_pools import share_pools
 from engine.jobs.notices import Notice
+from engine.jobs.one_at_a_time import OneAtATime
 from engine.jobs.quota import DiskUse
 from engine.jobs.remembered_views import RememberedViews
 from engine.jobs.supervisor import RUNNER, Supervisor, WorkerState
+from engine.jobs.visitors import NOBODY, Rights, Signatures, Visitor
 from engine.models.catalogue import ModelSpec
 from engine.reports.schema import Report
 
 
 class Jobs:
     """The jobs of one data directory, and the worker that runs them. Threads may share it.
+
+    Where it is `public`, strangers come: `by` says who asks, nobody known where left out, and what is another's raises
+    NotAllowed. Elsewhere everybody may do everything.
 
     Raises StorageError where the data directory or the database fails.
     """
@@ -53,6 +58,7 @@ class Jobs:
         limits: Limits | None = None,
         runner: str = RUNNER,
         worker: bool = True,
+        public: bool = False,
     ) -> None:
         self.limits = limits or Limits.from_environment()
         self._closing = contextlib.ExitStack()
@@ -68,17 +74,20 @@ class Jobs:
             opened.callback(self._supervisor.close)
             if worker:
                 self._supervisor.start()
+            self.signatures = Signatures.of(self.data.secret) if public else None
+            self.rights = Rights(self._store, public)
             self._closing = opened.pop_all()
         self._views = RememberedViews(self.data, self._store)
+        self.taking_in = OneAtATime()  # files from strangers: what one unpacks or parses to is memory and disk
 
     @classmethod
-    def open(cls, folder: Path | None = None) -> Jobs:
+    def open(cls, folder: Path | None = None, *, public: bool = False) -> Jobs:
         """The jobs of a folder, or of the default one, with the worker running. Raises StorageError, InvalidInput.
 
         For a process of its own, as it sets how the allocator shares memory between threads.
         """
         share_pools()
-        return cls(folder or default_folder())
+        return cls(folder or default_folder(), public=public)
 
     def close(self) -> None:
         """End the worker; what it was running is interrupted. Twice does no harm."""
@@ -101,8 +110,12 @@ class Jobs:
 
     # ---- running ------------------------------------------------------------------------------------------------
 
-    def submit(self, experiment: Experiment, *, visitor: str = "", noise_floor: bool = False) -> str:
+    def submit(
+        self, experiment: Experiment, *, visitor: str = "", noise_floor: bool = False, by: Visitor = NOBODY
+    ) -> str:
         """Queue an experiment and return the job's id. `visitor` tells visitors apart for their share of the queue.
+
+        Without it that is the address of `by`, whose the job is.
 
         Pictures that it only names are those that were added.
 
@@ -120,7 +133,8 @@ class Jobs:
                 self._store,
                 job_id,
                 experiment,
-                visitor=visitor,
+                visitor=visitor or by.address,
+                owner=by.owner,
                 noise_floor=noise_floor,
                 limits=self.limits,
                 write=lambda: job_folders.make(folder, record, conditions),
@@ -132,20 +146,23 @@ class Jobs:
         self._supervisor.wake()
         return job_id
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, *, by: Visitor | None = None) -> None:
         """End a job: at once where it waits, within a step where it runs. A finished one stays as it is."""
+        self.rights.check(job_id, by)
         self.data.job(job_id)
         queue.cancel(self._store, job_id)
         logs.event("cancel asked for", job=job_id)
 
-    def skip(self, job_id: str, number: int) -> None:
+    def skip(self, job_id: str, number: int, *, by: Visitor | None = None) -> None:
         """Leave one run out; the others go on."""
+        self.rights.check(job_id, by)
         self.data.job(job_id)
         queue.skip(self._store, job_id, number)
         logs.event("skip asked for", job=job_id, run=number)
 
-    def retry(self, job_id: str, *, visitor: str | None = None) -> None:
+    def retry(self, job_id: str, *, visitor: str | None = None, by: Visitor | None = None) -> None:
         """Queue a finished job again: unfinished runs are run, disturbed ones timed. Raises NotNow, QueueFull."""
+        self.rights.check(job_id, by)
         self.data.job(job_id)
         report = self.report(job_id)
         queue.retry(self._store, job_id, visitor, self.limits, disturbed=bool(report and report.disturbed))
@@ -212,24 +229,30 @@ class Jobs:
         *,
         deleted: bool = False,
         limit: int | None = library_query.PAGE,
+        by: Visitor | None = None,
     ) -> list[JobView]:
         """The first `limit` jobs (all if None) without previews; `library_count` says how many there are.
 
         Every word of `search` must be in the prompt, the model or a run's name.
         """
-        ids = library_query.page(self._store, sort, limit, search, pinned, deleted)
+        seen = self.rights.seen_by(by, opened=not deleted)
+        ids = library_query.page(self._store, sort, limit, search, pinned, deleted, seen)
         views = {
             view.id: view for view in self._views.where("WHERE id IN (SELECT value FROM json_each(?))", dumps(ids))
         }
         return [without_previews(views[job_id]) for job_id in ids if job_id in views]
 
-    def library_count(self, search: str = "", pinned: bool | None = None, *, deleted: bool = False) -> int:
+    def library_count(
+        self, search: str = "", pinned: bool | None = None, *, deleted: bool = False, by: Visitor | None = None
+    ) -> int:
         """How many jobs `library` would list without a limit."""
-        return library_query.count(self._store, search, pinned, deleted)
+        seen = self.rights.seen_by(by, opened=not deleted)
+        return library_query.count(self._store, search, pinned, deleted, seen)
 
-    def first_to_go(self) -> JobView | None:
-        """The job that would be removed first if the disk were full, the trash apart."""
+    def first_to_go(self, *, by: Visitor | None = None) -> JobView | None:
+        """The job that would be removed first if the disk were full, the trash apart; None if it is another's."""
         job_id = library_query.first_to_go(self._store)
+        job_id = job_id if job_id and self.rights.may_change(job_id, by) else None
         views = self._views.where("WHERE id = ?", job_id) if job_id else []
         return without_previews(views[0]) if views else None
 
@@ -237,21 +260,25 @@ class Jobs:
         """A number that changes when a job is added, removed, pinned, or changes its state."""
         return int(self._store.read("SELECT value FROM counters WHERE name = 'library'")[0][0])
 
-    def pin(self, job_id: str, pinned: bool = True) -> None:
+    def pin(self, job_id: str, pinned: bool = True, *, by: Visitor | None = None) -> None:
         """Keep a job whatever the quota says, or no longer."""
+        self.rights.check(job_id, by)
         pins_and_trash.pin(self._store, self.data, job_id, pinned)
 
-    def delete(self, job_id: str) -> None:
+    def delete(self, job_id: str, *, by: Visitor | None = None) -> None:
         """Move a job to the trash, where it stays for a week. Raises NotNow for one that runs."""
+        self.rights.check(job_id, by)
         pins_and_trash.delete(self._store, self.data, job_id, self.view(job_id).status)
         self._views.forget(job_id)
 
-    def restore(self, job_id: str) -> None:
+    def restore(self, job_id: str, *, by: Visitor | None = None) -> None:
         """Bring a deleted job back."""
+        self.rights.check(job_id, by)
         pins_and_trash.restore(self._store, self.data, job_id)
 
-    def purge(self, job_id: str) -> None:
+    def purge(self, job_id: str, *, by: Visitor | None = None) -> None:
         """Remove a deleted job for good. Raises NotNow for one that is not deleted."""
+        self.rights.check_operator(by)
         if self.view(job_id).deleted is None:
             raise NotNow("the job is not deleted; delete it first.")
         quota.purge(self._store, self.data, job_id)
@@ -263,9 +290,11 @@ class Jobs:
             raise NotFound("there is nothing to export yet.")
         return archive.pack(self.data.job(job_id))
 
-    def take_in(self, path: Path) -> str:
-        """Add the job of an archive under a new id. Raises InvalidInput for any other file, StorageError."""
-        job_id = archive.take_in(path, self._store, self.data, self.limits)
+    def take_in(self, path: Path, *, by: Visitor = NOBODY) -> str:
+        """Add the job of an archive under a new id, one at a time. Raises InvalidInput, StorageError, NotNow."""
+        with self.taking_in.turn():
+            job_id = archive.take_in(path, self._store, self.data, self.limits)
+        self.rights.own(job_id, by)
         logs.event("archive taken in", job=job_id)
         return job_id
 
@@ -285,14 +314,16 @@ class Jobs:
         """Whether the worker is there."""
         return self._supervisor.state
 
-    def restart_worker(self) -> None:
+    def restart_worker(self, *, by: Visitor | None = None) -> None:
         """Start the worker again after it was given up."""
+        self.rights.check_operator(by)
         self._supervisor.restart()
 
     def notices(self) -> list[Notice]:
         """What happened within a day that people should hear of; the newest first."""
         return noticing.notices(self._store)
 
-    def dismiss(self, notice_id: int) -> None:
+    def dismiss(self, notice_id: int, *, by: Visitor | None = None) -> None:
         """Show a notice no more."""
+        self.rights.check_operator(by)
         noticing.dismiss(self._store, notice_id)

@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from engine.errors import ResoluteError
 from engine.measuring.frames import as_frames, told_difference, told_size
 from engine.measuring.squared_error import CEILING_DB, decibels, squared_errors
 from engine.measuring.ssim import WINDOW, both_of, ssim_of
 from engine.measuring.video import Measure, VideoFailed, VideoStuck, filter_logs, filtering
+from engine.schedules.latent_sizes import MAX_FRAMES
+from engine.texts import plain
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 VMAF_MIN_SIDE = 32  # libvmaf crashes or reads past the picture on frames of under about 22 pixels
@@ -34,6 +36,10 @@ _FILTERS = {  # of ffmpeg, each writing to a file of its metric's name
 }
 
 _Logs = Callable[[], dict[str, str]]  # waits for ffmpeg; the texts by metric
+
+
+def _plain_lines(text: str) -> str:
+    return plain(text, lines=True)
 
 
 class Metric(BaseModel):
@@ -48,8 +54,8 @@ class Metric(BaseModel):
 
     mean: FiniteFloat | None
     min: FiniteFloat | None
-    frames: tuple[FiniteFloat | None, ...] | None
-    reason: str | None = None
+    frames: Annotated[tuple[FiniteFloat | None, ...], Field(max_length=MAX_FRAMES, fail_fast=True)] | None
+    reason: Annotated[str, Field(max_length=4000), AfterValidator(_plain_lines)] | None = None
 
     @model_validator(mode="after")
     def _missing_has_a_reason(self) -> Metric:

@@ -28,6 +28,10 @@ MAX_PIXELS = 4096 * 4096  # of a frame that is decoded: more is memory that a st
 SMALL = 256 * 256  # pixels of a frame up to which one thread of ffmpeg is faster than its starting more
 TIMEOUT_S = 600.0  # for ffmpeg to read or compare a video
 TAG_BYTES = 100_000  # one command line argument may hold 128 KiB
+TAGS_BYTES = 4 * TAG_BYTES  # of all tags of a file that are read
+CODECS = "h264,hevc,vp9,av1,libdav1d,mpeg4"  # that are decoded for strangers, whatever file they come in
+PLAIN = ("-map_metadata", "-1", "-map_metadata:s", "-1", "-map_chapters", "-1", "-write_tmcd", "0")
+FIRST_FRAME = ("-map", "0:v:0", "-frames:v", "1", "-f", "null")
 FFMPEG_REMEDY = "reinstall it with `pip install imageio-ffmpeg`, or name another in IMAGEIO_FFMPEG_EXE"
 _OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
@@ -118,17 +122,30 @@ def read_mp4(path: str | Path) -> np.ndarray:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The tags of a file of `write_mp4`, those that ffmpeg itself adds left out. Raises VideoFailed."""
+    """The tags of a file of `write_mp4`, those that ffmpeg itself adds left out.
+
+    Raises VideoFailed, also for a file that has no picture in a coding that is read, or more tags than any of ours.
+    """
     # ffmetadata is lines of key=value; a backslash shields "=", ";", "#", itself and a line's end
-    body = _read(path, "-f", "ffmetadata").decode("utf-8", "replace").removeprefix(";FFMETADATA1\n")
+    told = _read(path, "-f", "ffmetadata", "-", *FIRST_FRAME)
+    if len(told) > TAGS_BYTES:
+        raise VideoFailed(f"{Path(path).name[:80]} has {len(told):,} bytes of tags; at most {TAGS_BYTES:,} are read.")
+    body = told.decode("utf-8", "replace").removeprefix(";FFMETADATA1\n")
     pairs = re.findall(r"((?:\\.|[^\\=\n])+)=((?:\\.|[^\\\n])*)\n", body, flags=re.DOTALL)
     tags = {_unshield(key): _unshield(value) for key, value in pairs}
     return {key: value for key, value in tags.items() if key not in _OWN_TAGS}
 
 
-def check_mp4(path: str | Path) -> None:
-    """Raises VideoFailed for a file that is no mp4 whose first frame decodes. For files from strangers."""
-    _read(path, "-map", "0:v:0", "-frames:v", "1", "-f", "null")
+def rewrite_mp4(path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a stranger's mp4 anew in its place: its first video stream as it is coded, and these tags alone.
+
+    Sound, other streams, chapters, places and times go. Raises VideoFailed for a file that is no mp4, whose coding is
+    not one of `CODECS`, or whose first frame does not decode; the frames after it are not decoded.
+    """
+    copied = ["-map", "0:v:0", "-c", "copy", *PLAIN, *_tag_options(metadata), "-fflags", "+bitexact"]
+    with whole_file(path) as part:
+        movflags = "+faststart+use_metadata_tags"
+        _read(path, *copied, "-movflags", movflags, "-f", "mp4", f"file:{part}", *FIRST_FRAME)
 
 
 def filter_logs(run: np.ndarray, base: np.ndarray, fps: float, measures: Mapping[str, Measure]) -> dict[str, str]:
@@ -201,12 +218,14 @@ def _ended(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 def _read(path: str | Path, *options: str) -> bytes:
     """What ffmpeg writes to its standard output for this file and these options. Raises VideoFailed."""
     # the format is said, not guessed, and no other file or address is opened: a stranger's file may be a playlist
-    only = ["-protocol_whitelist", "file,pipe", "-max_pixels", str(MAX_PIXELS), "-f", "mov"]
+    only = ["-protocol_whitelist", "file,pipe", "-max_pixels", str(MAX_PIXELS), "-codec_whitelist", CODECS, "-f", "mov"]
     command = [ffmpeg(), "-v", "error", "-nostdin", *only, "-i", f"file:{path}", *options, "-"]
     with _started(command) as process:
         output, log = _ended(process)
+    if b"No space left" in log or b"Disk quota" in log:
+        raise VideoFailed(f"{Path(path).name[:80]} was not written anew: the disk is full.")
     if process.returncode:
-        raise VideoFailed(f"{Path(path).name} cannot be read as a video: {_last_line(log)}.")
+        raise VideoFailed(f"{Path(path).name[:80]} cannot be read as a video: {_last_line(log)[:200]}.")
     return output
 
 

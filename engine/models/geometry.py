@@ -14,6 +14,12 @@ from engine.schedules.latent_sizes import Geometry
 Config = Mapping[str, Any]
 Configs = Mapping[str, Config]  # by component: "vae", "transformer", "unet", …
 
+_ROTARY = (
+    "WanTransformer3DModel",
+    "WanVACETransformer3DModel",
+    "SkyReelsV2Transformer3DModel",
+    "SanaVideoTransformer3DModel",
+)
 NABLA = 128  # pixels: Kandinsky's sparse attention works in 8x8 blocks of tokens
 
 
@@ -32,7 +38,26 @@ def geometry_of(pipeline: str, configs: Configs) -> Geometry:
         raise InvalidInput("model", "its positions were learned for one size only; it cannot run at another.")
     if denoiser.get("attention_type") == "nabla":
         patch = (patch[0], NABLA // stride[1], NABLA // stride[2])
-    return Geometry(stride, patch, channels)
+    position, reach = _positions(denoiser)
+    return Geometry(stride, patch, channels, reach, position)
+
+
+def _positions(config: Config) -> tuple[Cube, Cube | None]:
+    """The denoiser's own patch in latent cells, and how many of them its table of positions holds along each axis.
+
+    None where positions are computed for any size, and where a config leaves out how many there are: those of the
+    catalogue hold only what is needed, those of a folder hold all.
+    """
+    name = str(config.get("_class_name"))
+    if name in _ROTARY:
+        own = config.get("patch_size") or (1, 2, 2)
+        return tuple(own), (config.get("rope_max_seq_len") or 1024,) * 3
+    most = config.get("pos_embed_max_size")
+    if name == "SD3Transformer2DModel" and most:
+        return _cube(config.get("patch_size") or 2), (1, most, most)
+    if name == "Kandinsky5Transformer3DModel":
+        return tuple(config.get("patch_size") or (1, 2, 2)), (128, 128, 128)
+    return (1, 1, 1), None
 
 
 def _found(table: Mapping[str, Callable[[Config], Any]], config: Config, part: str) -> Any:

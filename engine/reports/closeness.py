@@ -7,7 +7,10 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat, model_validator
 
 from engine.measuring.similarity import Metric, missing, no_similarity
-from engine.reports.report_fields import Count, NotNegative, Part, Positive
+from engine.reports.report_fields import Count, Name, NotNegative, Part, Positive
+from engine.schedules.schedule import MAX_STEPS
+
+MAX_BANDS = 64
 
 NOT_POOLED = missing("not in reports of before it was kept: see the mean over the frames")
 
@@ -42,7 +45,7 @@ class Similarity(Part):
 class Uncached(Part):
     """Similarity of a run with a cache to the same schedule without, if that ran: `run` is its name."""
 
-    run: Annotated[str, Field(min_length=1, max_length=200)] | None
+    run: Name | None
     similarity: Similarity
 
 
@@ -53,10 +56,13 @@ class Bands(Part):
     the band's energy in the final latents. `settled[k]`: the step from which it stays at or under `threshold`.
     """
 
-    edges: tuple[FiniteFloat, ...]
+    edges: Annotated[tuple[FiniteFloat, ...], Field(max_length=MAX_BANDS + 1, fail_fast=True)]
     threshold: Positive
-    settled: tuple[Count, ...]
-    error: tuple[tuple[NotNegative, ...], ...]
+    settled: Annotated[tuple[Count, ...], Field(max_length=MAX_BANDS, fail_fast=True)]
+    error: Annotated[
+        tuple[Annotated[tuple[NotNegative, ...], Field(max_length=MAX_STEPS, fail_fast=True)], ...],
+        Field(max_length=MAX_BANDS, fail_fast=True),
+    ]
 
     @model_validator(mode="after")
     def _one_a_band(self) -> Bands:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated
 
-from engine.reports.report_fields import Count, FileName, Index, NotNegative, Part, Seconds
+from pydantic import Field, model_validator
+
+from engine.reports.report_fields import MAX_TILES, Count, FileName, Index, NotNegative, Part, Seconds
 
 SeamRatio = NotNegative
+Lines = Annotated[
+    tuple[Annotated[tuple[SeamRatio, ...], Field(max_length=MAX_TILES, fail_fast=True)], ...],
+    Field(max_length=MAX_TILES, fail_fast=True),
+]
 
 
 class Seams(Part):
@@ -17,8 +23,8 @@ class Seams(Part):
     """
 
     spacing: tuple[Count, Count]
-    vertical: tuple[tuple[SeamRatio, ...], ...]
-    horizontal: tuple[tuple[SeamRatio, ...], ...]
+    vertical: Lines
+    horizontal: Lines
 
 
 class LevelVideo(Part):
@@ -36,7 +42,7 @@ class LevelVideo(Part):
     frames: Count
     steps: Count
     patch: tuple[Count, Count, Count]
-    tiles: tuple[tuple[Index, Index, Index], ...] = ()
+    tiles: Annotated[tuple[tuple[Index, Index, Index], ...], Field(max_length=MAX_TILES, fail_fast=True)] = ()
     seam: SeamRatio | None
     seams: Seams | None = None
     seconds: Seconds

@@ -14,6 +14,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from engine.caches.cache_choice import parse_cache
 from engine.errors import InvalidInput
 from engine.hpdm.level_choice import parse_levels
+from engine.texts import plain
+
+MAX_RUNS = 65  # the baseline, and as many schedules as a comparison takes
+MAX_TILES = 4096
+MAX_NAME = 200
+MAX_TEXT = 4000  # characters of a prompt, an error, a reason
+MAX_KEYS_BYTES = 64 * 1024  # of a schedule, a cache or a choice of levels, as JSON
 
 
 def _plain_file(name: str) -> str:
@@ -23,12 +30,18 @@ def _plain_file(name: str) -> str:
     return name
 
 
-def _finite_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    json.dumps(value, allow_nan=False)
+def _lines(text: str) -> str:
+    return plain(text, lines=True)
+
+
+def _bounded(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(json.dumps(value, allow_nan=False)) > MAX_KEYS_BYTES:
+        raise ValueError(f"at most {MAX_KEYS_BYTES} bytes are read")
     return value
 
 
 def _known_cache(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _bounded(value)
     try:
         parse_cache(value)
     except InvalidInput as error:
@@ -37,6 +50,7 @@ def _known_cache(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _known_levels(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _bounded(value)
     try:
         parse_levels(value)
     except InvalidInput as error:
@@ -44,6 +58,9 @@ def _known_levels(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
+# The texts of a report of before may hold what none may: it is taken out (`engine.texts`), and lengths are of the rest.
+Name = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(plain), Field(min_length=1)]
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_lines)]
 Whole = Annotated[int, Field(ge=0)]
 Bytes = Whole
 Index = Whole
@@ -53,7 +70,7 @@ NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 Seconds = NotNegative
 FileName = Annotated[str, AfterValidator(_plain_file)]
 LevelKeys = Annotated[dict[str, JsonValue], AfterValidator(_known_levels)]
-ScheduleKeys = Annotated[dict[str, JsonValue], AfterValidator(_finite_json)]
+ScheduleKeys = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
 CacheKeys = Annotated[dict[str, JsonValue], AfterValidator(_known_cache)]
 
 

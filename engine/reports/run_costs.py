@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from engine.reports.report_fields import Bytes, Count, Part, Positive, Seconds, Whole
+from engine.reports.report_fields import Bytes, Count, Part, Positive, Seconds, Text, Whole
+from engine.schedules.schedule import MAX_STAGES, MAX_STEPS
+
+StepSeconds = Annotated[tuple[Seconds, ...], Field(max_length=MAX_STEPS, fail_fast=True)]
 
 
 class StageEntry(Part):
@@ -44,12 +47,12 @@ class Latency(Part):
     encode_s: Seconds | None = None
     warm_up_s: Seconds | None = None
     load_s: Seconds | None = None
-    steps_s: tuple[Seconds, ...] = ()
-    repeat_s: tuple[Seconds, ...] = ()
-    beside_s: tuple[Seconds, ...] = ()
+    steps_s: StepSeconds = ()
+    repeat_s: StepSeconds = ()
+    beside_s: StepSeconds = ()
     pace: Positive | None = None
     waited: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
-    conditions_s: tuple[Seconds, ...] = ()
+    conditions_s: StepSeconds = ()
 
 
 class Memory(Part):
@@ -58,10 +61,10 @@ class Memory(Part):
     kind: Literal["cuda", "rss_above_start"]
     peak_bytes: Bytes | None
     reserved_bytes: Bytes | None = None
-    steps_bytes: tuple[Bytes | None, ...] = ()
+    steps_bytes: Annotated[tuple[Bytes | None, ...], Field(max_length=MAX_STEPS, fail_fast=True)] = ()
     before_bytes: Bytes | None = None
     decode_bytes: Bytes | None = None
-    reason: str | None = None
+    reason: Text | None = None
 
     @model_validator(mode="after")
     def _missing_has_a_reason(self) -> Memory:
@@ -112,7 +115,7 @@ class EvaluationCounts(Part):
 
     computed: Whole
     skipped: Whole
-    stages: tuple[StageEvaluations, ...] = ()
+    stages: Annotated[tuple[StageEvaluations, ...], Field(max_length=MAX_STAGES, fail_fast=True)] = ()
 
     @model_validator(mode="after")
     def _adds_up(self) -> EvaluationCounts:

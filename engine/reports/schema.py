@@ -12,11 +12,24 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, FiniteFloat, model_validator
 
 from engine.caches.cache_choice import parse_cache
-from engine.hpdm.level_choice import parse_levels
+from engine.hpdm.level_choice import MAX_LEVELS, parse_levels
 from engine.reports.closeness import Bands, Similarity, Uncached
 from engine.reports.level_videos import LevelVideo
-from engine.reports.report_fields import CacheKeys, Count, FileName, LevelKeys, Part, Positive, ScheduleKeys, Whole
+from engine.reports.report_fields import (
+    MAX_RUNS,
+    CacheKeys,
+    Count,
+    FileName,
+    LevelKeys,
+    Name,
+    Part,
+    Positive,
+    ScheduleKeys,
+    Text,
+    Whole,
+)
 from engine.reports.run_costs import EvaluationCounts, Latency, Memory, Speedup, StageEntry
+from engine.schedules.schedule import MAX_STAGES, MAX_STEPS
 from engine.wording import steps_text
 
 VERSION: Literal[2] = 2  # what differs in earlier ones: engine.reports.earlier_versions
@@ -47,31 +60,35 @@ class ControlVideoName(PictureName):
 class Environment(Part):
     """What the runs were made with; nothing that identifies a person or a machine."""
 
-    resolute: str
-    python: str
-    torch: str
-    diffusers: str | None = None
-    platform: str
-    device: str
-    device_name: str | None = None
-    dtype: str
+    resolute: Name
+    python: Name
+    torch: Name
+    diffusers: Name | None = None
+    platform: Name
+    device: Name
+    device_name: Name | None = None
+    dtype: Name
     threads: Count | None = None
-    loading: tuple[str, ...] = ()  # offload, tiling, quantised weights, LoRA
+    loading: Annotated[
+        tuple[Text, ...], Field(max_length=64, fail_fast=True)
+    ] = ()  # offload, tiling, quantised weights, LoRA
 
 
 class Run(Part):
     """One schedule under one policy, and what came of it. `steps` are those that it has of its own."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    policy: str | None
+    name: Name
+    policy: Name | None
     schedule: ScheduleKeys
-    steps: Annotated[int | None, Field(ge=1, le=1000, exclude_if=operator.not_)] = None
+    steps: Annotated[int | None, Field(ge=1, le=MAX_STEPS, exclude_if=operator.not_)] = None
     status: Literal["done", "failed", "cancelled"]
-    error: str | None = None
-    stages: tuple[StageEntry, ...] = ()
-    sigmas: tuple[FiniteFloat, ...] = ()
+    error: Text | None = None
+    stages: Annotated[tuple[StageEntry, ...], Field(max_length=MAX_STAGES, fail_fast=True)] = ()
+    sigmas: Annotated[tuple[FiniteFloat, ...], Field(max_length=MAX_STEPS, fail_fast=True)] = ()
     # Of a model of two experts alone: which one ran at each step, 1 the one for high noise.
-    experts: Annotated[tuple[Literal[1, 2], ...], Field(exclude_if=operator.not_)] = ()
+    experts: Annotated[
+        tuple[Literal[1, 2], ...], Field(max_length=MAX_STEPS, fail_fast=True, exclude_if=operator.not_)
+    ] = ()
     latency: Latency = Latency()
     memory: Memory
     flops: Whole | None = None
@@ -83,9 +100,9 @@ class Run(Part):
     video: FileName | None = None
     heatmap: FileName | None = None
     levels: LevelKeys | None = None  # of a hierarchical patch model
-    pyramid: tuple[LevelVideo, ...] = ()
-    reused: str | None = None
-    disturbed: Annotated[str, Field(min_length=1, max_length=500)] | None = (
+    pyramid: Annotated[tuple[LevelVideo, ...], Field(max_length=MAX_LEVELS, fail_fast=True)] = ()
+    reused: Text | None = None
+    disturbed: Annotated[Text, Field(min_length=1, max_length=500)] | None = (
         None  # why its seconds are not to be trusted
     )
     bands: Bands | None = None
@@ -123,9 +140,9 @@ class Report(Part):
 
     version: Literal[2] = VERSION
     created: AwareDatetime
-    model: str
-    prompt: str
-    negative_prompt: str = ""
+    model: Name
+    prompt: Text
+    negative_prompt: Text = ""
     seed: Whole
     size: VideoSize
     fps: Positive
@@ -133,23 +150,23 @@ class Report(Part):
     guidance: FiniteFloat
     guidance_2: FiniteFloat | None = None  # of the second expert
     shift: Positive | None
-    solver: str
+    solver: Name
     image: PictureName | None = None
     last_image: PictureName | None = None
     video: ControlVideoName | None = None
     environment: Environment
     heatmap_gain: Positive | None = None
     noise_floor: Similarity | None = None
-    noise_floor_reason: str | None = None
+    noise_floor_reason: Text | None = None
     other_seed: Similarity | None = None
-    other_seed_reason: str | None = "not in reports of before it was run"
-    runs: Annotated[tuple[Run, ...], Field(min_length=1)]
+    other_seed_reason: Text | None = "not in reports of before it was run"
+    runs: Annotated[tuple[Run, ...], Field(min_length=1, max_length=MAX_RUNS, fail_fast=True)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Report:
         names = [run.name for run in self.runs]
         if names[0] != "baseline":
-            raise ValueError(f'the first run must be named "baseline", got {names[0]!r}')
+            raise ValueError(f'the first run must be named "baseline", got {names[0][:40]!r}')
         if len(set(names)) < len(names):
             raise ValueError("two runs have the same name")
         if self.noise_floor is None and not self.noise_floor_reason:
@@ -161,7 +178,7 @@ class Report(Part):
             longest = max(len(run.latency.steps_s), len(run.memory.steps_bytes), len(run.sigmas), len(run.experts))
             if longest > steps or (run.stages and run.stages[-1].last_step > steps):
                 whose = "the report's" if run.steps is None else "its own"
-                raise ValueError(f"run {run.name!r} has more steps than {whose} {steps}")
+                raise ValueError(f"run {run.name[:40]!r} has more steps than {whose} {steps}")
         return self
 
     def steps_of(self, run: Run) -> int:

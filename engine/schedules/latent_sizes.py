@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from engine.checked import checked_integer
@@ -17,11 +17,17 @@ MAX_FRAMES = 1000
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a model cuts a video: VAE strides (time, height, width), patch (time, height, width), latent channels."""
+    """How a model cuts a video: VAE strides (time, height, width), patch (time, height, width), latent channels.
+
+    `reach`: how many positions the model's tables hold along time, height and width, in the denoiser's own patches
+    of `position` latent cells; None where they have no end.
+    """
 
     stride: tuple[int, int, int]
     patch: tuple[int, int, int]
     channels: int
+    reach: tuple[int, int, int] | None = field(default=None, compare=False)
+    position: tuple[int, int, int] = field(default=(1, 1, 1), compare=False)
 
     @property
     def multiple(self) -> tuple[int, int]:
@@ -68,7 +74,20 @@ def checked_size(geometry: Geometry, height: object, width: object, frames: obje
     if (count - 1) % stride:
         nearest = round((count - 1) / stride) * stride + 1
         raise InvalidInput("frames", f"frames is {count}; it must be {stride}k + 1, the nearest is {nearest}.")
+    _check_reach(geometry, (count, sides[0], sides[1]))
     return sides[0], sides[1], count
+
+
+def _check_reach(geometry: Geometry, size: tuple[int, int, int]) -> None:
+    """Refuse frames, height or width for which the model has no positions: it would fail at its first step."""
+    if geometry.reach is None:
+        return
+    for axis, name in enumerate(("frames", "height", "width")):
+        stride, cells, most = geometry.stride[axis], geometry.position[axis], geometry.reach[axis]
+        latent = (size[0] - 1) // stride + 1 if axis == 0 else size[axis] // stride
+        if latent // cells > most:
+            last = (most * cells - 1) * stride + 1 if axis == 0 else most * cells * stride
+            raise InvalidInput(name, f"{name} is {size[axis]}; this model has positions for at most {last}.")
 
 
 def full_size(geometry: Geometry, height: int, width: int, frames: int) -> LatentSize:

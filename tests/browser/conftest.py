@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from engine.jobs.service import Jobs
 from tests.browser.install import AXE_FILE, chromium_path
-from ui.server.web_app import create_app
+from ui.server.web_app import SERVER, create_app
 
 expect.set_options(timeout=30_000)  # a loaded machine answers late
 STYLE = Path(__file__).parent.parent.parent / "ui" / "shared" / "style.css"
@@ -119,12 +119,16 @@ def serious(page: Page) -> list[str]:
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """The app on a free port of this machine, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", timeout_graceful_shutdown=0)
+def serving(app: FastAPI, port: int = 0, **options: str) -> Iterator[str]:
+    """The app on a port of this machine, a free one where none is given, until the block ends."""
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    given = options | SERVER
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="critical", timeout_graceful_shutdown=0, **given
+    )
     server = uvicorn.Server(config)  # pages that are still open are not waited for
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -26,7 +26,7 @@ class Studio:
     def shown(self) -> list[Any]:
         return [self.comparator, self.told]
 
-    def open_job(self, job: str) -> dict[Any, Any]:
+    def open_job(self, job: str, request: gr.Request | None = None) -> dict[Any, Any]:
         return {self.told: f"open {self.jobs.view(job).prompt}"}
 
     def show_comparison(self, shown: ComparatorValue) -> dict[Any, Any]:

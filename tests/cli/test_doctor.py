@@ -158,3 +158,9 @@ def test_a_full_disk_is_found(tmp_path, monkeypatch):
 
 def test_a_limit_that_is_no_number_is_found(tmp_path):
     broken(doctor.examine(tmp_path, {"RESOLUTE_MAX_STEPS": "many"}), "RESOLUTE_MAX_STEPS is 'many'")
+
+
+def test_names_of_hosts_that_are_set_are_not_told():
+    environ = {"RESOLUTE_HOSTS": "box-of-alice.example", "RESOLUTE_ORIGINS": "https://box-of-alice.example"}
+    told = doctor._settings(environ, [])
+    assert told == {"RESOLUTE_HOSTS": "set", "RESOLUTE_ORIGINS": "set"}

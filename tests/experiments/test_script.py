@@ -31,7 +31,7 @@ from engine.schedules.schedule import flat, parse_schedule
 from engine.switching.policies import POLICIES, policy_named
 from tests.tiny import saved_tiny_wan
 
-HOSTILE = 'a """ \'\'\' red\\ apple \u2028 \u202e\r\n"; import os  # {x} $y @SWITCH@ \\N{DASH} ✓'
+HOSTILE = 'a """ \'\'\' red\\ apple \u2028 \r\n"; import os  # {x} $y @SWITCH@ \\N{DASH} ✓'
 SCHEDULES = {
     "U": parse_schedule(6, [1.0, 0.5], [2, 4]),
     "two-stage": parse_schedule(6, [0.5], [3]),
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def experiment_of(folder: Path, schedule: str, policy: str, **settings: object) -> tuple[Experiment, Track]:
-    track = Track("Run & <b>\n1", SCHEDULES[schedule], policy_named(policy))
+    track = Track("Run & <b> \u2028 1", SCHEDULES[schedule], policy_named(policy))
     own = {"prompt": "a red apple", "seed": 3, "steps": 6, "height": 64, "width": 96, "frames": 5, "guidance": 3.0}
     made = make_experiment(spec_of_folder(folder, "tiny", "Tiny"), [track], Settings(**own | settings))
     return made, made.tracks[0]

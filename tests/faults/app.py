@@ -9,12 +9,12 @@ import uvicorn
 
 from engine.jobs.service import Jobs
 from tests.jobs.conftest import FAKE
-from ui.server.web_app import create_app
+from ui.server.web_app import SERVER, create_app
 
 
 def main() -> None:
     with Jobs(Path(sys.argv[1]), runner=FAKE) as jobs:
-        uvicorn.run(create_app(jobs), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+        uvicorn.run(create_app(jobs), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", **SERVER)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.errors import InvalidInput, ModelNotFound
 from engine.jobs.job_errors import NotFound, StorageError
 from engine.jobs.limits import Limits
 from engine.jobs.service import Jobs
-from engine.measuring.video import ffmpeg
+from engine.measuring.video import ffmpeg, read_mp4
 from tests.jobs import shelf
 
 Members = dict[str, bytes]
@@ -82,7 +83,10 @@ def test_an_archive_comes_back_whole_under_a_new_id_each_time(jobs, exported, tm
         assert (view.status, view.prompt, view.pinned) == ("done", "a red apple", False)
         assert [run.status for run in view.runs] == ["done"] * 3
         for name, data in exported.items():
-            if name != "job.json":
+            if name.endswith(".mp4"):  # its stream is copied into a new file
+                (tmp_path / name).write_bytes(data)
+                assert np.array_equal(read_mp4(jobs.file(job, name)), read_mp4(tmp_path / name))
+            elif name != "job.json":
                 assert jobs.file(job, name).read_bytes() == data
         assert jobs.file(job, "index.html").is_file(), "the page is made anew"
         assert json.loads(jobs.file(job, "job.json").read_text())["id"] == job
@@ -101,7 +105,7 @@ def test_a_crash_between_unpacking_and_taking_in_leaves_nothing(exported, tmp_pa
 
     with Jobs(tmp_path / "data", worker=False) as jobs:
         monkeypatch.setattr(archive.job_folders, "remove", lambda folder: None)  # the process is gone
-        monkeypatch.setattr(archive, "_checked", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(archive, "_agreed", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             jobs.take_in(written(tmp_path / "a.zip", exported))
         assert len(list(jobs.data.trash.iterdir())) == 1

@@ -18,6 +18,7 @@ from engine.measuring.similarity import Metric
 from engine.reports import report_file
 from engine.reports.closeness import Similarity
 from engine.reports.schema import Report
+from engine.strict_json import Bounds
 
 DOCS = Path(__file__).parents[2] / "docs" / "report.md"
 
@@ -207,8 +208,8 @@ def test_a_missing_or_huge_file_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InvalidInput, match="no such file"):
         report_file.load(tmp_path / "report.json")
     report_file.save(example(), tmp_path / "report.json")
-    monkeypatch.setattr(report_file, "MAX_BYTES", 10)
-    with pytest.raises(InvalidInput, match="at most 10"):
+    monkeypatch.setattr(report_file, "BOUNDS", Bounds(10, 10))
+    with pytest.raises(InvalidInput, match="at most 10 bytes"):
         report_file.load(tmp_path / "report.json")
 
 

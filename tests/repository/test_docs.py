@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -103,6 +104,25 @@ def test_every_preset_is_listed_in_the_readme(preset):
     assert f"`{preset}`" in README
 
 
+STUDIED = [  # cells whose mean PSNR the readme gives
+    "0.75@50%|anchored|20|1",
+    "0.5@50%|anchored|20|1",
+    "1/0.75@20%/70%|anchored|20|1",
+    "flat|-|20|1|other seed",
+    "flat|-|15|1",
+    "flat|-|12|1",
+]
+
+
+@pytest.mark.parametrize("cell", STUDIED)
+def test_the_readmes_closeness_is_what_the_study_found_on_at_least_forty_prompts(cell):
+    with (ROOT / "docs/fidelity.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["cell"], row["figure"]) == (cell, "psnr_pooled")]
+    (row,) = rows
+    assert int(row["prompts"]) >= 40
+    assert f"{float(row['mean']):.1f}" in README.split("## How a switch is made")[1].split("## From Python")[0]
+
+
 def test_every_option_of_compare_is_listed_in_the_readme():
     command = typer.main.get_command(app).commands["compare"]
     for parameter in command.params:
@@ -113,3 +133,13 @@ def test_every_option_of_compare_is_listed_in_the_readme():
 def test_every_make_target_of_the_readme_exists(target):
     assert target in README
     assert re.search(rf"^{target.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_test_and_every_case_that_the_page_on_security_names_exists():
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"(test_\w+?)(?:\[([^\]`]+)\])?`", page)
+    assert len(named) > 10
+    for name, case in named:
+        assert f"def {name}(" in tests, name
+        assert not case or f'"{case}": (' in tests, case

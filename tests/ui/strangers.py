@@ -177,9 +177,19 @@ EXPERIMENT = json.dumps(shelf.experiment().document())
 MEMBERS = st.sampled_from(
     ["job.json", "report.json", "00.mp4", "01-difference.mp4", "00.png", "../x", "/x", "..\\x", "index.html", "C:x"]
 )  # fmt: skip
+BLOATED = st.sampled_from([10**4, 10**6]).flatmap(
+    lambda size: st.sampled_from(
+        [
+            b'{"runs":[' + b"0," * size + b"0]}",
+            b"{" + b'"a":1,' * size + b'"b":1}',
+            b"[" * size,
+            b'{"a":"' + b'\\"' * size,
+        ]
+    )
+)
 CONTENT = st.one_of(
     st.binary(max_size=60), DOCUMENTS.map(str.encode), st.just(json.dumps({"document": EXPERIMENT}).encode()),
-    st.just(VIDEO[:4000]), st.just(bytes(10**6)),
+    st.just(VIDEO[:4000]), st.just(bytes(10**6)), BLOATED,
 )  # fmt: skip
 ZIPS = st.lists(st.tuples(MEMBERS | TEXT.filter(lambda name: "\0" not in name), CONTENT), max_size=5).map(zipped)
 JSONS = st.one_of(
@@ -191,6 +201,7 @@ JSONS = st.one_of(
 FILES = st.one_of(
     st.tuples(st.just("dropped"), st.sampled_from(["a.json", "report.json", "x.JSON"]), JSONS),
     st.tuples(st.just("dropped"), st.just("report.json"), mutated(st.just(REPORT))),
+    st.tuples(st.just("dropped"), st.sampled_from(["report.json", "a.json"]), BLOATED),
     st.tuples(st.just("dropped"), st.just("a.mp4"), mutated(st.just(VIDEO)) | st.just(PLAYLIST) | BYTES),
     st.tuples(st.just("taken_in"), st.just("a.zip"), ZIPS | mutated(ZIPS) | BYTES | st.just(b"real")),
     st.tuples(st.sampled_from(["dropped", "taken_in"]), TEXT, JSONS | BYTES),
@@ -252,6 +263,7 @@ BODIES = st.one_of(
                          "simple_format", "request", "component_id", "fn_name", "job"]), JUNK, max_size=5
     ).map(dumps),
     JUNK.map(dumps), st.just(b"[" * 10**5), st.just(b'{"data":' + b"[" * 10**5),
+    st.just(b'{"data":[' + b"0," * 10**6 + b"0]}"),
 )  # fmt: skip
 PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
 HEADER = st.dictionaries(

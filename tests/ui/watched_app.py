@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,34 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree"}
 
 
+MOST_S = 2.0  # of one request
+MOST_BYTES = 1_000_000_000  # of the server's process
+AT_REST = 200_000_000  # of them are what it takes before anyone has asked for anything (about 160 MB)
+
+
+class TimedClient(TestClient):
+    """Knows how long the last request took: on the clock, or of this process's own time where others hold it up."""
+
+    took = 0.0
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        clock, own = time.perf_counter(), time.process_time()
+        try:
+            return super().request(*args, **kwargs)
+        finally:
+            self.took = min(time.perf_counter() - clock, 2 * (time.process_time() - own))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held since `reset_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 @dataclass(repr=False)
 class Served:
     """The app in this process over one finished job, and every place that a stranger might have had written to."""
@@ -44,6 +73,7 @@ class Served:
     watch: Watch
     faults: list[BaseException] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    slowest: float = 0.0
 
     def __repr__(self) -> str:
         return "served"  # in the reports of hypothesis
@@ -55,6 +85,9 @@ class Served:
     def check(self, answer: Any, *, told: str = "") -> Any:
         """What must be true of every answer; `told` is what it may repeat, a path that the client was given."""
         self.statuses[answer.status_code] += 1
+        if isinstance(self.client, TimedClient):
+            self.slowest = max(self.slowest, self.client.took)
+            assert self.client.took < MOST_S, f"{answer.request.method} {answer.request.url}: {self.client.took:.1f} s"
         faults = [*self.faults]
         self.faults.clear()
         assert not faults, faults
@@ -97,6 +130,11 @@ class Served:
 
 def blocks_of(client: TestClient) -> gr.Blocks:
     return next(route.app.blocks for route in client.app.routes if hasattr(getattr(route, "app", None), "blocks"))
+
+
+def events_of(client: TestClient) -> dict[str, int]:
+    """The numbers by which a browser calls the handlers of a page."""
+    return {getattr(fn.fn, "__name__", ""): number for number, fn in blocks_of(client).fns.items()}
 
 
 class Watch:

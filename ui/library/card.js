@@ -4,8 +4,8 @@ const PLACEHOLDERS = { queued: "Waits for its turn", running: "Is being made", c
 
 class Card {
   /** `act` has open, change, choose, chosen; it hears what a person does here. */
-  constructor(job, act) {
-    Object.assign(this, { job, act, text: JSON.stringify(job), boxes: new Map() });
+  constructor(job, act, manage = true) {
+    Object.assign(this, { job, act, manage, text: JSON.stringify(job), boxes: new Map() });
     this.kin = make("span.kin", { hidden: true }, "Same prompt and seed as what is chosen");
     this.node = make("li.job", { "data-id": job.id, "data-status": job.status, "data-bare": !job.runs.some((run) => run.poster), style: { "--aspect": job.width / job.height } },
       make("article", { "aria-label": short(job.prompt) }, this.head(), make("ul.runs", {}, ...job.runs.map((run) => this.run(run)))));
@@ -37,15 +37,16 @@ class Card {
     const about = `“${short(job.prompt, 40)}”`;
     if (job.deleted) {
       return [textButton("Bring back", { onclick: change("restore"), "data-key": `restore-${job.id}`, "aria-label": `Bring back ${about}` }, ICONS.back),
-        textButton("Remove for good", { onclick: change("purge"), "aria-label": `Remove ${about} for good`, class: "plain bad" }, ICONS.remove)];
+        !this.manage ? null : textButton("Remove for good", { onclick: change("purge"), "aria-label": `Remove ${about} for good`, class: "plain bad" }, ICONS.remove)];
     }
     const star = iconButton(`Pin ${about}: it stays whatever the disk holds`, ICONS.star, { "aria-pressed": String(job.pinned), "data-key": `pin-${job.id}`,
       onclick: change(job.pinned ? "unpin" : "pin") });
     star.classList.add("star");
+    const mine = job.yours !== false;
     const busy = job.status === "running";
-    return [make("a.plain", { href: `?job=${job.id}`, "aria-label": `Open ${about} in the studio`, onclick: (event) => this.follow(event) }, icon(ICONS.open), "Open"), star,
+    return [make("a.plain", { href: `?job=${job.id}`, "aria-label": `Open ${about} in the studio`, onclick: (event) => this.follow(event) }, icon(ICONS.open), "Open"), mine ? star : null,
       job.archive ? make("a.icon", { href: job.archive, download: "", "aria-label": `Export ${about} as one archive`, title: "Export as one archive" }, icon(ICONS.export)) : null,
-      iconButton(busy ? `${about} is running; stop it first` : `Delete ${about}`, ICONS.remove, { onclick: change("delete"), disabled: busy, "data-key": `delete-${job.id}` })];
+      !mine ? null : iconButton(busy ? `${about} is running; stop it first` : `Delete ${about}`, ICONS.remove, { onclick: change("delete"), disabled: busy, "data-key": `delete-${job.id}` })];
   }
 
   /** What went wrong, or how far it is; nothing where all went well. */

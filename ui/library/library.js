@@ -77,7 +77,7 @@ function drawJobs(value) {
   const next = new Map();
   for (const job of value.jobs) {
     const before = cards.get(job.id);
-    next.set(job.id, before && before.text === JSON.stringify(job) ? before : new Card(job, act));
+    next.set(job.id, before && before.text === JSON.stringify(job) ? before : new Card(job, act, value.manage !== false));
   }
   cards = next;
   const nodes = [...cards.values()].map((card) => card.node);
@@ -124,8 +124,8 @@ function filmstrip() {
 
 function drawNotices(value) {
   const told = value.notices.map((notice) => make("li", { "data-kind": notice.kind }, make("p", {}, notice.text, " ", when(notice.created)),
-    iconButton("Do not show this any more", ICONS.close, { onclick: () => ask("dismiss", { notice: notice.id }) })));
-  if (value.worker) told.unshift(make("li", { "data-kind": "stopped", role: "alert" }, make("p", {}, value.worker), textButton("Start it again", { onclick: () => ask("restart") })));
+    value.manage === false ? null : iconButton("Do not show this any more", ICONS.close, { onclick: () => ask("dismiss", { notice: notice.id }) })));
+  if (value.worker) told.unshift(make("li", { "data-kind": "stopped", role: "alert" }, make("p", {}, value.worker), value.manage === false ? null : textButton("Start it again", { onclick: () => ask("restart") })));
   if (value.ephemeral) told.unshift(make("li", {}, make("p", {}, value.ephemeral)));
   notices.hidden = !told.length;
   notices.replaceChildren(...told);

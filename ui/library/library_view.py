@@ -13,6 +13,7 @@ import gradio as gr
 from engine.errors import InvalidInput, ResoluteError
 from engine.jobs.data_dir import new_id
 from engine.jobs.service import Jobs
+from engine.jobs.visitors import Visitor
 from ui.comparator.across_jobs import compare_runs
 from ui.comparator.comparator_value import ComparatorValue
 from ui.library.library import LibraryList
@@ -20,6 +21,7 @@ from ui.library.library_requests import Change, Query, parse_change, parse_leave
 from ui.library.library_value import library_value, signature
 from ui.shared.event_calls import POLLED, QUIET
 from ui.shared.upload_button import Upload
+from ui.shared.who_asks import visitor_of
 from ui.shared.words import shortened
 
 POLL_S = 2.0
@@ -31,7 +33,7 @@ class Studio(Protocol):
     """What the library asks of the studio: to show a job, or runs side by side."""
 
     def shown(self) -> list[Any]: ...
-    def open_job(self, job: str) -> dict[Any, Any]: ...
+    def open_job(self, job: str, request: gr.Request | None = None) -> dict[Any, Any]: ...
     def show_comparison(self, shown: ComparatorValue) -> dict[Any, Any]: ...
 
 
@@ -100,39 +102,39 @@ class Keeper:
             return {self.library.seen: gr.skip()}
         return {self.library.listing: gr.update(revision=now), self.library.seen: now}
 
-    def changed(self, event: gr.EventData) -> dict[Any, Any]:
+    def changed(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Do what was asked and show the list anew."""
-        change = parse_change(event._data)
-        said = self._change(change)
-        return {self.library.listing: library_value(self.jobs, change.query, said)}
+        change, by = parse_change(event._data), visitor_of(request, self.jobs)
+        said = self._change(change, by)
+        return {self.library.listing: library_value(self.jobs, change.query, said, by=by)}
 
-    def _change(self, change: Change) -> dict[str, Any] | None:
+    def _change(self, change: Change, by: Visitor) -> dict[str, Any] | None:
         """Change one job or notice; what was done, for the page to say."""
         jobs, job = self.jobs, change.job
         if change.name == "dismiss":
-            jobs.dismiss(change.notice)
+            jobs.dismiss(change.notice, by=by)
         elif change.name == "restart":
-            jobs.restart_worker()
+            jobs.restart_worker(by=by)
             return _said("The worker is started again.")
         elif change.name in ("pin", "unpin"):
-            jobs.pin(job, change.name == "pin")
+            jobs.pin(job, change.name == "pin", by=by)
         elif change.name == "delete":
-            jobs.delete(job)
+            jobs.delete(job, by=by)
             return _said(f"Deleted “{shortened(jobs.view(job).prompt, SHORT)}”.", undo=job)
         elif change.name == "restore":
-            jobs.restore(job)
+            jobs.restore(job, by=by)
             return _said(f"“{shortened(jobs.view(job).prompt, SHORT)}” is back.")
         elif change.name == "purge":
-            jobs.purge(job)
+            jobs.purge(job, by=by)
             return _said("Removed for good.")
         return None
 
-    def left(self, event: gr.EventData) -> dict[Any, Any]:
+    def left(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Go to the studio, with what was chosen. The poll of the library ends."""
         leave = parse_leave(event._data)
         changes: dict[Any, Any] = {self.views: gr.Tabs(selected="studio"), self.library.timer: gr.update(active=False)}
         if leave.job:
-            changes |= self.studio.open_job(leave.job) | self._address(f"job={leave.job}")
+            changes |= self.studio.open_job(leave.job, request) | self._address(f"job={leave.job}")
         elif leave.runs:
             picks = ",".join(f"{pick.job}.{pick.number}" for pick in leave.runs)
             changes |= self.studio.show_comparison(compare_runs(self.jobs, leave.runs))
@@ -142,13 +144,14 @@ class Keeper:
     def _address(self, query: str) -> dict[Any, Any]:
         return {self.library.listing: gr.update(address=[query, signature(self.jobs)])}
 
-    def taken_in(self, path: str | None) -> dict[Any, Any]:
+    def taken_in(self, path: str | None, request: gr.Request) -> dict[Any, Any]:
         """An archive was given: it becomes a job of its own."""
         if not path:
             raise InvalidInput("archive", "no file arrived; choose it again.")
-        job = self.jobs.take_in(Path(path))
+        by = visitor_of(request, self.jobs)
+        job = self.jobs.take_in(Path(path), by=by)
         said = _said(f"Imported “{shortened(self.jobs.view(job).prompt, SHORT)}”.")
-        shown = library_value(self.jobs, Query(), said | {"job": job})
+        shown = library_value(self.jobs, Query(), said | {"job": job}, by=by)
         return {self.library.listing: gr.update(value=shown), self.library.upload: None}
 
 

@@ -16,11 +16,14 @@ import gradio as gr
 from gradio.route_utils import get_request_origin
 from starlette.requests import Request
 
+from engine.strict_json import items_of
+
 UNREADABLE = "The page sent something that cannot be read here; reload it and try again."
 PREFIX = "/gradio_api/"
 DIRECT = ("run", "api", "call")  # their addresses end with the name of an event
 CLOSED = ("component_server", "process_recording", "vibe-edit", "vibe-code")  # Gradio's, of no use to this page
 MAX_NAME = 255  # bytes of one part of an address: no file system takes more
+MAX_ITEMS = 50_000  # values, keys and brackets of a request: what the page sends has some hundreds
 MAX_DEPTH = 64  # of JSON; what the page sends is nested less than ten deep
 
 
@@ -55,6 +58,9 @@ class Envelope:
         if not _has_origin(scope):
             await refuse(send, 400, "the host that the request names is none")
             return
+        if scope["method"] == "GET" and self._of_nobody(scope):
+            await refuse(send, 404, "the queue knows no such session")
+            return
         if scope["method"] != "POST" or not path.startswith(PREFIX):
             await self.app(scope, receive, send)
             return
@@ -73,6 +79,17 @@ class Envelope:
             return next(given, None) or await receive()
 
         await self._passed(scope, again, send)
+
+    def _of_nobody(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether messages are asked for of no session: Gradio would begin an answer, and fail with a page of log."""
+        words = scope["path"].removeprefix(PREFIX).strip("/").split("/")
+        if words == ["queue", "data"]:
+            session = Request(scope).query_params.get("session_hash")
+        elif words[0] == "call" and len(words) > 2:
+            session = words[-1]
+        else:
+            return False
+        return session not in self.page._queue.pending_messages_per_session
 
     async def _passed(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Handlers' errors never come this far; what does is of Gradio's reading, so the request is at fault."""
@@ -101,6 +118,8 @@ class Envelope:
         """The status and the sentence of a refusal; None for what may pass."""
         if words[0] in CLOSED:
             return 404, "there is nothing here"
+        if items_of(body) > MAX_ITEMS:  # it is read in the event loop, where all others wait for it
+            return 413, f"the request holds more than {MAX_ITEMS} values"
         try:
             sent = json.loads(body or b"{}")
         except (ValueError, RecursionError):

@@ -22,10 +22,10 @@ from engine.models.availability import studio_models
 from engine.models.catalogue import catalogue_model
 from engine.schedules.lightx2v_keys import export
 from engine.switching.policies import DEFAULT_POLICY, policy_named
+from ui.shared.who_asks import visitor_of
 from ui.studio import job_display
 from ui.studio.forecast import predictions
 from ui.studio.opened_files import ORDINARY, parse_schedule_text, preset_of
-from ui.studio.run_events import visitor_of
 
 POLL_S = 0.5
 MAX_CALLS = 20  # clients that follow a comparison at once; their jobs go on without them
@@ -185,13 +185,13 @@ class Endpoints:
             "report": report.model_dump(mode="json") if report else None,
         }
 
-    def cancel_job(self, job: str) -> dict:
+    def cancel_job(self, job: str, request: gr.Request = None) -> dict:  # type: ignore[assignment]
         """Stop a comparison within one step; what is finished stays.
 
         Args:
             job: The id that `compare` gave.
         """
-        self.jobs.cancel(job)
+        self.jobs.cancel(job, by=visitor_of(request, self.jobs))
         return self.get_job(job)
 
     async def compare(
@@ -249,7 +249,7 @@ class Endpoints:
                 last_image=last_image, video=video,
             )  # fmt: skip
             experiment = self._experiment(model, schedules, asked, policy)
-            job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=bool(noise_floor))
+            job = self.jobs.submit(experiment, by=visitor_of(request, self.jobs), noise_floor=bool(noise_floor))
             async for state in self._followed(job):
                 yield state
 

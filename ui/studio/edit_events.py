@@ -105,9 +105,9 @@ class Editing(Desk):
     def dropped(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """A file was opened: a schedule becomes a track, an experiment is restored whole."""
         s = self.studio
-        opened = opened_files.open_file(
-            values[s.open_file], self._board(values), values[s.documents], known_model(self._values(values)["model"])
-        )
+        spec = known_model(self._values(values)["model"])
+        with self.jobs.taking_in.turn():
+            opened = opened_files.open_file(values[s.open_file], self._board(values), values[s.documents], spec)
         if opened.experiment is not None:
             return self._show_experiment(opened.experiment) | {s.open_file: None}
         kept = values | {s.documents: opened.documents}

@@ -11,12 +11,14 @@ from engine.errors import ResoluteError
 from engine.experiments.documents import parse_experiment
 from engine.experiments.share_link import unpack
 from engine.jobs.job_view import JobView
+from engine.jobs.visitors import Visitor
 from engine.models.catalogue import catalogue_model
 from engine.reports.schema import Report
 from ui.comparator.across_jobs import compare_runs, picks_of
 from ui.comparator.comparator_value import ComparatorValue, parse_action
 from ui.figures.figures_value import figures_of
 from ui.figures.figures_value import parse_action as parse_figures_action
+from ui.shared.who_asks import visitor_of
 from ui.studio import job_display, opened_files
 from ui.studio.desk import Desk
 from ui.studio.forecast import forecast_html
@@ -31,7 +33,7 @@ class Running(Desk):
         """A page is opened: with a job, with a shared experiment, or plainly."""
         s, query = self.studio, dict(request.query_params)
         if "job" in query:
-            return self.open_job(query["job"])
+            return self.open_job(query["job"], request)
         if "s" in query:
             return self._show_experiment(unpack(query["s"]))
         values = default_values(default_model())
@@ -51,12 +53,13 @@ class Running(Desk):
         """What `open_job` and `show_comparison` may change."""
         return self._restored()
 
-    def open_job(self, job: str) -> dict[Any, Any]:
+    def open_job(self, job: str, request: gr.Request | None = None) -> dict[Any, Any]:
         """The studio filled with a job: its fields, its board, its runs, followed where it still runs."""
-        s, view = self.studio, self.jobs.view(job)
+        s, view, by = self.studio, self.jobs.view(job), visitor_of(request, self.jobs)
+        self.jobs.rights.opened(job, by)
         experiment = parse_experiment(view.document, "the job", catalogue_model)
         self.jobs.lend_pictures(job, experiment)
-        shown, followed = self._show_experiment(experiment), self._follow(view.id, -1, experiment.spec.id)
+        shown, followed = self._show_experiment(experiment), self._follow(view.id, -1, experiment.spec.id, by)
         if s.board in followed:  # it brings only what the job has taught: the lanes are the experiment's
             followed[s.board] = shown[s.board] | followed[s.board]
         return {s.figures: None, s.downloads: ""} | shown | followed
@@ -81,8 +84,9 @@ class Running(Desk):
         """Put the experiment on disk as a job and follow it; the lanes take the colours of its runs."""
         experiment = self._experiment(values)
         noise_floor = bool(values[self.studio.noise_floor])
-        job = self.jobs.submit(experiment, visitor=visitor_of(request), noise_floor=noise_floor)
-        return self._follow(job, -1, experiment.spec.id) | {
+        by = visitor_of(request, self.jobs)
+        job = self.jobs.submit(experiment, by=by, noise_floor=noise_floor)
+        return self._follow(job, -1, experiment.spec.id, by) | {
             self.studio.board: gr.update(value=board_of(experiment.tracks, experiment.steps))
         }
 
@@ -91,25 +95,25 @@ class Running(Desk):
         shown = [s.comparator, s.figures, s.pyramid, s.status, s.downloads, s.board, s.forecast]
         return [*shown, s.run, s.stop, s.timer, s.job, s.revision]
 
-    def poll(self, job: str, revision: int, chosen: str) -> dict[Any, Any]:
+    def poll(self, job: str, revision: int, chosen: str, request: gr.Request = None) -> dict[Any, Any]:  # type: ignore[assignment]
         """Twice a second while a job is on its way; an unchanged job changes nothing."""
         try:
-            return self._follow(job, revision, chosen)
+            return self._follow(job, revision, chosen, visitor_of(request, self.jobs))
         except ResoluteError:  # it was deleted, or the disk fails: what is shown stays
             return {self.studio.timer: gr.update(active=False)}
 
-    def _follow(self, job: str, revision: int, chosen: str) -> dict[Any, Any]:
+    def _follow(self, job: str, revision: int, chosen: str, by: Visitor) -> dict[Any, Any]:
         """All that shows a job, where it has changed since `revision`; the board learns if its model is `chosen`."""
         s, view = self.studio, self.jobs.view(job)
         if view.revision == revision:
             return {s.job: gr.skip()}
-        report = job_display.report_of(self.jobs, job)
+        report, mine = job_display.report_of(self.jobs, job), self.jobs.rights.may_change(job, by)
         changes: dict[Any, Any] = {
             s.comparator: job_display.comparison(view, report),
             s.pyramid: job_display.pyramid(view, report),
             s.status: job_display.status_html(view, self.jobs.notices()),
-            s.run: gr.update(visible=view.finished),
-            s.stop: gr.update(visible=not view.finished, interactive=not view.stopping),
+            s.run: gr.update(visible=view.finished or not mine),
+            s.stop: gr.update(visible=not view.finished and mine, interactive=not view.stopping),
             s.timer: gr.update(active=not view.finished),
             s.job: view.id,
             s.revision: view.revision,
@@ -130,18 +134,18 @@ class Running(Desk):
         context = self._context(values, report)
         return {s.board: gr.update(context=context), s.forecast: forecast_html(values, board, self.jobs)}
 
-    def stop(self, job: str) -> Any:
+    def stop(self, job: str, request: gr.Request) -> Any:
         if job:
-            self.jobs.cancel(job)
+            self.jobs.cancel(job, by=visitor_of(request, self.jobs))
         return gr.update(active=bool(job))
 
-    def acted(self, job: str | None, event: gr.EventData) -> Any:
+    def acted(self, job: str | None, event: gr.EventData, request: gr.Request) -> Any:
         """Skip one run, or run again what is missing."""
-        action = parse_action(event._data)
+        action, by = parse_action(event._data), visitor_of(request, self.jobs)
         if job and action.action == "skip":
-            self.jobs.skip(job, action.number)
+            self.jobs.skip(job, action.number, by=by)
         if job and action.action == "retry":
-            self.jobs.retry(job)
+            self.jobs.retry(job, by=by)
         return gr.skip() if action.action == "select" else gr.update(active=bool(job))
 
     def chosen(self, event: gr.EventData) -> Any:
@@ -157,8 +161,3 @@ class Running(Desk):
 
     def _report(self, job: str | None) -> Report | None:
         return job_display.report_of(self.jobs, job)
-
-
-def visitor_of(request: gr.Request) -> str:
-    """Whom a limit counts: the address that the connection comes from. The session's own word is no identity."""
-    return getattr(getattr(request, "client", None), "host", None) or "unknown"

@@ -17,6 +17,7 @@ from engine.hpdm.level_choice import LevelChoice, checked_level_schedule, level_
 from engine.schedules.schedule import ResolutionSchedule, checked_steps, own_steps, parse_schedule
 from engine.strict_json import shown
 from engine.switching.policies import policy_named
+from engine.texts import check_plain
 
 MAX_TRACKS = 8
 MAX_NAME = 80
@@ -222,6 +223,5 @@ def _name(value: object) -> str:
         raise InvalidInput("name", "name is empty or not text; give the track a name.")
     if len(value) > MAX_NAME:
         raise InvalidInput("name", f"name has {len(value):,} characters; at most {MAX_NAME} are taken.")
-    if any(ord(char) < 32 or "\ud800" <= char <= "\udfff" for char in value):
-        raise InvalidInput("name", "name holds a control character or half of a surrogate pair; remove it.")
+    check_plain("name", value)
     return value.strip()
