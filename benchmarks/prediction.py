@@ -46,7 +46,9 @@ class Foresight(Silent):
         self.timings, asked = self.timings.with_run(run), self.experiment
         size, given = (asked.height, asked.width, asked.frames), asked.conditions.roles
         costs = CostModel(asked.spec, self.timings, *size, asked.guidance, conditions=given)
-        self.predicted = {track.name: costs.seconds(track.schedule) for track in (asked.baseline, *asked.tracks)}
+        self.predicted = {
+            track.name: costs.seconds(track.schedule, asked.steps) for track in (asked.baseline, *asked.tracks)
+        }
 
 
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Words that several packages say alike: an error's first line, and counts of bytes."""
+"""Words that several packages say alike: an error's first line, and counts of bytes and steps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ def first_line(error: BaseException, most: int = 200, otherwise: str | None = No
     if lines:
         return lines[0][:most]
     return type(error).__name__ if otherwise is None else otherwise
+
+
+def steps_text(steps: int) -> str:
+    """A number of steps: 1 step, 15 steps."""
+    return f"{steps} step{'' if steps == 1 else 's'}"
 
 
 def gib_text(count: float, decimals: int = 2) -> str:

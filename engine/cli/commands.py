@@ -196,10 +196,8 @@ def cost(
     asked = Settings("-", steps=count, height=height, width=width, frames=frames, guidance=guidance)
     experiment = make_experiment(spec, scheduled_tracks(schedule, count, [], ["none"]), asked)
     size: dict[str, Any] = {"height": experiment.height, "width": experiment.width, "frames": experiment.frames}
-    costs = {
-        track.name: schedule_cost(spec, track.schedule, **size, guidance=experiment.guidance)
-        for track in experiment.tracks
-    }
+    given: dict[str, Any] = {**size, "guidance": experiment.guidance, "baseline_steps": experiment.steps}
+    costs = {track.name: schedule_cost(spec, track.schedule, **given) for track in experiment.tracks}
     print_costs(spec, size, costs, json_only)
 
 
@@ -248,7 +246,7 @@ def export_schedule(file: Annotated[str, typer.Argument(help="A JSON file, a pre
 
 
 def _fitting(spec: ModelSpec, preset: Preset) -> Any:
-    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY), preset.cache, preset.levels)
+    track = Track(preset.name, preset.schedule, policy_named(DEFAULT_POLICY), preset.cache, preset.levels, preset.steps)
     return make_experiment(spec, [track], Settings("-", steps=preset.schedule.infer_steps))
 
 

@@ -25,9 +25,14 @@ from engine.models.catalogue import ModelSpec
 from engine.models.solver_choice import SOLVERS
 from engine.switching.policies import DEFAULT_POLICY, POLICIES, policy_named
 
-SCHEDULE_HELP = "A preset, a JSON file, or shorthand: 0.75@50%, 1/0.75@20%/70%."
+SCHEDULE_HELP = (
+    "A preset, a JSON file, or shorthand: 0.75@50%, 1/0.75@20%/70%; with steps of its own: flat@15, 0.75@50%/20."
+)
 ModelName = Annotated[str, typer.Option(help="A model of the catalogue, or the path of a diffusers folder.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps of all runs; schedules are scaled to it.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Denoising steps of all runs but those with steps of their own; schedules are scaled to it."),
+]
 Height = Annotated[int | None, typer.Option(help="Pixels; the model's own where left out.")]
 Width = Annotated[int | None, typer.Option(help="Pixels.")]
 Frames = Annotated[int | None, typer.Option(help="Number of frames.")]
@@ -162,5 +167,5 @@ def scheduled_tracks(
             policy = policy_named(name)
             label = preset.name if len(policies) < 2 else f"{preset.name} {policy.name}"
             label = f"{label}+{cache}" if cache and chosen else label
-            tracks.append(Track(label, preset.schedule, policy, cache, preset.levels))
+            tracks.append(Track(label, preset.schedule, policy, cache, preset.levels, preset.steps))
     return tracks

@@ -260,7 +260,8 @@ def print_schedule(preset: Preset, fitting: Experiment | None) -> None:
     schedule = preset.schedule
     console = Console()
     cache = f", {preset.cache}" if preset.cache else ""
-    _say(console, f"{preset.name}: {schedule.kind}, {schedule.infer_steps} steps{cache}")
+    steps = f"{schedule.infer_steps} steps{'' if preset.steps is None else ' of its own'}"
+    _say(console, f"{preset.name}: {schedule.kind}, {steps}{cache}")
     sizes = fitting.sizes(schedule) if fitting else ()
     for stage in schedule.stages:
         line = f"  steps {stage.first:>4}..{stage.last:<4} rate {stage.rate:g}"
@@ -283,7 +284,7 @@ def _say(console: Console, text: str | None, **options: Any) -> None:
 def _console() -> Console:
     """Standard output; as wide as the tables need where it is no terminal."""
     console = Console()
-    return console if console.is_terminal else Console(width=132)
+    return console if console.is_terminal else Console(width=150)
 
 
 def _number(value: float | None, spec: str) -> str:

@@ -36,6 +36,7 @@ def measured_run(
     run = Run(
         name=track.name,
         schedule=export(track.schedule),
+        steps=track.steps,
         status="done",
         stages=stages_of(cost, runner.experiment),
         sigmas=result.sigmas,

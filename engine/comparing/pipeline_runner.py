@@ -84,6 +84,7 @@ class ScheduledRunner(Runner[StagedResult]):
             frames=experiment.frames,
             guidance=experiment.guidance,
             image=experiment.conditions.image is not None,
+            baseline_steps=experiment.steps,
         )
 
     def flops(self, track: Track, cost: Cost, result: StagedResult) -> int:

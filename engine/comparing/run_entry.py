@@ -100,6 +100,7 @@ def unfinished_run(runner: Runner[Any], track: Track, status: Literal["failed", 
     return Run(
         name=track.name,
         schedule=export(track.schedule),
+        steps=track.steps,
         status=status,
         error=error,
         memory=Memory(kind="cuda" if cuda else "rss_above_start", peak_bytes=None, reason=f"run {status}"),

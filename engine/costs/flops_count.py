@@ -45,7 +45,7 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """FLOPs of the denoising loop of a schedule and of the full-resolution baseline of as many steps."""
+    """FLOPs of the denoising loop of a schedule and of the full-resolution baseline that it is held against."""
 
     stages: tuple[StageCost, ...]
     baseline_flops: int
@@ -70,10 +70,12 @@ def schedule_cost(
     guidance: float,
     max_sequence_length: int | None = None,
     image: bool = False,
+    baseline_steps: int | None = None,
 ) -> Cost:
     """Count a schedule's FLOPs for a model at a size; guidance may mean two forward passes a step, by its family.
 
-    `image` says whether a picture is given, whose tokens some families evaluate beside the latents'.
+    `image` says whether a picture is given, whose tokens some families evaluate beside the latents'. The baseline has
+    `baseline_steps` steps; None: as many as the schedule.
     """
     full = full_size(spec.geometry, height, width, frames)
     passes = spec.family.passes(guidance)
@@ -85,7 +87,7 @@ def schedule_cost(
 
     sizes = stage_sizes(schedule, full, spec.geometry.patch)
     stages = tuple(StageCost(stage, size, step(size)) for stage, size in zip(schedule.stages, sizes, strict=True))
-    return Cost(stages, schedule.infer_steps * step(full))
+    return Cost(stages, (baseline_steps or schedule.infer_steps) * step(full))
 
 
 def forward_flops(transformer: Mapping[str, Any], size: LatentSize, text_tokens: int, reference: int = 0) -> int:

@@ -139,9 +139,10 @@ class CostModel:
         """`rates` as plain JSON: the board's detents."""
         return [row.document() for row in self.rates]
 
-    def seconds(self, schedule: ResolutionSchedule) -> Prediction:
-        """What a run of a schedule will take here."""
-        denoise, base = self._denoise_s(schedule), self._denoise_s(flat(schedule.infer_steps))
+    def seconds(self, schedule: ResolutionSchedule, baseline_steps: int | None = None) -> Prediction:
+        """What a run of a schedule will take here; its baseline has `baseline_steps` steps, or as many as itself."""
+        base_steps = baseline_steps or schedule.infer_steps
+        denoise, base = self._denoise_s(schedule), self._denoise_s(flat(base_steps))
         fixed, stages = self.fixed_s, self._stages(schedule)
         flops = sum(stage.steps * self.step_flops(size) for stage, size in stages)
         before = sum(self.condition_s(size) for _, size in stages)
@@ -150,7 +151,7 @@ class CostModel:
             total_s=None if denoise is None or fixed is None else denoise + before + fixed,
             denoise_s=denoise,
             speedup=base / denoise if base and denoise else None,
-            by_flops=schedule.infer_steps * self.step_flops(self.full) / flops,
+            by_flops=base_steps * self.step_flops(self.full) / flops,
             peak_bytes=self.peak_bytes,
             source=source,
             half_width=self.half_width(source),

@@ -20,6 +20,7 @@ from engine.models.solver_choice import SOLVERS
 from engine.reports import report_file
 from engine.reports.schema import Report
 from engine.schedules.lightx2v_keys import SCHEDULE_KEYS, schedule_of
+from engine.schedules.schedule import own_steps
 from engine.switching.policies import DEFAULT_POLICY, policy_named
 from engine.texts import plain
 
@@ -93,13 +94,14 @@ def _tracks(value: object, what: str) -> list[Track]:
 def _track(value: object, what: str) -> Track:
     if not isinstance(value, dict):
         raise InvalidInput("tracks", f"{what} must be an object with a name, a policy and a schedule.")
-    _known(value, ("name", "policy", "cache", "levels", *SCHEDULE_KEYS), what)
+    _known(value, ("name", "policy", "cache", "levels", "steps", *SCHEDULE_KEYS), what)
     name = value.get("name")
     name = plain(name) if isinstance(name, str) else name
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
         raise InvalidInput("name", f"{what}: name must be text of 1 to {MAX_NAME} characters.")
     policy, cache = policy_named(value.get("policy")), parse_optional(value.get("cache"))
-    return Track(name, schedule_of(value), policy, cache, parse_optional_levels(value.get("levels")))
+    levels, steps = parse_optional_levels(value.get("levels")), own_steps(value.get("steps"))
+    return Track(name, schedule_of(value), policy, cache, levels, steps)
 
 
 def _known(document: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
@@ -124,6 +126,7 @@ def _from_report(report: Report, models: Models | None) -> Experiment:
             policy_named(DEFAULT_POLICY if run.levels else run.policy),
             parse_optional(run.cache),
             parse_optional_levels(run.levels),
+            run.steps,
         )
         for run in report.runs[1:]
     ]

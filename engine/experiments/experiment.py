@@ -10,13 +10,14 @@ from typing import Any
 from engine.caches.cache_choice import CacheChoice
 from engine.caches.which_model import checked
 from engine.errors import InvalidInput
-from engine.experiments.settings import CheckedSettings, Settings, checked_settings, checked_text
+from engine.experiments.settings import CheckedSettings, Settings, checked_settings, checked_text, enough_steps
 from engine.hpdm.level_choice import LevelChoice, checked_level_schedule, checked_levels, level_schedule, level_sizes
 from engine.models.catalogue import ModelSpec
 from engine.schedules.latent_sizes import LatentSize, full_size, merged, stage_sizes
 from engine.schedules.lightx2v_keys import export
-from engine.schedules.schedule import ResolutionSchedule, Stage, flat
+from engine.schedules.schedule import ResolutionSchedule, Stage, flat, own_steps
 from engine.switching.policies import DEFAULT_POLICY, FORMER_DEFAULT, Policy, policy_named
+from engine.wording import steps_text
 
 MAX_TRACKS = 64
 MAX_NAME = 200  # characters of a track's name
@@ -27,13 +28,18 @@ FORMAT = 1  # of the document that an experiment is written as
 
 @dataclass(frozen=True)
 class Track:
-    """One schedule under one policy, with or without a cache, and the name that tables and files use."""
+    """One schedule under one policy, with or without a cache, and the name that tables and files use.
+
+    `steps` are those that it keeps whatever the experiment has (None: it has the experiment's); in an experiment its
+    schedule is always over the steps that it runs.
+    """
 
     name: str
     schedule: ResolutionSchedule
     policy: Policy
     cache: CacheChoice | None = None
     levels: LevelChoice | None = None  # of a hierarchical patch model, which has no policy and no cache
+    steps: int | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -42,8 +48,10 @@ class Track:
 
     @property
     def told(self) -> str:
-        """What a table shows of how the schedule is run: its levels, or its policy."""
-        return self.levels.told if self.levels else self.policy.name
+        """What a table shows of how the schedule is run: its levels, or its policy and steps of its own."""
+        if self.levels:
+            return self.levels.told
+        return self.policy.name if self.steps is None else f"{self.policy.name}, {steps_text(self.steps)}"
 
     @property
     def slug(self) -> str:
@@ -51,14 +59,22 @@ class Track:
         return re.sub(r"[^a-z0-9.]+", "-", self.name.lower().replace("%", "pct")).strip("-.")[:60] or "run"
 
     def document(self) -> dict[str, Any]:
-        """As plain data; a track without a cache says nothing of one."""
+        """As plain data; a track without a cache, or without steps of its own, says nothing of them."""
         cache = {"cache": self.cache.document()} if self.cache else {}
         levels = {"levels": self.levels.document()} if self.levels else {}
-        return {"name": self.name, "policy": self.policy.name, **export(self.schedule), **cache, **levels}
+        steps = {} if self.steps is None else {"steps": self.steps}
+        return {"name": self.name, "policy": self.policy.name, **export(self.schedule), **cache, **levels, **steps}
+
+    def fitted(self, steps: int) -> ResolutionSchedule:
+        """The schedule over this track's own steps, or else over `steps`. Raises InvalidInput where it does not fit."""
+        return self.schedule.with_steps(self.steps or steps)
 
     def without_cache(self, other: Track) -> bool:
         """Whether `other` is this track without its cache; where nothing is switched no policy has a say."""
-        same = self.schedule == other.schedule or (self.schedule.is_flat and other.schedule.is_flat)
+        flat_both = self.schedule.is_flat and other.schedule.is_flat
+        same = self.schedule == other.schedule or (
+            flat_both and self.schedule.infer_steps == other.schedule.infer_steps
+        )
         return other.cache is None and same and (self.schedule.is_flat or self.policy == other.policy)
 
 
@@ -68,6 +84,11 @@ class Experiment(CheckedSettings):
 
     spec: ModelSpec
     tracks: tuple[Track, ...]
+
+    @property
+    def most_steps(self) -> int:
+        """The steps of the longest run."""
+        return max(self.steps, *(track.steps or 0 for track in self.tracks), 0)
 
     @property
     def baseline(self) -> Track:
@@ -133,7 +154,7 @@ def baseline_of(spec: ModelSpec, steps: int) -> Track:
 def make_experiment(spec: ModelSpec, tracks: Iterable[Track], asked: Settings) -> Experiment:
     """Check everything that came from outside and freeze it. Raises InvalidInput naming field, value and remedy.
 
-    Tracks are brought to the steps that are asked for and must fit the model at this size.
+    Tracks without steps of their own are brought to those that are asked for; all must fit the model at this size.
     """
     settings = checked_settings(spec, asked)
     return Experiment(spec=spec, tracks=_checked_tracks(tracks, spec, settings), **vars(settings))
@@ -154,6 +175,10 @@ def _level_track(track: Track, spec: ModelSpec, settings: CheckedSettings) -> Tr
     """A track of a hierarchical patch model, with the number of levels filled in."""
     assert spec.levels is not None
     levels = checked_levels(track.levels, spec.levels)
+    if track.steps is not None:
+        raise InvalidInput(
+            "steps", f"{spec.title} shares its steps among levels; leave out those of {track.name[:60]!r}."
+        )
     schedule = checked_level_schedule(track.schedule, spec.levels, settings.steps)
     if track.policy.name not in (DEFAULT_POLICY, FORMER_DEFAULT):
         raise InvalidInput("policy", f"policy is {track.policy.name!r}; {spec.title} switches nothing: leave it out.")
@@ -161,15 +186,17 @@ def _level_track(track: Track, spec: ModelSpec, settings: CheckedSettings) -> Tr
 
 
 def _scheduled_track(track: Track, spec: ModelSpec, settings: CheckedSettings) -> Track:
-    """A track along a resolution schedule, at the settings' steps."""
+    """A track along a resolution schedule, at its own or the settings' steps."""
     if track.levels:
         raise InvalidInput(
             "levels", f"{spec.title} has no levels; choose a resolution schedule for {track.name[:60]!r}."
         )
-    schedule = track.schedule.with_steps(settings.steps)
+    own, schedule = own_steps(track.steps), track.fitted(settings.steps)
+    if own is not None:
+        enough_steps(spec, own, f"steps of {track.name[:60]!r}")
     full = full_size(spec.geometry, settings.height, settings.width, settings.frames)
     stage_sizes(schedule, full, spec.geometry.patch)  # raises where a stage would be less than a patch
-    return Track(track.name, schedule, track.policy, checked(track.cache, spec))
+    return Track(track.name, schedule, track.policy, checked(track.cache, spec), steps=own)
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:

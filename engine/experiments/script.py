@@ -259,7 +259,7 @@ def _settings(experiment: Experiment, track: Track) -> list[str]:
                 "PROMPT": experiment.prompt,
                 "NEGATIVE_PROMPT": experiment.negative_prompt,
                 "SEED": experiment.seed,
-                "STEPS": experiment.steps,
+                "STEPS": track.schedule.infer_steps,
                 "FRAMES": experiment.frames,
                 "FPS": experiment.fps,
                 "GUIDANCE": experiment.guidance,

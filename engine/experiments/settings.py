@@ -1,8 +1,8 @@
 """What a run is asked for, as it comes from outside, and the same once it is checked against a model.
 
 Whoever takes values from people (command line, page, API, documents, links) makes a `Settings` of them and checks
-nothing. `checked_settings` knows no tracks: a part of a comparison that is to have steps or guidance of its own is
-`checked_settings(spec, replace(asked, steps=…, guidance=…))`.
+nothing. `checked_settings` knows no tracks: steps of a track's own are checked by `enough_steps`, and a part of a
+comparison that is to have guidance of its own is `checked_settings(spec, replace(asked, guidance=…))`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def checked_settings(spec: ModelSpec, asked: Settings) -> CheckedSettings:
     height, width, frames = _size(spec, asked)
     if spec.levels and isinstance(asked.prompt, str):
         understand(asked.prompt, spec.levels.conditions)
-    steps = _steps(spec, asked)
+    steps = enough_steps(spec, checked_steps(_first(asked.steps, spec.defaults.steps)))
     guidance, guidance_2 = _guidance(spec, asked)
     return CheckedSettings(
         prompt=checked_text("prompt", asked.prompt),
@@ -143,10 +143,10 @@ def _frames(spec: ModelSpec, asked: Settings) -> object:
     return 1
 
 
-def _steps(spec: ModelSpec, asked: Settings) -> int:
-    count = checked_steps(_first(asked.steps, spec.defaults.steps))
+def enough_steps(spec: ModelSpec, count: int, whose: str = "steps") -> int:
+    """A number of steps that the model can make a table of; `whose` names them in the refusal. Raises InvalidInput."""
     if count < spec.family.least_steps:
-        raise InvalidInput("steps", f"steps is {count}; {spec.title} needs at least {spec.family.least_steps}.")
+        raise InvalidInput("steps", f"{whose} is {count}; {spec.title} needs at least {spec.family.least_steps}.")
     return count
 
 

@@ -2,8 +2,8 @@
 
 `LINK_FORMAT` 1: a JSON object with one-letter keys, zlib, base64url without padding. What equals the model's defaults
 is left out, and a track is `[name, policy, rates, switch steps]`, with its cache's document as a fifth (null where
-there is none) and that of its levels as a sixth. A link comes from strangers: it is bounded before it is inflated and
-while it is, read strictly, and may name only models of the catalogue.
+there is none), that of its levels as a sixth, and the steps that it has of its own as a seventh. A link comes from
+strangers: bounded before it is inflated and while it is, read strictly, it may name only models of the catalogue.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine import strict_json
 from engine.checked import is_integer
 from engine.errors import InvalidInput, ModelNotFound
 from engine.experiments.documents import experiment_of
-from engine.experiments.experiment import FORMAT, Experiment
+from engine.experiments.experiment import FORMAT, Experiment, Track
 from engine.models.catalogue import catalogue_model
 
 LINK_FORMAT = 1
@@ -64,14 +64,7 @@ def pack(experiment: Experiment) -> str:
     if experiment.solver is not None:
         short["o"] = experiment.solver
     short |= {_SHORT[role]: picture.document() for role, picture in experiment.conditions.given()}
-    short["t"] = [
-        [
-            *(track.name, track.policy.name, list(track.schedule.rates), list(track.schedule.switch_steps)),
-            *([track.cache.document()] if track.cache else []),
-            *([None, track.levels.document()] if track.levels else []),
-        ]
-        for track in experiment.tracks
-    ]
+    short["t"] = [_short_track(track) for track in experiment.tracks]
     data = json.dumps(short, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     text = base64.urlsafe_b64encode(zlib.compress(data, 9)).rstrip(b"=").decode()
     if len(text) > MAX_TEXT or len(data) > MAX_JSON:
@@ -126,17 +119,31 @@ def _long(short: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _short_track(track: Track) -> list[Any]:
+    """What `_track` reads; of the last three no more than are needed."""
+    more: list[Any] = [
+        track.cache.document() if track.cache else None,
+        track.levels.document() if track.levels else None,
+        track.steps,
+    ]
+    while more and more[-1] is None:
+        more.pop()
+    return [track.name, track.policy.name, list(track.schedule.rates), list(track.schedule.switch_steps), *more]
+
+
 def _track(value: object, steps: object) -> dict[str, Any]:
-    if not isinstance(value, list) or len(value) not in (4, 5, 6):
+    if not isinstance(value, list) or not 4 <= len(value) <= 7:
         raise InvalidInput("link", "the link holds a track that is not name, policy, rates and steps; copy it again.")
-    name, policy, rates, switches, cache, levels = (*value, None, None)[:6]
+    name, policy, rates, switches, cache, levels, own = (*value, None, None, None)[:7]
     schedule = {
         "resolution_rate": rates,
         "changing_resolution_steps": switches,
         **({} if cache is None else {"cache": cache}),
         **({} if levels is None else {"levels": levels}),
+        **({} if own is None else {"steps": own}),
     }
-    return {"name": name, "policy": policy, "infer_steps": steps, "changing_resolution": True, **schedule}
+    counted = steps if own is None else own
+    return {"name": name, "policy": policy, "infer_steps": counted, "changing_resolution": True, **schedule}
 
 
 def _catalogued(name: str) -> Any:

@@ -252,7 +252,10 @@ def _agree(experiment: Experiment, report: Report) -> None:
     for run in report.runs:
         if run.name not in names:
             _refuse(f"{job_folders.REPORT} tells of the run “{strict_json.shown(run.name)}”, which was not asked for")
-        stem = f"{names.index(run.name):02d}"
+        number = names.index(run.name)
+        if run.steps != queue.tracks_of(experiment)[number].steps:
+            _refuse(f"{job_folders.REPORT} gives “{strict_json.shown(run.name)}” other steps than were asked for")
+        stem = f"{number:02d}"
         own = {f"{stem}.mp4", f"{stem}.webp", None}
         differing = {f"{stem}-difference.mp4", f"{stem}-difference.webp", None}
         if run.video not in own or run.heatmap not in differing:

@@ -52,7 +52,7 @@ class Limits:
             raise InvalidInput("model", f"model {experiment.spec.id[:80]!r} is not one of this server's.")
         work = work_of(experiment)
         asked = {
-            "steps": experiment.steps,
+            "steps": experiment.most_steps,
             "pixels": experiment.width * experiment.height,
             "frames": experiment.frames,
             "tracks": len(experiment.tracks),
@@ -86,7 +86,8 @@ def _token_steps(experiment: Experiment, schedule: ResolutionSchedule) -> int:
 def cost_text(experiment: Experiment, work: int) -> str:
     """What a comparison costs, for a refusal."""
     runs = len(experiment.tracks) + 1
-    return f"{runs} runs of {experiment.steps} steps, {_count(work)} token steps in all"
+    steps = f"up to {most}" if (most := experiment.most_steps) > experiment.steps else str(most)
+    return f"{runs} runs of {steps} steps, {_count(work)} token steps in all"
 
 
 def _count(value: float) -> str:

@@ -207,7 +207,7 @@ def _settings(found: Report) -> dict[str, str]:
         "Model": found.model,
         "Seed": str(found.seed),
         "Size": f"{size.width}×{size.height}, {size.frames} frames at {found.fps:g} fps",
-        "Steps": str(found.steps),
+        "Steps": f"{found.steps}{', but of their own where a run says so' * any(run.steps for run in found.runs)}",
         "Solver": found.solver,
         "Guidance": f"{found.guidance:g}{second}",
         "Shift": "the model's own" if found.shift is None else f"{found.shift:g}",

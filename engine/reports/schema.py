@@ -30,6 +30,7 @@ from engine.reports.report_fields import (
 )
 from engine.reports.run_costs import EvaluationCounts, Latency, Memory, Speedup, StageEntry
 from engine.schedules.schedule import MAX_STAGES, MAX_STEPS
+from engine.wording import steps_text
 
 VERSION: Literal[2] = 2  # what differs in earlier ones: engine.reports.earlier_versions
 
@@ -74,11 +75,12 @@ class Environment(Part):
 
 
 class Run(Part):
-    """One schedule under one policy, and what came of it."""
+    """One schedule under one policy, and what came of it. `steps` are those that it has of its own."""
 
     name: Name
     policy: Name | None
     schedule: ScheduleKeys
+    steps: Annotated[int | None, Field(ge=1, le=MAX_STEPS, exclude_if=operator.not_)] = None
     status: Literal["done", "failed", "cancelled"]
     error: Text | None = None
     stages: Annotated[tuple[StageEntry, ...], Field(max_length=MAX_STAGES, fail_fast=True)] = ()
@@ -122,10 +124,11 @@ class Run(Part):
 
     @property
     def told_policy(self) -> str | None:
-        """Policy and cache, or levels, in one line, as tables show them; None for a baseline that has one size."""
+        """Policy, cache and steps of its own, or levels, in one line, as tables show them; None for most baselines."""
         cache = str(parse_cache(self.cache)) if self.cache else None
         levels = parse_levels(self.levels).told if self.levels else None
-        return ", ".join(word for word in (self.policy, cache, levels) if word) or None
+        steps = steps_text(self.steps) if self.steps else None
+        return ", ".join(word for word in (self.policy, cache, levels, steps) if word) or None
 
     def stage_of(self, step: int) -> StageEntry | None:
         """The stage that a step (from 1) belongs to; None where the stages are not known."""
@@ -168,11 +171,24 @@ class Report(Part):
             raise ValueError("two runs have the same name")
         if self.noise_floor is None and not self.noise_floor_reason:
             raise ValueError("a noise_floor that is null needs its noise_floor_reason")
+        if self.runs[0].steps is not None:
+            raise ValueError("the baseline has the report's steps and none of its own")
         for run in self.runs:
+            steps = self.steps_of(run)
             longest = max(len(run.latency.steps_s), len(run.memory.steps_bytes), len(run.sigmas), len(run.experts))
-            if longest > self.steps or (run.stages and run.stages[-1].last_step > self.steps):
-                raise ValueError(f"run {run.name[:40]!r} has more steps than the report's {self.steps}")
+            if longest > steps or (run.stages and run.stages[-1].last_step > steps):
+                whose = "the report's" if run.steps is None else "its own"
+                raise ValueError(f"run {run.name[:40]!r} has more steps than {whose} {steps}")
         return self
+
+    def steps_of(self, run: Run) -> int:
+        """The number of steps that a run was to take: its own, or the report's."""
+        return run.steps or self.steps
+
+    @property
+    def most_steps(self) -> int:
+        """The steps of the longest run."""
+        return max(self.steps_of(run) for run in self.runs)
 
     @property
     def baseline(self) -> Run:

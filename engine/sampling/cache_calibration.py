@@ -17,11 +17,11 @@ from engine.schedules.schedule import flat
 
 
 class Calibration:
-    """Fills in what choices leave to the model, and records a comparison's ratios once, when they are first needed."""
+    """Fills in what choices leave to the model; records a comparison's ratios once a number of steps, when needed."""
 
     def __init__(self, spec: ModelSpec, height: int, memo: RunMemo | None = None) -> None:
         self.spec, self.height, self.memo = spec, height, memo
-        self._ratios: tuple[float, ...] | None = None
+        self._ratios: dict[int, tuple[float, ...]] = {}  # by the number of steps
 
     def complete(self, choice: CacheChoice, request: StagedRequest, on_step: OnStep | None = None) -> CacheChoice:
         """A choice, complete for a request. For MagCache an uncached run at full size is made; `on_step` may cancel it.
@@ -30,10 +30,11 @@ class Calibration:
         """
         choice = resolved(choice, self.spec, self.height)
         if choice.name == "magcache" and choice.get("ratios") is None:
-            if self._ratios is None:
+            steps = request.schedule.infer_steps
+            if steps not in self._ratios:
                 check_counting(request.pipe, choice)
-                self._ratios = self._record(request, on_step)
-            choice = choice.with_values(ratios=self._ratios)
+                self._ratios[steps] = self._record(request, on_step)
+            choice = choice.with_values(ratios=self._ratios[steps])
         return choice
 
     def _record(self, request: StagedRequest, on_step: OnStep | None) -> tuple[float, ...]:

@@ -148,6 +148,17 @@ def checked_steps(value: object) -> int:
     return value
 
 
+def own_steps(value: object) -> int | None:
+    """The number of steps that a track has of its own, from outside: an integer in 1..1000, or None for none."""
+    if value is None:
+        return None
+    if not is_integer(value) or not 1 <= value <= MAX_STEPS:
+        raise InvalidInput(
+            "steps", f"steps of a track is {_named(value)}; leave it out, or give an integer in 1..{MAX_STEPS}."
+        )
+    return value
+
+
 def checked_rate(value: object, field: str) -> float:
     """A resolution rate from outside: a number above 0 and at most 1 (booleans, strings, NaN and inf are refused)."""
     if not is_number(value):

@@ -161,6 +161,41 @@ def test_models_and_cost_need_no_weights(monkeypatch, capsys):
     assert costs["schedules"]["lightx2v-wan_t2v_U"]["speedup_by_flops"] == pytest.approx(1.452, abs=0.001)
 
 
+def test_schedules_with_steps_of_their_own_are_checked_exported_and_costed(monkeypatch, capsys, folder):
+    assert run_cli(monkeypatch, "schedule", "check", "0.5@50%/6", "--model", folder) == 0
+    assert "two-stage, 6 steps of its own" in capsys.readouterr().out
+    assert run_cli(monkeypatch, "schedule", "export", "0.5@50%/6") == 0
+    config = json.loads(capsys.readouterr().out)
+    assert (config["infer_steps"], config["changing_resolution_steps"]) == (6, [3])
+    assert run_cli(monkeypatch, "cost", "--model", "wan2.1-1.3b", "-s", "flat@15", "--steps", 30, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["schedules"]["flat@15"]["speedup_by_flops"] == 2
+    assert run_cli(monkeypatch, "cost", "--model", "wan2.1-1.3b", "-s", "flat@1001") == 2
+    assert "whole number in 1..1000" in capsys.readouterr().err
+
+
+def test_a_comparison_runs_every_schedule_at_its_own_steps(monkeypatch, capsys, folder, tmp_path):
+    command = [
+        "compare",
+        "--model",
+        folder,
+        "--prompt",
+        "a red apple",
+        *SIZE,
+        "-s",
+        "flat@2",
+        "-s",
+        "0.5@1/3",
+        "-s",
+        "0.5@2",
+    ]
+    out = tmp_path / "out"
+    assert run_cli(monkeypatch, *command, "--no-noise-floor", "--no-other-seed", "--out", out) == 0
+    assert [len(run.latency.steps_s) for run in load(out / "report.json").runs] == [4, 2, 3, 4]
+    printed = capsys.readouterr().out
+    assert "anchored, 2 steps" in printed
+    assert "anchored, 3 steps" in printed
+
+
 def test_a_video_or_a_report_reproduces_its_experiment(monkeypatch, capsys, folder, model, tmp_path):
     catalogued(monkeypatch, model)
     asked = experiment(model, "0.5@2", "1/0.75@1/3", prompt="„Apfel“ 🍎", guidance=2.5)

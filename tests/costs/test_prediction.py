@@ -139,6 +139,15 @@ def test_with_nothing_measured_only_flops_are_told():
     assert costs().table()[-1]["flops"] == cost.stages[-1].flops_per_step
 
 
+def test_a_track_of_its_own_steps_is_held_against_the_baseline_of_the_comparison():
+    model = costs(empty().with_run(run_of(flat(30), {1.0: 0.1})))
+    found = model.seconds(flat(15), baseline_steps=30)
+    assert (found.denoise_s, found.speedup, found.by_flops) == pytest.approx((1.5, 2.0, 2.0))
+    assert model.seconds(flat(15)).speedup == pytest.approx(1)
+    cost = schedule_cost(SPEC, flat(60), height=128, width=128, frames=17, guidance=3.0, baseline_steps=30)
+    assert cost.speedup == pytest.approx(0.5)
+
+
 def test_with_the_baseline_alone_seconds_go_with_flops():
     model = costs(empty().with_run(run_of(flat(30), {1.0: 0.1})))
     assert model.seconds(flat(30)).total_s == pytest.approx(3.6)

@@ -215,10 +215,61 @@ def test_shorthand_means_rates_at_steps(text, rates, steps):
     assert (schedule.rates, schedule.switch_steps) == (rates, steps)
 
 
-@pytest.mark.parametrize("text", ["0.75@0%", "0.75@100%", "1.2.3@5", "0.75@9999999", "2@5", "0@5", "٠.٥@5", "0.75@5/9"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.75@0%",
+        "0.75@100%",
+        "1.2.3@5",
+        "0.75@9999999",
+        "2@5",
+        "0@5",
+        "٠.٥@5",
+        "0.75@5/9%",
+        "0.75@5/0",
+        "0.75@5/1001",
+        "0.75@9/9",
+        "0.75@5/6/9",
+        "flat@",
+        "flat@0",
+        "flat@1.5",
+        "flat@50%",
+        "u-0.75@1001",
+        "u-0.75@1",
+        "flat@15@15",
+        "flat@１５",
+    ],
+)
 def test_bad_shorthand_is_refused(text):
     with pytest.raises(InvalidInput):
         load_preset(text, 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "rates", "steps"),
+    [
+        ("flat@15", 15, (), ()),
+        ("0.75@50%/20", 20, (0.75,), (10,)),
+        ("0.75@5/20", 20, (0.75,), (5,)),
+        ("1/0.75@20%/70%/20", 20, (1.0, 0.75), (4, 14)),
+        ("0.75/1@50%/20", None, (0.75, 1.0), (15, 20)),
+        ("two-stage-0.75@21", 21, (0.75,), (11,)),
+        ("flat@15+teacache:0.1", 15, (), ()),
+        ("0.75@50%/20+teacache:0.1", 20, (0.75,), (10,)),
+    ],
+)
+def test_one_number_more_than_rates_is_the_number_of_steps_of_its_own(text, own, rates, steps):
+    preset = load_preset(text, 30)
+    assert (preset.name, preset.steps, preset.schedule) == (text, own, parse_schedule(own or 30, rates, steps))
+    assert (preset.cache is None) == ("+" not in text)
+
+
+def test_steps_of_its_own_round_trip_in_a_preset_and_scale_its_schedule():
+    preset = Preset("mine", parse_schedule(20, [0.5], [5]), "why", "spectral", steps=20)
+    assert parse_preset(to_json(preset), "mine.json") == preset
+    assert parse_preset(json.dumps(OWN | {"steps": 60}), "x").schedule.infer_steps == 60
+    with pytest.raises(InvalidInput, match=r"steps of a track is true; .* 1\.\.1000"):
+        parse_preset(json.dumps(OWN | {"steps": True}), "x")
 
 
 @pytest.mark.parametrize("name", ["nope", "../presets/nope", "a\x00b", "", "x" * 5000, "C:\\x", "%2e%2e"])

@@ -7,7 +7,9 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +86,23 @@ def test_the_script_makes_the_frames_of_this_engine(
     assert frames.shape == (5, 64, 96, 3)
     assert np.array_equal(frames, own_frames(folder, experiment, track))
     assert (tmp_path / "run-b-1.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("solver", ["unipc", "dpm++"], ids=["of its own", "by this engine"])
+def test_the_script_of_a_track_of_its_own_steps_makes_the_frames_of_this_engine(
+    solver: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, track = experiment_of(folder, "two-stage", "anchored", solver=solver)
+    own = replace(track, schedule=track.schedule.with_steps(4), steps=4)
+    experiment = make_experiment(experiment.spec, [own], Settings(experiment.prompt, **_settings(experiment)))
+    frames = run_here(diffusers_snippet(experiment, experiment.tracks[0]), folder, tmp_path, monkeypatch)
+    assert np.array_equal(frames, own_frames(folder, experiment, experiment.tracks[0]))
+    assert not np.array_equal(frames, own_frames(folder, experiment, track))
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    names = ("seed", "steps", "height", "width", "frames", "guidance", "solver")
+    return {name: getattr(experiment, name) for name in names}
 
 
 @pytest.mark.parametrize("policy", ["anchored", "bottleneck", "pyramid"])

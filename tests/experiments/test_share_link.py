@@ -40,14 +40,20 @@ def schedules(draw, steps):
 
 
 @st.composite
+def tracks_over(draw, steps):
+    own = draw(st.none() | st.integers(2, 60) | st.just(steps))
+    schedule, policy = draw(schedules(own or steps)), draw(st.sampled_from(WAYS))
+    return Track(draw(st.text(PLAIN, max_size=60).filter(str.strip)), schedule, policy, steps=own)
+
+
+@st.composite
 def experiments(draw):
     spec = draw(st.sampled_from([one for one in catalogue().values() if not one.levels]))
     family, multiple = spec.family, spec.geometry.multiple[0]
     frames = 1 + spec.geometry.stride[0] if family.output == "video" else 1
     shifts = st.floats(0.01, 100) if spec.process in ("flow", "inverted") else st.nothing()
     steps = draw(st.integers(2, 60))
-    name = st.text(PLAIN, max_size=60).filter(str.strip)
-    tracks = draw(st.lists(st.builds(Track, name, schedules(steps), st.sampled_from(WAYS)), max_size=5))
+    tracks = draw(st.lists(tracks_over(steps), max_size=5))
     return make_experiment(
         spec,
         tracks,

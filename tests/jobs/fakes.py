@@ -95,7 +95,7 @@ class _Fake:
             return self.unfinished(track, "cancelled", "cancelled before it was finished"), True
 
     def measured(self, number, track):
-        steps = self.experiment.steps
+        steps = track.schedule.infer_steps
         for step in range(1, steps + 1):
             time.sleep(self.faults.get("step_s", 0))
             if self.faults.get("hold") == [number, step]:
@@ -136,11 +136,11 @@ class _Fake:
         stage = next(stage for stage in track.schedule.stages if step <= stage.last)
         return StepEvent(
             step=step,
-            steps=self.experiment.steps,
+            steps=track.schedule.infer_steps,
             stage=stage.index,
             stages=len(track.schedule.stages),
             rate=stage.rate,
-            sigma=1 - step / self.experiment.steps,
+            sigma=1 - step / track.schedule.infer_steps,
             latent_height=4,
             latent_width=4,
             seconds=self.faults.get("step_s", 0),

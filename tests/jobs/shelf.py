@@ -40,6 +40,14 @@ def experiment(prompt: str = "a red apple", seed: int = 7, tracks: int = 2, **se
     )
 
 
+def of_own_steps(prompt: str = "a red apple", seed: int = 7) -> Experiment:
+    """One with a track of the others' steps and one, `longer`, of 9 of its own."""
+    plain = experiment(prompt, seed, tracks=1)
+    own = load_preset("0.5@50%/9", STEPS)
+    longer = Track("longer", own.schedule, policy_named("coherent"), steps=own.steps)
+    return make_experiment(plain.spec, [*plain.tracks, longer], Settings(prompt=prompt, seed=seed, steps=STEPS))
+
+
 def by_levels(prompt: str = "a frog", seed: int = 7) -> Experiment:
     """One of the shipped hierarchical patch model, with the tracks that a fresh board has."""
     spec = catalogue_model("emoji-hpdm")
@@ -124,6 +132,7 @@ def _run(asked: Experiment, number: int) -> Run:
         policy=track.policy.name if number and not track.levels else None,
         levels=track.levels.document() if track.levels else None,
         schedule=export(track.schedule),
+        steps=track.steps,
         status="done",
         stages=tuple(
             _stage(asked, size, stage.first, stage.last, stage.rate)

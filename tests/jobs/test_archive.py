@@ -237,6 +237,15 @@ def test_a_run_may_not_claim_the_files_of_another(jobs, exported, tmp_path):
         refused(jobs, written(tmp_path / f"{field}.zip", changed_report(exported, runs=runs)), "files of another run")
 
 
+def test_a_run_may_not_claim_other_steps_of_its_own_than_were_asked_for(jobs, exported, tmp_path):
+    report = json.loads(exported["report.json"])
+    for steps in (6, 1000):
+        runs = [report["runs"][0], report["runs"][1] | {"steps": steps}, *report["runs"][2:]]
+        refused(
+            jobs, written(tmp_path / f"{steps}.zip", changed_report(exported, runs=runs)), "gives .* other steps than"
+        )
+
+
 def test_a_model_that_is_a_path_is_not_looked_for(jobs, exported, tmp_path):
     path = written(tmp_path / "a.zip", changed_document(exported, model="/etc"))
     refused(jobs, path, "not in the catalogue", ModelNotFound)

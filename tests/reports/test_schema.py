@@ -118,6 +118,15 @@ def test_the_steps_of_a_run_know_their_stage() -> None:
     assert run.stage_of(3) is None
 
 
+def test_a_run_may_be_longer_than_the_report_by_its_own_steps_alone(tmp_path: Path) -> None:
+    longer = Report.model_validate(with_run(1, steps=3, sigmas=[1.0, 0.5, 0.2]))
+    assert (longer.steps_of(longer.runs[0]), longer.steps_of(longer.runs[1]), longer.most_steps) == (2, 3, 3)
+    report_file.save(longer, tmp_path / "report.json")
+    assert report_file.load(tmp_path / "report.json") == longer
+    told = json.loads((tmp_path / "report.json").read_text("utf-8"))["runs"]
+    assert (told[1]["steps"], "steps" in told[0]) == (3, False)
+
+
 BROKEN = {
     "unknown field": fields(extra=1),
     "another version": fields(version=3),
@@ -137,6 +146,11 @@ BROKEN = {
     "windows file": with_run(0, video="C:\\x.mp4"),
     "hidden file": with_run(0, heatmap=".x"),
     "more steps than the report": with_run(0, sigmas=[1.0, 0.5, 0.2]),
+    "steps of the baseline's own": with_run(0, steps=2),
+    "no steps of its own": with_run(1, steps=0),
+    "too many steps of its own": with_run(1, steps=1001),
+    "text as steps of its own": with_run(1, steps="3.5"),
+    "more steps than its own": with_run(1, steps=1, sigmas=[1.0, 0.5]),
     "stages with a gap": with_run(0, stages=[fields()["runs"][0]["stages"][0] | {"first_step": 2}]),
     "stage that ends first": with_run(0, stages=[fields()["runs"][0]["stages"][0] | {"last_step": 0}]),
     "rate above one": with_run(0, stages=[fields()["runs"][0]["stages"][0] | {"rate": 1.5}]),

@@ -64,7 +64,9 @@ SHAPE: dict[str, Any] = {"resolution_rate": [0.5, 0.75], "changing_resolution_st
 SHAPES = {"resolution_rate": RATES, "changing_resolution_steps": SWITCHES, "infer_steps": st.integers(1, 40) | JUNK}
 OWN = changed(
     {"resolute_preset": 1, "name": "x", "infer_steps": 30, **SHAPE},
-    SHAPES | dict.fromkeys(("resolute_preset", "name", "description", "policy", "more"), JUNK),
+    SHAPES
+    | dict.fromkeys(("resolute_preset", "name", "description", "policy", "more"), JUNK)
+    | {"steps": st.integers(-1, 40) | NUMBERS | JUNK},
 )
 KEYS = (
     "changing_resolution target_height target_width sample_shift sample_guide_scale enable_cfg target_video_length "
@@ -78,6 +80,8 @@ RAW = st.sampled_from(
         "", "{", "[" * 5000, '{"a":' * 5000, '{"infer_steps": 1e999}', "{" + '"a":1,' * 9000 + '"b":2}', "{} {}", "﻿{}",
         '{"a":1,"a":2}', "null", "NaN", '{"infer_steps": ' + "9" * 5000 + "}", "{\x00}", '{"a": "\\ud800"}',
         "0.5@50%/" * 50, "0.5@" + "9" * 5000 + "%", "." * 50 + "@1", "1/0.75@6/21", "u-0.75", "flat", "0.5@50%", "0@0",
+        "flat@15", "u-0.75@20", "u-0.75@2", "flat@0", "flat@" + "9" * 5000, "0.5@50%/20",
+        "0.5@50%/0", "0.5@50%/20%", "flat@١٥",
         "١@٣", "../../etc/passwd", "/etc/passwd", "\x00", "C:\\x", "0.5@50%\n", "{}" + " " * 70000,
     ]
 )  # fmt: skip
@@ -216,7 +220,9 @@ PATHS = st.tuples(PLACES, PIECES, PIECES)
 
 LANE = changed(
     {"name": "x", "policy": "coherent", "colour": 1, **SHAPE},
-    SHAPES | dict.fromkeys(("name", "policy", "colour", "more"), JUNK),
+    SHAPES
+    | dict.fromkeys(("name", "policy", "colour", "more"), JUNK)
+    | {"steps": st.integers(-1, 40) | NUMBERS | JUNK},
 )
 BOARD = changed(
     {"infer_steps": 30, "tracks": []},

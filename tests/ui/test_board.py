@@ -106,6 +106,25 @@ def test_a_schedule_of_other_steps_is_brought_to_those_of_the_board():
     assert board_of([track], 30)["tracks"][0]["changing_resolution_steps"] == [15]
 
 
+@pytest.mark.parametrize("own", [20, 30])
+def test_steps_of_a_lanes_own_stay_whatever_the_board_has(own):
+    given = value(steps=own, changing_resolution_steps=[10])
+    board = parse_board(given)
+    assert board.value() == given
+    for steps in (60, 5, 1):
+        changed, notes = with_steps(board, steps)
+        assert (changed.infer_steps, changed.lanes, notes) == (steps, board.lanes, [])
+        (track,) = changed.tracks()
+        assert (track.steps, track.schedule) == (own, parse_schedule(own, [0.75], [10]))
+        assert parse_board(board_of([track], steps)).lanes == board.lanes
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1001, 10**40, 1.5, "20", True, [20], float("nan")])
+def test_bad_steps_of_a_lanes_own_are_refused_in_one_sentence(bad):
+    with pytest.raises(InvalidInput, match=r"^Track 1: steps of a track is [^\n]*1\.\.1000\.$"):
+        parse_board(value(steps=bad))
+
+
 def test_more_steps_stretch_every_track():
     board, notes = with_steps(parse_board(VALUE), 50)
     assert board.value()["tracks"][0]["changing_resolution_steps"] == [25]
@@ -162,8 +181,8 @@ def test_a_level_track_and_its_lane_go_both_ways():
     ("bad", "said"),
     [
         ("2", "must be an object"),
-        ({"levels": 0}, "from 1 to 8"),
-        ({"levels": True}, "from 1 to 8"),
+        ({"levels": 0}, r"in 1\.\.8"),
+        ({"levels": True}, r"in 1\.\.8"),
         ({"overlap": "wide"}, "none, spatial or full"),
         ({"context": "disk"}, "off, device or cpu"),
         ({"heun": 1}, "true or false"),

@@ -42,6 +42,20 @@ def test_a_saved_preset_opens_as_the_same_track(experiment, tmp_path):
     assert (lane.name, lane.policy, lane.schedule) == ("mine <b>", "spectral", experiment.tracks[0].schedule)
 
 
+def test_a_saved_preset_of_a_track_of_its_own_steps_opens_with_them_on_a_board_of_others(tmp_path):
+    own = load_preset("0.75@50%/20", 30)
+    track = Track("mine", own.schedule, policy_named("spectral"), steps=own.steps)
+    asked = make_experiment(WAN, [track], Settings(prompt="a cat face", seed=7, steps=30))
+    file, files = tmp_path / "saved.json", saved(exports_html(asked, None, {}))
+    file.write_bytes(files["Preset"])
+    (lane,) = open_file(str(file), Board(12), {}, WAN).board.lanes
+    assert (lane.steps, lane.schedule) == (20, own.schedule)
+    config = json.loads(files["LightX2V config"])
+    assert (config["infer_steps"], config["changing_resolution_steps"]) == (20, [10])
+    with pytest.raises(InvalidInput, match="resolution schedule"):
+        open_file(str(file), Board(30), {}, HPDM)
+
+
 def test_a_saved_experiment_opens_as_the_same_experiment(experiment, tmp_path):
     file = tmp_path / "experiment.json"
     file.write_bytes(saved(exports_html(experiment, None, {}))["Whole experiment"])

@@ -143,6 +143,13 @@ def test_runs_are_told_apart_by_what_differs(kept):
     assert len({tile.name for tile in same.tiles}) == 2
 
 
+def test_runs_of_different_numbers_of_steps_say_their_own(tmp_path):
+    job = shelf.put(tmp_path, shelf.of_own_steps())
+    with Jobs(tmp_path, worker=False) as jobs:
+        made = compare_runs(jobs, [Pick(job, 1), Pick(job, 2)])
+    assert [tile.name for tile in made.tiles] == ["Two-stage 0.5 @ 50% · 6 steps", "longer · 9 steps"]
+
+
 def test_what_cannot_be_compared_frame_by_frame_is_said(kept):
     jobs, ids = kept
     made = compare_runs(jobs, [Pick(ids["apple"], 0), Pick(ids["small"], 1)])

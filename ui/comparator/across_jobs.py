@@ -12,6 +12,7 @@ from engine.jobs.service import Jobs
 from engine.reports.run_display import colour_of
 from engine.reports.schema import Report
 from engine.strict_json import shown
+from engine.wording import steps_text
 from ui.comparator.comparator_value import MAX_NUMBER, ComparatorValue, Fact, MetricCurve, Tile, comparison_of_report
 from ui.shared.event_data import checked_job
 from ui.shared.words import model_title, shortened
@@ -39,6 +40,11 @@ class Chosen:
     report: Report
     shown: ComparatorValue
     tile: Tile
+
+    @property
+    def steps(self) -> int:
+        """The run's own number of steps, or that of its comparison."""
+        return self.report.steps_of(next(run for run in self.report.runs if run.name == self.tile.name))
 
     @property
     def curves(self) -> dict[str, MetricCurve]:
@@ -109,7 +115,7 @@ def _tile(chosen: Sequence[Chosen], index: int) -> Tile:
     """The tile as in its own job, with a number of its own and what tells it from the others in its name."""
     one = chosen[index]
     several = len({other.view.id for other in chosen}) > 1
-    told = " · ".join((one.tile.name, *(tell(one.view) for tell in _TELLING if _differs(chosen, tell))))
+    told = " · ".join((one.tile.name, *(tell(one) for tell in _TELLING if _differs(chosen, tell))))
     if several and sum(_told(other, chosen) == _told(one, chosen) for other in chosen) > 1:
         told += f" ({1 + [other.view.id for other in chosen].index(one.view.id)})"
     colour = colour_of(index + 1) if one.tile.number else 0
@@ -129,20 +135,20 @@ def _relative_to_nothing(fact: Fact) -> Fact:
 
 
 def _told(one: Chosen, chosen: Sequence[Chosen]) -> tuple[str, ...]:
-    return one.tile.name, *(tell(one.view) for tell in _TELLING if _differs(chosen, tell))
+    return one.tile.name, *(tell(one) for tell in _TELLING if _differs(chosen, tell))
 
 
-_TELLING: tuple[Callable[[JobView], str], ...] = (
-    lambda view: f"“{shortened(view.prompt, SHORT)}”",
-    lambda view: f"seed {view.seed}",
-    lambda view: model_title(view.model),
-    lambda view: f"{view.steps} steps",
-    lambda view: f"{view.width}×{view.height}×{view.frames}",
+_TELLING: tuple[Callable[[Chosen], str], ...] = (
+    lambda one: f"“{shortened(one.view.prompt, SHORT)}”",
+    lambda one: f"seed {one.view.seed}",
+    lambda one: model_title(one.view.model),
+    lambda one: steps_text(one.steps),
+    lambda one: f"{one.view.width}×{one.view.height}×{one.view.frames}",
 )
 
 
-def _differs(chosen: Sequence[Chosen], tell: Callable[[JobView], str]) -> bool:
-    return len({tell(one.view) for one in chosen}) > 1
+def _differs(chosen: Sequence[Chosen], tell: Callable[[Chosen], str]) -> bool:
+    return len({tell(one) for one in chosen}) > 1
 
 
 def _notes(chosen: Sequence[Chosen]) -> list[str]:

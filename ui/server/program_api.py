@@ -100,7 +100,7 @@ class Endpoints:
             schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config; of a
                 model by levels such as levels=2,overlap=none,context=off.
             model: A model's id.
-            steps: Denoising steps; the schedule is scaled to them.
+            steps: Denoising steps; a schedule without steps of its own (flat@15, 0.75@50%/20) is scaled to them.
         """
         experiment = self._experiment(model, [schedule], Settings(_any_prompt(model), steps=steps))
         track = experiment.tracks[0]
@@ -109,6 +109,7 @@ class Endpoints:
         return {
             "name": track.name,
             "kind": track.schedule.kind,
+            "steps": track.schedule.infer_steps,
             "lightx2v": None if track.levels else with_cache(export(track.schedule), track.cache),
             "stages": [
                 {
@@ -142,7 +143,7 @@ class Endpoints:
             schedule: A preset's name, shorthand such as 0.75@50%, or the JSON text of a preset or LightX2V config; of a
                 model by levels such as levels=2,overlap=none,context=off.
             model: A model's id; its weights need not be here.
-            steps: Denoising steps.
+            steps: Denoising steps of the baseline, and of a schedule without steps of its own.
             height: Pixels; the model's own where left out.
             width: Pixels.
             frames: Number of frames.
@@ -226,7 +227,7 @@ class Endpoints:
                 levels=2,overlap=none,context=off,heun=true; what is left out has its default.
             model: A model's id.
             seed: The same for all runs.
-            steps: Denoising steps of all runs; schedules are scaled to them.
+            steps: Denoising steps of all runs but those with steps of their own; schedules are scaled to them.
             policy: How to switch, for schedules that do not say.
             negative_prompt: What not to show.
             height: Pixels; the model's own where left out.
@@ -274,8 +275,7 @@ class Endpoints:
             raise InvalidInput("schedules", f"schedules must be a list of at most {MAX_TRACKS} schedules.")
         presets = [parse_schedule_text(text, steps) for text in schedules]
         tracks = [
-            Track(preset.name, preset.schedule, policy_named(preset.policy or policy), preset.cache, preset.levels)
-            for preset in presets
+            Track(p.name, p.schedule, policy_named(p.policy or policy), p.cache, p.levels, p.steps) for p in presets
         ]
         added: dict[str, Any] = {
             role: self.jobs.picture(name, role) for role in ROLES if (name := getattr(asked, role)) is not None
@@ -287,7 +287,7 @@ class Endpoints:
         names = ("height", "width", "frames", "guidance")
         values = {name: getattr(experiment, name) for name in names}
         tracks = (experiment.tracks[0], experiment.baseline)
-        return predictions(values | {"model": experiment.spec.id}, tracks, self.jobs)
+        return predictions(values | {"model": experiment.spec.id}, tracks, self.jobs, experiment.steps)
 
 
 def _any_prompt(model: object) -> str:

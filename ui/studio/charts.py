@@ -39,7 +39,7 @@ def steps_chart(report: Report) -> go.Figure:
             figure.add_trace(line, row=1, col=1)
         if run.stages:
             figure.add_trace(_resolution(number, run, legend=not run.latency.steps_s), row=2, col=1)
-    _dress(figure, report.steps)
+    _dress(figure, report.most_steps)
     _scale(figure, "seconds by step", row=1)
     heights = sorted({stage.height for run in report.runs for stage in run.stages})
     _scale(
@@ -61,7 +61,7 @@ def memory_chart(report: Report) -> go.Figure:
         if any(value is not None for value in values):
             figure.add_trace(_line(number, run, values, "%{y:.0f} MiB"))
     cuda = report.baseline.memory.kind == "cuda"
-    _dress(figure, report.steps)
+    _dress(figure, report.most_steps)
     _scale(figure, "allocated VRAM in MiB, by step" if cuda else "resident MiB above the start, by step")
     return figure
 

@@ -24,7 +24,13 @@ def exports_html(experiment: Experiment | None, chosen: str | None, documents: M
     track = next((one for one in experiment.tracks if one.name == chosen), experiment.tracks[0])
     name = track.name[:MAX_NAME]
     made = Preset(
-        name, track.schedule, "Made in the Resolute studio", track.policy.name, cache=track.cache, levels=track.levels
+        name,
+        track.schedule,
+        "Made in the Resolute studio",
+        track.policy.name,
+        cache=track.cache,
+        levels=track.levels,
+        steps=track.steps,
     )
     files = (
         ("Preset", f"{track.slug}.json", "application/json", to_json(made)),

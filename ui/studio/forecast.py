@@ -36,13 +36,15 @@ def level_costs(values: Mapping[str, Any], jobs: Jobs) -> LevelCosts:
     return LevelCosts(spec, jobs.timings(spec, frames=spec.defaults.frames, guidance=guidance), guidance)
 
 
-def predictions(values: Mapping[str, Any], tracks: Iterable[Track], jobs: Jobs) -> list[Prediction]:
-    """What the runs of these tracks will take."""
+def predictions(
+    values: Mapping[str, Any], tracks: Iterable[Track], jobs: Jobs, baseline_steps: int | None = None
+) -> list[Prediction]:
+    """What the runs of these tracks will take, beside a baseline of `baseline_steps` steps, or of as many as each."""
     if known_model(values["model"]).levels:
         by_levels = level_costs(values, jobs)
         return [by_levels.seconds(track.schedule, track.levels) for track in tracks]
     costs = cost_model(values, jobs)
-    return [costs.seconds(track.schedule) for track in tracks]
+    return [costs.seconds(track.schedule, baseline_steps) for track in tracks]
 
 
 def _number(values: Mapping[str, Any], field: str, low: float) -> float:
@@ -70,7 +72,7 @@ def forecast_html(values: Mapping[str, Any], board: Board, jobs: Jobs) -> str:
     """One line: how many runs, how long; what is missing where nothing has been measured."""
     try:
         tracks = [baseline_of(known_model(values["model"]), board.infer_steps), *board.tracks()]
-        found = predictions(values, tracks, jobs)
+        found = predictions(values, tracks, jobs, board.infer_steps)
     except ResoluteError as error:
         return f'<p class="hint error">{html.escape(str(error))}</p>'
     runs = f"{len(tracks)} runs" if len(tracks) > 1 else "1 run"

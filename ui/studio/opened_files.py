@@ -14,7 +14,7 @@ from engine.errors import InvalidInput
 from engine.experiments.documents import load_experiment, parse_experiment
 from engine.experiments.experiment import Experiment, Track
 from engine.experiments.level_tracks import default_level_tracks
-from engine.experiments.presets import SHORTHAND, Preset, load_preset, parse_preset, preset_names
+from engine.experiments.presets import NAMED, SHORTHAND, Preset, load_preset, parse_preset, preset_names
 from engine.hpdm.level_choice import KEYS, LevelChoice, checked_level_schedule, checked_levels, parse_level_words
 from engine.models.catalogue import ModelSpec, catalogue_model
 from engine.schedules.schedule import ResolutionSchedule, flat
@@ -85,13 +85,14 @@ def parse_schedule_text(text: object, steps: int) -> Preset:
         return replace(parse_schedule_text(schedule, steps), name=str(text), cache=cache)
     if isinstance(text, str) and text.lstrip().startswith("{"):
         return parse_preset(text, "the schedule")
-    if isinstance(text, str) and SHORTHAND.fullmatch(text):
+    named = NAMED.fullmatch(text) if isinstance(text, str) else None
+    if isinstance(text, str) and (SHORTHAND.fullmatch(text) or (named and named["name"] in ORDINARY)):
         return load_preset(text, steps)
     return preset_of(text, steps)
 
 
 def added(board: Board, preset: Preset, spec: ModelSpec) -> Board:
-    """The board with one lane more, at its own number of steps, in a colour that no lane has.
+    """The board with one lane more, over the board's steps or the preset's own, in a colour that no lane has.
 
     Raises InvalidInput for a preset of another kind than the model.
     """
@@ -104,14 +105,15 @@ def added(board: Board, preset: Preset, spec: ModelSpec) -> Board:
         name, copy = f"{preset.name[: MAX_NAME - 5]} ({copy})", copy + 1
     policy = policy_named(preset.policy or DEFAULT_POLICY).name
     schedule, levels = _fitted(preset, board.infer_steps, spec)
-    return replace(board, lanes=(*board.lanes, BoardTrack(name, policy, colour, schedule, preset.cache, levels)))
+    lane = BoardTrack(name, policy, colour, schedule, preset.cache, levels, preset.steps)
+    return replace(board, lanes=(*board.lanes, lane))
 
 
 def _fitted(preset: Preset, steps: int, spec: ModelSpec) -> tuple[ResolutionSchedule, LevelChoice | None]:
     """A preset's schedule over `steps` steps, and its choice of levels for a model that has them."""
     if spec.levels is None:
         if preset.levels is None:
-            return preset.schedule.with_steps(steps), None
+            return preset.schedule.with_steps(preset.steps or steps), None
         raise InvalidInput(
             "preset", f"“{preset.name}” is a level track, and {spec.title} has no levels; choose Emoji-HPDM first."
         )
@@ -120,6 +122,10 @@ def _fitted(preset: Preset, steps: int, spec: ModelSpec) -> tuple[ResolutionSche
             "preset",
             f"“{preset.name}” is a resolution schedule, and {spec.title} runs by levels; add a level track with the "
             "board's “Add track” instead, or choose another model first.",
+        )
+    if preset.steps is not None:
+        raise InvalidInput(
+            "preset", f"“{preset.name}” has steps of its own, and {spec.title} shares them among levels."
         )
     return checked_level_schedule(preset.schedule, spec.levels, steps), checked_levels(preset.levels, spec.levels)
 

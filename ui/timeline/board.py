@@ -14,7 +14,7 @@ from engine.errors import InvalidInput
 from engine.experiments.experiment import Track
 from engine.hpdm.hpdm_config import HpdmConfig
 from engine.hpdm.level_choice import LevelChoice, checked_level_schedule, level_schedule, parse_optional_levels
-from engine.schedules.schedule import ResolutionSchedule, checked_steps, parse_schedule
+from engine.schedules.schedule import ResolutionSchedule, checked_steps, own_steps, parse_schedule
 from engine.strict_json import shown
 from engine.switching.policies import policy_named
 from engine.texts import check_plain
@@ -24,14 +24,15 @@ MAX_NAME = 80
 COLOURS = 7  # var(--run-1) to var(--run-7); 0 is the baseline's
 BOARD_KEYS = ("infer_steps", "tracks")
 TRACK_KEYS = ("name", "policy", "colour", "resolution_rate", "changing_resolution_steps")
-OPTIONAL_KEYS = ("cache", "levels")
+OPTIONAL_KEYS = ("cache", "levels", "steps")
 
 
 @dataclass(frozen=True)
 class BoardTrack:
     """One lane of the board; `colour` counts from 1 to 7, `policy` is a name of the registry.
 
-    `levels` is what a lane of a hierarchical patch model chooses; its schedule is then the model's own.
+    `levels` is what a lane of a hierarchical patch model chooses; its schedule is then the model's own. `steps` are
+    those that it keeps whatever the board has (None: the board's); its schedule is over the steps that it runs.
     """
 
     name: str
@@ -40,6 +41,7 @@ class BoardTrack:
     schedule: ResolutionSchedule
     cache: CacheChoice | None = None
     levels: LevelChoice | None = None
+    steps: int | None = None
 
     def value(self) -> dict[str, Any]:
         return {
@@ -50,12 +52,18 @@ class BoardTrack:
             "changing_resolution_steps": list(self.schedule.switch_steps),
             **({"cache": self.cache.document()} if self.cache else {}),
             **({"levels": self.levels.document()} if self.levels else {}),
+            **({} if self.steps is None else {"steps": self.steps}),
         }
+
+    def track(self, steps: int) -> Track:
+        """The lane as a track of an experiment of `steps` steps. Raises InvalidInput where it does not fit."""
+        schedule = self.schedule.with_steps(self.steps or steps)
+        return Track(self.name, schedule, policy_named(self.policy), self.cache, self.levels, self.steps)
 
 
 @dataclass(frozen=True)
 class Board:
-    """All lanes, without the baseline, which is always there. Every schedule has `infer_steps` steps."""
+    """All lanes, without the baseline, which is always there. Schedules have `infer_steps` steps, or their own."""
 
     infer_steps: int
     lanes: tuple[BoardTrack, ...] = ()
@@ -63,10 +71,7 @@ class Board:
     def tracks(self, steps: int | None = None) -> list[Track]:
         """The lanes as tracks of an experiment of `steps` steps (None: the board's own). Raises InvalidInput."""
         count = self.infer_steps if steps is None else steps
-        return [
-            Track(lane.name, lane.schedule.with_steps(count), policy_named(lane.policy), lane.cache, lane.levels)
-            for lane in self.lanes
-        ]
+        return [lane.track(count) for lane in self.lanes]
 
     def value(self) -> dict[str, Any]:
         """The board as the widget takes it: plain JSON."""
@@ -77,8 +82,8 @@ def parse_board(value: object, max_tracks: int = MAX_TRACKS) -> Board:
     """Check a board that came from a browser, a program or ourselves.
 
     Ranges: `infer_steps` 1..1000; at most `max_tracks` tracks; names of 1..80 characters; colours 1..7; rates and
-    switch steps as `parse_schedule` takes them; `cache` and `levels`, which may be missing, as `parse_cache` and
-    `parse_levels` take them; no unknown key. Raises InvalidInput naming track, field and remedy.
+    switch steps as `parse_schedule` takes them; `cache`, `levels` and `steps`, which may be missing, as `parse_cache`,
+    `parse_levels` and `own_steps` take them; no unknown key. Raises InvalidInput naming track, field and remedy.
     """
     document = _object(value, "the board", BOARD_KEYS)
     steps = checked_steps(document["infer_steps"])
@@ -100,9 +105,10 @@ def board_of(tracks: Iterable[Track], steps: int) -> dict[str, Any]:
             track.name[:MAX_NAME],
             track.policy.name,
             1 + k % COLOURS,
-            track.schedule.with_steps(steps),
+            track.fitted(steps),
             track.cache,
             track.levels,
+            track.steps,
         )
         for k, track in enumerate(tracks)
     )
@@ -111,6 +117,8 @@ def board_of(tracks: Iterable[Track], steps: int) -> dict[str, Any]:
 
 def with_steps(board: Board, steps: int, levels: HpdmConfig | None = None) -> tuple[Board, list[str]]:
     """The same shapes over another number of steps, with a sentence for every track that lost a stage.
+
+    A lane with steps of its own stays as it is.
 
     Switch steps scale as in `ResolutionSchedule.with_steps`; a stage that would have no step left is left out instead
     of refusing the board, because a person who types a step count passes through small numbers. With `levels`, those
@@ -122,6 +130,9 @@ def with_steps(board: Board, steps: int, levels: HpdmConfig | None = None) -> tu
     notes: list[str] = []
     lanes = []
     for lane in board.lanes:
+        if lane.steps is not None:
+            lanes.append(lane)
+            continue
         try:
             schedule = lane.schedule.with_steps(steps)
         except InvalidInput:
@@ -179,13 +190,15 @@ def _parse_track(value: object, position: int, steps: int) -> BoardTrack:
     where = f"track {position}"
     document = _object(value, where, TRACK_KEYS, OPTIONAL_KEYS)
     try:
+        own = own_steps(document.get("steps"))
         return BoardTrack(
             _name(document["name"]),
             policy_named(document["policy"]).name,
             checked_integer("colour", document["colour"], 1, COLOURS),
-            parse_schedule(steps, document["resolution_rate"], document["changing_resolution_steps"]),
+            parse_schedule(own or steps, document["resolution_rate"], document["changing_resolution_steps"]),
             parse_optional(document.get("cache")),
             parse_optional_levels(document.get("levels")),
+            own,
         )
     except InvalidInput as error:
         raise InvalidInput(error.field, f"Track {position}: {error}") from None

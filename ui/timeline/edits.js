@@ -83,7 +83,7 @@ class Edits {
   shape(id, shape) {
     const after = shaped(this.track(id), shape, this.board.steps, this.context);
     if (after) this.edit(id, () => after);
-    else this.announce(`${SHAPES[shape].label} does not fit into ${this.board.steps} steps`);
+    else this.announce(`${SHAPES[shape].label} does not fit into ${runSteps(this.track(id), this.board.steps)} steps`);
   }
 
   rename(id, text) {
@@ -101,6 +101,15 @@ class Edits {
   setCache(id, cache, said, tag) {
     const track = { ...this.track(id), cache };
     this.replace(id, track, `${track.name}: ${said}. ${this.costSentence(track)}`, tag && `${id}-${tag}`);
+  }
+
+  /** Steps of a track's own, or with undefined none; its shape stays as far as they have room for it. */
+  setSteps(id, own, tag) {
+    const before = this.track(id);
+    if (before.steps === own) return;
+    const after = renamedByShape(before, withSteps(before, own, this.board.steps), this.others(id));
+    const said = own ? `${countText(own, "step")} of its own` : `the board's ${countText(this.board.steps, "step")}`;
+    this.replace(id, after, `${after.name}: ${said}. ${this.costSentence(after)}`, tag && `${id}-${tag}`);
   }
 
   setLevels(id, change, said) {

@@ -68,14 +68,14 @@ class Gestures {
     if (after !== drag.after) {
       drag.after = after;
       drag.lane.draw(after, board.board.steps);
-      board.guide(drag.kind === "boundary" ? after.ends[drag.k] : null);
+      board.guide(drag.kind === "boundary" ? after.ends[drag.k] / runSteps(after, board.board.steps) : null);
     }
     board.tip.pointer(drag.at, this.tipText(drag, after));
   }
 
   boundaryAt({ at, from, plot, before, after, k }) {
     const { steps } = this.board.board;
-    const next = moveBoundary(before, k, before.ends[k] + ((at.x - from.x) / plot.width) * steps, steps);
+    const next = moveBoundary(before, k, before.ends[k] + ((at.x - from.x) / plot.width) * runSteps(before, steps), steps);
     return next.ends[k] === after?.ends[k] ? after : next;
   }
 
@@ -95,7 +95,7 @@ class Gestures {
     const rate = track.rates[k];
     if (kind !== "boundary") return [`Rate ${rateText(rate)}`, ...stageFacts(sizeOf(context, rate)), run];
     const next = track.rates[k + 1] ?? 1;
-    return [`After step ${track.ends[k]} of ${steps}`, `${rateText(rate)} → ${rateText(next)}`, run];
+    return [`After step ${track.ends[k]} of ${runSteps(track, steps)}`, `${rateText(rate)} → ${rateText(next)}`, run];
   }
 
   /** Reordering: the lane follows the pointer, a line shows where it will stand. */
@@ -145,7 +145,8 @@ class Gestures {
     event.preventDefault();
     if (held.kind === "boundary") return this.board.merge(held.lane.id, held.k);
     const plot = held.lane.plot.getBoundingClientRect();
-    this.board.split(held.lane.id, held.k, ((event.clientX - plot.left) / plot.width) * this.board.board.steps);
+    const steps = runSteps(held.lane.track, this.board.board.steps);
+    this.board.split(held.lane.id, held.k, ((event.clientX - plot.left) / plot.width) * steps);
   }
 
   key(event) {
@@ -176,7 +177,7 @@ const sameShape = (a, b) => String(a.rates) === String(b.rates) && String(a.ends
 function boundaryKey(board, { lane, k }, event) {
   const { steps } = board.board;
   const [low, high] = boundaryRange(lane.track, k, steps);
-  const far = Math.max(2, Math.round(steps / 10));
+  const far = Math.max(2, Math.round(runSteps(lane.track, steps) / 10));
   const now = lane.track.ends[k];
   const targets = { ArrowRight: now + 1, ArrowUp: now + 1, ArrowLeft: now - 1, ArrowDown: now - 1,
     PageUp: now + far, PageDown: now - far, Home: low, End: high };

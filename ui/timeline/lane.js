@@ -36,7 +36,8 @@ class Lane {
     this.bands = make("div.bands");
     this.drawings = [this.grid, this.sigma].map((path) =>
       make("svg", { preserveAspectRatio: "none", "aria-hidden": "true" }, path));
-    this.plot = make("div.plot", {}, this.bands, ...this.drawings);
+    this.axis = make("div.axis", { "aria-hidden": "true", hidden: true });
+    this.plot = make("div.plot", {}, this.bands, ...this.drawings, this.axis);
     this.time = make("b.time");
     this.speed = make("span.speed");
     this.arithmetic = make("span.flops");
@@ -100,9 +101,11 @@ class Lane {
     event.stopPropagation();
   }
 
-  /** What depends on context and steps but not on the track: grid, bands, policies. */
-  drawBack(steps) {
+  /** What depends on context and steps but on nothing else of the track: grid, its own axis, bands, policies. */
+  drawBack(boardSteps, track) {
     const { context, view } = this.host;
+    const steps = runSteps(track, boardSteps);
+    this.drawAxis(track.steps);
     const seen = [context, steps, view.sigma, view.bands];
     if (this.seen?.every((each, k) => each === seen[k])) return; // an open menu of policies stays open
     this.seen = seen;
@@ -120,14 +123,23 @@ class Lane {
     this.caching.drawBack();
   }
 
+  /** The steps of a lane that has its own: they do not stand under those of the ruler. */
+  drawAxis(own) {
+    if (this.own === own) return;
+    this.own = own;
+    this.axis.hidden = !own;
+    this.axis.replaceChildren(...(own ? axisMarks(own) : []));
+  }
+
   /** Show a track (the baseline's: FLAT); also called at every frame of a drag. */
   draw(track, steps) {
     const { context } = this.host;
     const before = this.track;
     this.track = track;
     this.fitNodes(track.ends.length);
-    stagesOf(track, steps).forEach((stage, k) => this.drawStage(stage, k, steps));
-    track.ends.forEach((end, k) => this.drawBoundary(track, end, k, steps));
+    const count = runSteps(track, steps);
+    stagesOf(track, steps).forEach((stage, k) => this.drawStage(stage, k, count));
+    track.ends.forEach((end, k) => this.drawBoundary(track, end, k, count));
     set(this.sigma, "d", sigmaPath(this.id ? track : { ...FLAT, policy: "coherent" }, steps, context));
     this.drawCost(track, steps);
     if (this.id) this.drawHead(track, before, steps);
@@ -261,5 +273,5 @@ const stepText = (seconds) =>
 
 function switchText(track, k, steps) {
   const next = track.rates[k + 1] ?? 1;
-  return `after step ${track.ends[k]} of ${steps}: rate ${rateText(track.rates[k])} until there, then ${rateText(next)}`;
+  return `after step ${track.ends[k]} of ${runSteps(track, steps)}: rate ${rateText(track.rates[k])} until there, then ${rateText(next)}`;
 }

@@ -6,13 +6,16 @@ class Numbers {
     this.policy = make("p.summary");
     this.body = make("tbody");
     this.message = make("p.message", { role: "alert", id: `${host.key}-${id}-message` });
+    this.own = make("input.own", { type: "number", min: 1, max: MAX_STEPS, step: 1, autocomplete: "off",
+      "aria-describedby": this.message.id, title: "Steps of this track's own; empty: the same as the others",
+      oninput: () => this.complain(this.own, this.ownFault(this.own.value)), onchange: () => this.commitOwn() });
     const names = ["Stage", "Rate", "Until step", "Size", "Tokens", "One step", ""];
     this.node = make("div.numbers", { hidden: true },
       make("table", {}, make("thead", {}, make("tr", {}, ...names.map((name) => (name
         ? make({ Tokens: "th.minor", "One step": "th.minor", Size: "th.size" }[name] ?? "th", { scope: "col" }, name)
         : make("td"))))), this.body),
       this.message,
-      make("div.actions", {}, this.policy,
+      make("div.actions", {}, make("label.own-steps", {}, "Steps of its own", this.own), this.policy,
         make("button", { type: "button", onclick: () => host.move(id, -1) }, icon("up"), "Move up"),
         make("button", { type: "button", onclick: () => host.move(id, 1) }, icon("down"), "Move down")));
   }
@@ -27,6 +30,10 @@ class Numbers {
     Object.assign(this, { track, steps, summary });
     if (this.node.hidden) return;
     say(this.policy, `${track.policy}: ${summary}`);
+    set(this.own, "placeholder", steps);
+    set(this.own, "aria-label", `Steps of ${track.name}'s own`);
+    if (document.activeElement !== this.own || this.own.dataset.sound) this.own.value = track.steps ?? "";
+    if (this.own.value === String(track.steps ?? "")) this.complain(this.own, null);
     while (this.rows.length > track.ends.length + 1) this.rows.pop().node.remove();
     while (this.rows.length <= track.ends.length) this.addRow();
     stagesOf(track, steps).forEach((stage, k) => this.drawRow(stage, k));
@@ -91,7 +98,7 @@ class Numbers {
   complain(input, sentence) {
     input.dataset.sound = sentence ? "" : "yes";
     if (sentence) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
-    const any = this.body.querySelector("[aria-invalid]");
+    const any = this.node.querySelector("[aria-invalid]");
     say(this.message, sentence ?? (any ? this.message.textContent : ""));
   }
 
@@ -103,6 +110,18 @@ class Numbers {
     const value = Number(input.value);
     if (input.dataset.kind === "rate") this.host.edit(this.id, (track) => setRate(track, k, value));
     else this.host.edit(this.id, (track, steps) => moveBoundary(track, k, value, steps));
+  }
+
+  ownFault(text) {
+    const value = Number(text);
+    if (!text.trim() || (Number.isInteger(value) && value >= 1 && value <= MAX_STEPS)) return null;
+    return `Steps must be a whole number from 1 to ${MAX_STEPS}, or empty for the board's ${this.steps}.`;
+  }
+
+  commitOwn() {
+    const fault = this.own.validity.badInput ? this.ownFault("none") : this.ownFault(this.own.value);
+    this.complain(this.own, fault);
+    if (!fault) this.host.setSteps(this.id, this.own.value.trim() ? Number(this.own.value) : undefined);
   }
 
   rateFault(text) {

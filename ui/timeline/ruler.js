@@ -6,16 +6,26 @@ function rulerEvery(steps) {
   return nice.find((every) => steps / every <= 10.5) ?? 200;
 }
 
+/** The steps on which labels stand: none so near to the last that it has no room beside it. */
+function labelled(steps) {
+  const every = rulerEvery(steps);
+  const found = [];
+  for (let step = 0; step < steps; step += every) if (step + every <= steps || steps - step >= every / 2) found.push(step);
+  return [...found, steps];
+}
+
+const markAt = (step, steps, text = String(step)) => make("span.mark", { style: { left: percent(step / steps) } }, text);
+
+/** Labels of a lane's own steps; the last says what they count. */
+const axisMarks = (steps) => labelled(steps).filter((step) => step)
+  .map((step) => markAt(step, steps, step === steps ? countText(steps, "step") : String(step)));
+
 function rulerMarks(steps, bands) {
   const every = rulerEvery(steps);
   const minor = (step) => (steps <= 120 ? `M${step} 4V6` : "");
   const ticks = Array.from({ length: steps + 1 }, (_, step) => (step % every ? minor(step) : `M${step} 0V6`)).join("");
-  const marks = [make("svg", { viewBox: `0 0 ${steps} 6`, preserveAspectRatio: "none" }, make("path", { d: ticks }))];
-  for (let step = 0; step <= steps; step += every) {
-    if (step + every > steps && step !== steps && steps - step < every / 2) continue; // no room beside the last one
-    marks.push(make("span.mark", { style: { left: percent(step / steps) } }, String(step)));
-  }
-  if (steps % every) marks.push(make("span.mark", { style: { left: "100%" } }, String(steps)));
+  const marks = [make("svg", { viewBox: `0 0 ${steps} 6`, preserveAspectRatio: "none" }, make("path", { d: ticks })),
+    ...labelled(steps).map((step) => markAt(step, steps))];
   for (const { upTo, step } of bands) {
     marks.push(make("span.flag", { style: { left: percent(step / steps) },
       title: `Up to ${fractionText(upTo)} of the resolution settled at step ${step}` }, fractionText(upTo)));

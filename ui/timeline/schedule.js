@@ -1,16 +1,21 @@
 // What a track is, how it is edited, and what it costs. No DOM here; every edit returns a new track.
-// A track: {id, name, policy, colour, rates, ends, cache?, levels?}. Stage k runs at rates[k] until step ends[k]; the last one at 1.0.
+// A track: {id, name, policy, colour, rates, ends, cache?, levels?, steps?}. Stage k runs at rates[k] until step ends[k]; the
+// last one at 1.0. `steps` are those of its own; where a function takes steps, they are the board's.
 
 const MAX_STAGES = 32;
+const MAX_STEPS = 1000;
 const MAX_NAME = 80;
 const COLOURS = 7;
 const SHOWN_RATE = new Intl.NumberFormat("en", { maximumFractionDigits: 3, useGrouping: false });
 const rateText = (rate) => (rate === 1 ? "1.0" : SHOWN_RATE.format(rate));
 
+/** How many steps a track runs: its own, or the board's. */
+const runSteps = (track, steps) => track.steps ?? steps;
+
 /** Stages with their first and last step, counted from 1 and both inside. */
 function stagesOf(track, steps) {
   const first = (k) => (k ? track.ends[k - 1] : 0) + 1;
-  return [...track.rates, 1].map((rate, k) => ({ rate, first: first(k), last: track.ends[k] ?? steps }));
+  return [...track.rates, 1].map((rate, k) => ({ rate, first: first(k), last: track.ends[k] ?? runSteps(track, steps) }));
 }
 
 const without = (list, k) => list.filter((_, at) => at !== k);
@@ -18,7 +23,8 @@ const inserted = (list, k, item) => [...list.slice(0, k), item, ...list.slice(k)
 const replaced = (list, k, item) => list.map((old, at) => (at === k ? item : old));
 
 /** The steps that boundary k may stand at: between its neighbours, each stage keeping one step. */
-const boundaryRange = (track, k, steps) => [(track.ends[k - 1] ?? 0) + 1, (track.ends[k + 1] ?? steps) - 1];
+const boundaryRange = (track, k, steps) => [(track.ends[k - 1] ?? 0) + 1,
+  (track.ends[k + 1] ?? runSteps(track, steps)) - 1];
 
 function moveBoundary(track, k, step, steps) {
   const [low, high] = boundaryRange(track, k, steps);
@@ -38,6 +44,20 @@ function splitStage(track, k, after, steps) {
 /** Take boundary k away: the stage on its right takes over the steps on its left. */
 const mergeStages = (track, k) => ({ ...track, rates: without(track.rates, k), ends: without(track.ends, k) });
 
+/** The track over `own` steps (undefined: the board's), scaled as Python does it; stages without a step left go. */
+function withSteps(track, own, steps) {
+  const [from, to] = [runSteps(track, steps), own ?? steps];
+  const { steps: _, ...rest } = track;
+  const after = { ...rest, rates: [], ends: [], ...(own ? { steps: own } : {}) };
+  track.ends.forEach((end, k) => {
+    const scaled = Math.min(Math.floor((end * to) / from + 0.5), to - 1);
+    if (scaled <= (after.ends.at(-1) ?? 0)) return;
+    after.rates.push(track.rates[k]);
+    after.ends.push(scaled);
+  });
+  return after;
+}
+
 const SHAPES = {
   flat: { label: "Flat", help: "Full resolution at every step", rates: [], ends: [] },
   two: { label: "Two-stage", help: "Low resolution first, full resolution for the rest", rates: ["low"], ends: [0.5] },
@@ -49,14 +69,19 @@ function shaped(track, shape, steps, context) {
   const lowest = Math.min(1, ...track.rates);
   const low = lowest < 1 ? lowest : nearestRate(context, 0.75);
   const rates = SHAPES[shape].rates.map((rate) => (rate === "low" ? low : rate));
-  const ends = SHAPES[shape].ends.map((share) => Math.round(share * steps));
-  const sound = ends.every((end, k) => end > (ends[k - 1] ?? 0) && end < steps);
+  const count = runSteps(track, steps);
+  const ends = SHAPES[shape].ends.map((share) => Math.round(share * count));
+  const sound = ends.every((end, k) => end > (ends[k - 1] ?? 0) && end < count);
   return sound ? { ...track, rates, ends } : null;
 }
 
 /** What a track is called while nobody has named it. */
 function autoName(track) {
   if (track.levels) return levelName(track);
+  return track.steps ? `${shapeName(track)}, ${countText(track.steps, "step")}` : shapeName(track);
+}
+
+function shapeName(track) {
   const levels = [...track.rates, 1].filter((rate, k, all) => k === 0 || rate !== all[k - 1]);
   if (levels.length === 1) return "Flat";
   if (levels.length === 2) return `Two-stage ${rateText(levels[0])}`;
@@ -168,10 +193,11 @@ const sigmaAt = (step, steps, shift) => {
 function sigmaPath(track, steps, context) {
   if (context.shift === null) return ""; // the model's own table is not known before it is loaded
   const shifts = shiftsOf(track, steps, context);
+  const count = runSteps(track, steps);
   return stagesOf(track, steps).map(({ first, last }, k) => {
     const points = [];
     for (let step = first - 1; step <= last; step += 1) {
-      points.push(`${step} ${(1 - sigmaAt(step, steps, shifts[k])).toFixed(4)}`);
+      points.push(`${step} ${(1 - sigmaAt(step, count, shifts[k])).toFixed(4)}`);
     }
     return `M${points.join("L")}`;
   }).join("");
@@ -200,9 +226,10 @@ function warningsOf(track, steps, context) {
       + "so few pixels often change the layout of the picture."]);
   }
   const lastSwitch = track.ends.findLast((_, k) => track.rates[k] !== (track.rates[k + 1] ?? 1));
-  if (lastSwitch > 0.8 * steps) {
-    const left = steps - lastSwitch;
-    found.push(["Late switch", `The last switch comes after step ${lastSwitch} of ${steps}, in the last fifth: `
+  const count = runSteps(track, steps);
+  if (lastSwitch > 0.8 * count) {
+    const left = count - lastSwitch;
+    found.push(["Late switch", `The last switch comes after step ${lastSwitch} of ${count}, in the last fifth: `
       + `${left === 1 ? "one step is" : `${left} steps are`} left to draw fine detail.`]);
   }
   const refused = context.caches?.find(({ name }) => name === track.cache?.name)?.refused;
@@ -240,15 +267,15 @@ function boardFrom(value, old) {
   const tracks = (value?.tracks ?? []).map((track, k) => ({
     id: old?.tracks[k]?.id ?? newId(), name: track.name, policy: track.policy, colour: track.colour,
     rates: track.resolution_rate, ends: track.changing_resolution_steps, cache: track.cache ?? undefined,
-    levels: track.levels ?? undefined,
+    levels: track.levels ?? undefined, steps: track.steps ?? undefined,
   }));
   return { steps: value?.infer_steps ?? 30, tracks };
 }
 
 const valueFrom = (board) => ({
   infer_steps: board.steps,
-  tracks: board.tracks.map(({ name, policy, colour, rates, ends, cache, levels }) => ({
+  tracks: board.tracks.map(({ name, policy, colour, rates, ends, cache, levels, steps }) => ({
     name, policy, colour, resolution_rate: rates, changing_resolution_steps: ends, ...(cache ? { cache } : {}),
-    ...(levels ? { levels } : {}),
+    ...(levels ? { levels } : {}), ...(steps ? { steps } : {}),
   })),
 });

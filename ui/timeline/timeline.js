@@ -124,8 +124,9 @@ class Board extends Edits {
     this.fitLanes();
     this.drawFrame();
     for (const [id, lane] of this.lanes) {
-      lane.drawBack(this.board.steps);
-      lane.draw(id === "" ? this.baseline : this.track(id), this.board.steps);
+      const track = id === "" ? this.baseline : this.track(id);
+      lane.drawBack(this.board.steps, track);
+      lane.draw(track, this.board.steps);
     }
   }
 
@@ -192,12 +193,13 @@ class Board extends Edits {
     this.calibration.onblur = this.tip.hide;
   }
 
-  guide(step) {
-    this.guideLine.hidden = step === null;
-    if (step === null) return;
+  /** The line through all lanes at a share of the steps; null: none. */
+  guide(share) {
+    this.guideLine.hidden = share === null;
+    if (share === null) return;
     const plot = this.lanes.get("").plot.getBoundingClientRect();
     const home = this.stack.getBoundingClientRect();
-    this.guideLine.style.transform = `translateX(${plot.left - home.left + (step / this.board.steps) * plot.width}px)`;
+    this.guideLine.style.transform = `translateX(${plot.left - home.left + share * plot.width}px)`;
   }
 
   places() {

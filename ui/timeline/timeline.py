@@ -64,6 +64,7 @@ class Timeline(Widget):
                 "changing_resolution_steps": {"type": "array", "items": {"type": "integer"}},
                 "cache": {"type": "object"},
                 "levels": {"type": "object"},
+                "steps": {"type": "integer"},
             },
         }
         return {

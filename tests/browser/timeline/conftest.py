@@ -73,7 +73,7 @@ def track(rates: list[float], ends: list[int], *, name: str, colour: int = 1, po
 TWO = track([0.75], [15], name="Two-stage 0.75")
 U = track([1.0, 0.5], [6, 21], name="U 0.5", colour=2)
 STAIRS = track([0.25, 0.5, 0.75], [8, 15, 27], name="Stairs", colour=3)
-EIGHT = [STAIRS | {"name": f"Stairs {k}", "colour": 1 + k % 7} for k in range(8)]
+EIGHT = [STAIRS | {"name": f"Stairs {k}", "colour": 1 + k % 7, **({"steps": 40} if k % 2 else {})} for k in range(8)]
 LOADED = {"infer_steps": 50, "tracks": [track([0.5], [10], name=HOSTILE, colour=4)]}
 
 FINER = {"infer_steps": 30, "tracks": [track([0.0625], [15], name="Finer")]}

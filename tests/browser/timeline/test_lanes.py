@@ -284,7 +284,7 @@ def test_a_drag_with_eight_tracks_keeps_sixty_frames_a_second(open_board, record
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(open_board, dark):
-    board = open_board(dark=dark)
+    board = open_board(TWO, U, STAIRS | {"steps": 40}, dark=dark)
     for lane in (1, 3):
         board.button("Numbers", lane=lane).click()
     board.page.evaluate(AXE.read_text("utf-8"))
