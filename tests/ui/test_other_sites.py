@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -34,6 +37,12 @@ def app(jobs):
 def client(app):
     with TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False) as opened:
         yield opened
+
+
+def in_a_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end in a thread of its own: that of the tests may have a browser's loop running."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def asked(app, base="http://127.0.0.1:7860", peer="127.0.0.1") -> TestClient:
@@ -152,7 +161,7 @@ def seen_of(addresses: Addresses, peer: str, headers: dict[str, str]) -> dict:
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "scheme": "http", "client": (peer, 5), "headers": raw}
-    asyncio.run(Proxies(page, addresses)(scope, None, None))
+    in_a_loop(Proxies(page, addresses)(scope, None, None))
     return {"client": found["client"][0], "scheme": found["scheme"], "headers": dict(found["headers"])}
 
 
@@ -232,7 +241,7 @@ def test_a_body_that_does_not_come_or_comes_too_slowly_is_not_waited_for(app, mo
                  "http_version": "1.1", "root_path": ""}  # fmt: skip
         await asyncio.wait_for(app(scope, receive, send), 5)
 
-    asyncio.run(ask())
+    in_a_loop(ask())
     assert sent[0]["status"] == 413
 
 
