@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,7 +26,7 @@ STUDIO = tuple(f"tests/browser/test_{name}.py" for name in ("studio", "levels_in
 FIRST = (*STUDIO, "tests/browser", "tests/faults", "tests/jobs", "tests/families")  # what takes longest is begun first
 
 
-BROWSERS = 2  # workers that may run browser tests at a time: a third one makes pages late
+BROWSERS = 2  # workers that may run browser tests at a time, and only one beside other tests: more make pages late
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,19 +43,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return STUDIO[0] if file in STUDIO else file
 
         def _assign_work_unit(self, node: object) -> None:
-            others = [work for other, work in self.assigned_work.items() if other is not node]
-            browsing = sum(
-                any(in_browser(scope) and not all(tests.values()) for scope, tests in work.items()) for work in others
-            )
-            if browsing >= BROWSERS:
-                self._next(lambda scope: not in_browser(scope))
+            if self._browsing_beside(node):
+                other = next((scope for scope in self.workqueue if not in_browser(scope)), None)
+                if other:
+                    self.workqueue.move_to_end(other, last=False)
             super()._assign_work_unit(node)
 
-        def _next(self, wanted: Callable[[str], bool]) -> None:
-            """The first file of a kind comes first; where none is left, the order stays."""
-            for scope in filter(wanted, list(self.workqueue)):
-                self.workqueue.move_to_end(scope, last=False)
-                return
+        def _reschedule(self, node: Any) -> None:
+            only_pages = bool(self.workqueue) and all(map(in_browser, self.workqueue))
+            if only_pages and self._browsing_beside(node) >= BROWSERS:
+                node.shutdown()  # after what it has still to do
+            else:
+                super()._reschedule(node)
+
+        def _browsing_beside(self, node: object) -> int:
+            """How many other workers have tests of pages to do."""
+            others = [work for other, work in self.assigned_work.items() if other is not node]
+            return sum(
+                any(in_browser(file) and not all(done.values()) for file, done in work.items()) for work in others
+            )
 
     return Files(config, log)
 
