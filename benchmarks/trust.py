@@ -44,13 +44,17 @@ def comparison(out: Path, tracks: Sequence[str], steps: int) -> tuple[Report, fl
 
 def repeats(out: Path, count: int, steps: int) -> list[dict[str, Any]]:
     """How often the stated intervals hold the true ratios, by track."""
-    reports = [comparison(out / f"repeat-{number}", TRACKS, steps)[0] for number in range(count)]
+    return held([comparison(out / f"repeat-{number}", TRACKS, steps)[0] for number in range(count)])
+
+
+def held(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """The rows of comparisons that were the same."""
     rows = []
-    for name in TRACKS:
+    for number, name in enumerate(TRACKS, 1):
         for part, interval, seconds in (("measured", "interval", "denoise_s"), ("whole", "whole_interval", "total_s")):
-            base, mine = ([getattr(_run(r, n).latency, seconds) for r in reports] for n in ("baseline", name))
+            base, mine = ([getattr(r.runs[k].latency, seconds) for r in reports] for k in (0, number))
             truth = statistics.fmean(base) / statistics.fmean(mine)
-            speedups = [_run(report, name).speedup for report in reports]
+            speedups = [report.runs[number].speedup for report in reports]
             known = [found for speedup in speedups if (found := getattr(speedup, interval))]
             rows.append(
                 {
@@ -62,7 +66,7 @@ def repeats(out: Path, count: int, steps: int) -> list[dict[str, Any]]:
                     "held": sum(found.low <= truth <= found.high for found in known),
                     "width": statistics.median(found.high / found.low - 1 for found in known) if known else None,
                     "spread": statistics.stdev(mine) / statistics.fmean(mine),
-                    "waited": max(_run(report, name).latency.waited or 0.0 for report in reports),
+                    "waited": max(report.runs[number].latency.waited or 0.0 for report in reports),
                 }
             )
     return rows
@@ -76,8 +80,8 @@ def busy(out: Path, steps: int, every: int) -> list[dict[str, Any]]:
             report, seconds = comparison(out / f"beside-{what}", names, steps)
         quiet, quiet_s = (quiet, quiet_s) if quiet else (report, seconds)
         ratios = []
-        for run in report.runs[1:]:
-            plain = _run(quiet, run.name).speedup.measured
+        for run, before in zip(report.runs[1:], quiet.runs[1:], strict=True):
+            plain = before.speedup.measured
             mine, marked = run.speedup.measured, bool(run.disturbed or report.baseline.disturbed)
             if plain and mine:
                 ratios.append((mine / plain - 1, marked))
@@ -95,10 +99,6 @@ def busy(out: Path, steps: int, every: int) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _run(report: Report, name: str) -> Any:
-    return next(run for run in report.runs if run.name == name)
 
 
 def main() -> None:
