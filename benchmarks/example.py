@@ -37,7 +37,7 @@ def main(
     tracks = [Track(preset.name, preset.schedule, policy_named(policy)) for preset, policy in presets]
     experiment = make_experiment(model.spec, tracks, Settings(prompt=prompt, seed=seed))
     with tempfile.TemporaryDirectory() as made:
-        compare(experiment, model, Path(made), numbered=True)
+        compare(experiment, model, Path(made), numbered=True, other_seed=True)
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir()
         for file in sorted(Path(made).iterdir()):
