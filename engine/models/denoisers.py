@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import nn
@@ -31,11 +32,16 @@ def has_second_expert(pipe: Any) -> bool:
 
 
 @contextlib.contextmanager
-def second_expert_alone(pipe: Any) -> Iterator[None]:
-    """While the block runs every step is the second expert's, whatever its level."""
-    boundary = pipe.config.boundary_ratio
-    pipe.register_to_config(boundary_ratio=ABOVE_ALL)
+def boundary(pipe: Any, ratio: float) -> Iterator[None]:
+    """While the block runs, a pipeline's experts change at another boundary."""
+    own = pipe.config.boundary_ratio
+    pipe.register_to_config(boundary_ratio=ratio)
     try:
         yield
     finally:
-        pipe.register_to_config(boundary_ratio=boundary)
+        pipe.register_to_config(boundary_ratio=own)
+
+
+def second_expert_alone(pipe: Any) -> AbstractContextManager[None]:
+    """While the block runs every step is the second expert's, whatever its level."""
+    return boundary(pipe, ABOVE_ALL)

@@ -7,8 +7,6 @@ of its own, at which the experts change at the step at which they change in the 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -36,14 +34,3 @@ def boundary_for(told: Tensor, baseline: Tensor, ratio: float) -> float:
         return ALL_LOW
     levels = [*told.tolist(), 0.0]
     return float(levels[high - 1] + levels[high]) / (2 * TRAIN_STEPS)
-
-
-@contextlib.contextmanager
-def boundary(pipe: Any, ratio: float) -> Iterator[None]:
-    """While the block runs, a pipeline's experts change at another boundary."""
-    own = pipe.config.boundary_ratio
-    pipe.register_to_config(boundary_ratio=ratio)
-    try:
-        yield
-    finally:
-        pipe.register_to_config(boundary_ratio=own)

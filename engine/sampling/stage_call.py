@@ -14,9 +14,10 @@ from torch import Tensor
 from engine.caches.apply import CachedRun
 from engine.errors import UnsupportedPipeline
 from engine.measuring.device import wait_for
+from engine.models.denoisers import boundary
 from engine.models.diffusers_private import PROGRESS_BAR
 from engine.patching import patched
-from engine.sampling.experts import boundary, boundary_for, changes_experts
+from engine.sampling.experts import boundary_for, changes_experts
 from engine.sampling.run_state import RunState
 from engine.sampling.scheduler_window import begin, enter_stage
 from engine.sampling.shared_start import RunMemo

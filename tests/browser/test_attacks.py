@@ -267,8 +267,7 @@ def test_it_works_behind_a_proxy_with_a_path_prefix(context, jobs, monkeypatch):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> dict[str, str]:
     """One that nobody vouches for; the browser was told not to mind."""
-    if not shutil.which("openssl"):
-        pytest.skip("there is no openssl here to make a certificate with")
+    assert shutil.which("openssl"), "the test of a Space's frame needs the program openssl: install its package"
     folder: Path = tmp_path_factory.mktemp("tls")
     key, file = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
